@@ -1,0 +1,180 @@
+"""Every exception penstock raises.
+
+The tree, with whose fault each branch is::
+
+    PenstockError
+    ├── UsageError                 yours: refused before anything was sent
+    │   ├── InputError             the input file, and where in it
+    │   ├── OutputError            the output cannot be written there
+    │   ├── RunRefused             the run folder belongs to another input or command
+    │   └── RunLocked              another process is working on this run
+    ├── CallError                  one attempt ended without an answer we can use
+    │   ├── ConnectError           no connection was made; nothing was sent
+    │   │   ├── DnsError           the host name has no address
+    │   │   ├── TlsError           the certificate or the handshake was refused
+    │   │   └── ConnectTimeout     the connection took longer than allowed
+    │   ├── AttemptTimeout         no complete answer within the attempt timeout
+    │   ├── ConnectionLost         the peer closed or reset the connection
+    │   ├── ProtocolError          the peer's answer is not HTTP/1.1
+    │   ├── ResponseTooLarge       the body is over the cap
+    │   ├── BadBody                the body is not what was expected (encoding, JSON)
+    │   └── Throttled              the peer asks to slow down, perhaps until when
+    ├── TotalTimeout               all attempts for one item together took too long
+    ├── StorageError               writing the output or the journal failed; resumable
+    └── Stopped                    the run was asked to stop before its end; resumable
+
+Facts are attributes, so that a program need not parse a message.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+
+class Sent(enum.Enum):
+    """How much of a request can have reached the peer when its attempt ended."""
+
+    NO = "no"
+    """Nothing was written: the call can be repeated without any risk."""
+    UNKNOWN = "unknown"
+    """Bytes were written and no answer came: the peer may have acted on it."""
+    YES = "yes"
+    """The peer answered: it has seen the request."""
+
+
+class PenstockError(Exception):
+    """The root: catches everything that penstock raises on purpose."""
+
+
+class UsageError(PenstockError, ValueError):
+    """A wrong argument, option or file. Nothing was sent."""
+
+
+class InputError(UsageError):
+    """The input cannot be read as asked.
+
+    `path` and `line` (1-based, None where there is no line) say where.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, line: int | None = None) -> None:
+        where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
+        super().__init__(f"{where}{message}")
+        self.path = path
+        self.line = line
+
+
+class OutputError(UsageError):
+    """The output cannot be written where it was asked for."""
+
+
+class RunRefused(UsageError):
+    """The run folder was made by another input or command. `differs` names what differs."""
+
+    def __init__(self, message: str, *, differs: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.differs = differs
+
+
+class RunLocked(UsageError):
+    """Another process is working on this run. `pid` is its process, where known."""
+
+    def __init__(self, message: str, *, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class CallError(PenstockError):
+    """One attempt ended without an answer that can be used.
+
+    `kind` is from the closed set in `penstock.rules.outcome.KINDS`; `sent` says whether the peer can have
+    acted on the request.
+    """
+
+    kind: ClassVar[str] = "exception"
+
+    def __init__(self, message: str, *, sent: Sent = Sent.UNKNOWN) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ConnectError(CallError):
+    """No connection was made; nothing was sent."""
+
+    kind = "connect"
+
+    def __init__(self, message: str, *, sent: Sent = Sent.NO) -> None:
+        super().__init__(message, sent=sent)
+
+
+class DnsError(ConnectError):
+    """The host name has no address."""
+
+    kind = "dns"
+
+
+class TlsError(ConnectError):
+    """The certificate was refused or the handshake failed."""
+
+    kind = "tls"
+
+
+class ConnectTimeout(ConnectError):
+    """The connection was not ready within the connect timeout."""
+
+    kind = "connect_timeout"
+
+
+class AttemptTimeout(CallError):
+    """No complete answer within the attempt timeout."""
+
+    kind = "timeout"
+
+
+class ConnectionLost(CallError):
+    """The peer closed or reset the connection before the answer was complete."""
+
+    kind = "reset"
+
+
+class ProtocolError(CallError):
+    """The peer's answer is not valid HTTP/1.1."""
+
+    kind = "protocol"
+
+
+class ResponseTooLarge(CallError):
+    """The body is larger than the cap."""
+
+    kind = "too_large"
+
+
+class BadBody(CallError):
+    """The body is not what was expected: broken encoding, not JSON, a missing field."""
+
+    kind = "bad_body"
+
+    def __init__(self, message: str, *, sent: Sent = Sent.YES) -> None:
+        super().__init__(message, sent=sent)
+
+
+class Throttled(CallError):
+    """The peer asks to slow down. `retry_after` is in seconds, None where it does not say for how long."""
+
+    kind = "throttled"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, sent: Sent = Sent.NO) -> None:
+        super().__init__(message, sent=sent)
+        self.retry_after = retry_after
+
+
+class TotalTimeout(PenstockError):
+    """All attempts for one item together took longer than the total timeout."""
+
+
+class StorageError(PenstockError):
+    """The output or the journal could not be written. What was committed before is safe; the run can go on later."""
+
+
+class Stopped(PenstockError):
+    """The run was asked to stop before its end. The same command goes on from there."""

@@ -1,0 +1,1 @@
+"""Pure decisions: (state, now, what happened) -> decision. No await, clock, chance or I/O."""
