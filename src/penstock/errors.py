@@ -18,6 +18,8 @@ The tree, with whose fault each branch is::
     │   ├── ProtocolError          the peer's answer is not HTTP/1.1
     │   ├── ResponseTooLarge       the body is over the cap
     │   ├── BadBody                the body is not what was expected (encoding, JSON)
+    │   ├── StatusError            the answer has a status that is not 2xx
+    │   ├── Unexpected             the answer does not meet the expectation
     │   └── Throttled              the peer asks to slow down, perhaps until when
     ├── TotalTimeout               all attempts for one item together took too long
     ├── StorageError               writing the output or the journal failed; resumable
@@ -156,6 +158,27 @@ class BadBody(CallError):
 
     def __init__(self, message: str, *, sent: Sent = Sent.YES) -> None:
         super().__init__(message, sent=sent)
+
+
+class StatusError(CallError):
+    """The answer's status is not 2xx. `status` and `retry_after` (seconds or None) say which and what it asks."""
+
+    kind = "http_4xx"
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message, sent=Sent.YES)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Unexpected(CallError):
+    """The answer came and can be read, but does not meet the expectation. `status` is that of the answer."""
+
+    kind = "unexpected"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message, sent=Sent.YES)
+        self.status = status
 
 
 class Throttled(CallError):

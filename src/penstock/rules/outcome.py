@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ..errors import CallError, Sent, Throttled
+from ..errors import CallError, Sent, StatusError, Throttled
 
 KINDS: dict[str, str] = {
     "bad_record": "the input record could not be read or did not fit the request; nothing was sent",
@@ -81,27 +81,29 @@ def is_idempotent(method: str) -> bool:
 
 
 def classify_status(
-    status: int, retry_after: float | None, retry_on: RetryOn, *, idempotent: bool
+    status: int, retry_after: float | None, retry_on: RetryOn, *, idempotent: bool, message: str = ""
 ) -> Classified:
     """The verdict on a complete answer with this status; `retry_after` in seconds, None where not given."""
     if 200 <= status < 300:
         return SUCCESS
+    message = message or f"HTTP {status}"
     if status == 429 or (status == 503 and retry_after is not None):
         verdict = Verdict.FATAL if retry_on is RetryOn.NONE else Verdict.THROTTLED
-        return Classified(verdict, "throttled", f"HTTP {status}", status, retry_after)
+        return Classified(verdict, "throttled", message, status, retry_after)
     if status < 400:
-        return Classified(Verdict.FATAL, "http_3xx", f"HTTP {status} (redirects are not followed)", status)
+        return Classified(Verdict.FATAL, "http_3xx", message, status)
     if status < 500:
         again = status in _UNPROCESSED_4XX and retry_on is not RetryOn.NONE
-        verdict = Verdict.RETRYABLE if again else Verdict.FATAL
-        return Classified(verdict, "http_4xx", f"HTTP {status}", status)
+        return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, "http_4xx", message, status)
     again = status not in _LASTING_5XX and _may_repeat(retry_on, idempotent)
-    return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, "http_5xx", f"HTTP {status}", status)
+    return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, "http_5xx", message, status)
 
 
 def classify_error(error: CallError, retry_on: RetryOn, *, idempotent: bool) -> Classified:
     """The verdict on an attempt that ended without a usable answer."""
     message = str(error)
+    if isinstance(error, StatusError):
+        return classify_status(error.status, error.retry_after, retry_on, idempotent=idempotent, message=message)
     if isinstance(error, Throttled):
         verdict = Verdict.FATAL if retry_on is RetryOn.NONE else Verdict.THROTTLED
         return Classified(verdict, "throttled", message, None, error.retry_after)
@@ -109,7 +111,8 @@ def classify_error(error: CallError, retry_on: RetryOn, *, idempotent: bool) -> 
         again = retry_on is not RetryOn.NONE
     else:
         again = error.kind in _TRANSIENT_KINDS and _may_repeat(retry_on, idempotent)
-    return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, error.kind, message)
+    status = getattr(error, "status", None)
+    return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, error.kind, message, status)
 
 
 def _may_repeat(retry_on: RetryOn, idempotent: bool) -> bool:

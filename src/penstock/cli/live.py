@@ -1,0 +1,93 @@
+"""The live view of a run on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..layers.rate_limit import RateLimiter
+from ..outbound.engine import Engine
+from .progress import eta_text
+
+_SMOOTHING = 0.3
+
+
+class LiveView:
+    """A Watcher that draws over itself twice a second."""
+
+    def __init__(self, out: str, total: int, limiter: RateLimiter) -> None:
+        self.interval = 0.5
+        self._out = out
+        self._total = total
+        self._limiter = limiter
+        self._rate = 0.0
+        self._done_rate = 0.0
+        self._seen: tuple[float, int, int] | None = None
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+
+    def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
+        """Draw the state now; at the end of the run the view goes away and leaves room for the summary."""
+        self._measure(engine, elapsed)
+        if engine.complete or engine.stopped:
+            self._live.stop()
+            return
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(self._view(engine, elapsed), refresh=True)
+
+    def _measure(self, engine: Engine[Any, Any], elapsed: float) -> None:
+        counters = engine.counters
+        if self._seen is not None and elapsed - self._seen[0] > 0.1:
+            span = elapsed - self._seen[0]
+            weight = _SMOOTHING if self._rate else 1.0
+            self._rate += ((counters.attempts - self._seen[1]) / span - self._rate) * weight
+            self._done_rate += ((counters.items - self._seen[2]) / span - self._done_rate) * weight
+        self._seen = (elapsed, counters.attempts, counters.items)
+
+    def _view(self, engine: Engine[Any, Any], elapsed: float) -> Group:
+        counters = engine.counters
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold", min_width=9)
+        grid.add_column()
+        share = counters.items / self._total if self._total else 1.0
+        done = Table.grid(padding=(0, 2))
+        done.add_row(
+            ProgressBar(total=max(self._total, 1), completed=counters.items, width=30),
+            f"{counters.items:,}/{self._total:,} ({share:.1%})",
+            f"ETA {eta_text(self._total - counters.items, self._done_rate)}",
+        )
+        grid.add_row("done", done)
+        grid.add_row("rate", self._rate_text())
+        grid.add_row("in flight", f"{counters.in_flight:,}")
+        grid.add_row("outcomes", self._outcomes(counters))
+        grid.add_row("retries", f"{counters.retries:,}   throttled {counters.throttled:,}")
+        times = counters.service.percentiles_ms()
+        grid.add_row("service", "  ".join(f"{name} {value or 0:,.1f}" for name, value in times.items()) + " ms")
+        return Group(Text(f"penstock -> {self._out}", style="dim"), grid, self._footer(engine, elapsed))
+
+    def _rate_text(self) -> Text:
+        text = Text(f"{self._rate:,.1f}/s")
+        for window in self._limiter.windows:
+            allowed = window.limit.count / window.limit.seconds
+            text.append(f"   {self._rate / allowed:.0%} of {window.limit}", style="green")
+        paused = self._limiter.statistics().paused_for
+        if paused > 0:
+            text.append(f"   paused for {paused:,.1f} s, as the server asked", style="yellow")
+        return text
+
+    def _outcomes(self, counters: Any) -> Text:
+        text = Text(f"{counters.ok:,} ok", style="green")
+        text.append(f"   {counters.failed:,} failed", style="red" if counters.failed else "dim")
+        for kind, count in sorted(counters.by_kind.items()):
+            text.append(f"   {kind} {count:,}", style="red")
+        return text
+
+    def _footer(self, engine: Engine[Any, Any], elapsed: float) -> Text:
+        if engine.stopping:
+            return Text("stopping: what is in flight ends; Ctrl-C again to leave at once", style="yellow")
+        return Text(f"{elapsed:,.0f} s   Ctrl-C stops it; the same command goes on from there", style="dim")

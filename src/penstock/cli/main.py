@@ -1,0 +1,79 @@
+"""`penstock`: the command line. Exit codes are the same for all commands.
+
+0  finished, every item is ok
+1  finished, some items failed
+2  could not start: usage, input, output; nothing was sent
+3  stopped before the end; the same command goes on from there
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .._version import __version__
+from ..errors import PenstockError, StorageError, UsageError
+from .check import check
+from .demo import demo
+from .send import send
+
+OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="penstock")
+def penstock() -> None:
+    """Many HTTP calls out of one small machine: at exactly the limit, in flat memory, safe to kill.
+
+    \b
+    Exit codes:
+      0  finished, every item is ok
+      1  finished, some items failed
+      2  could not start: usage, input, output; nothing was sent
+      3  stopped before the end; the same command goes on from there
+    """
+
+
+penstock.add_command(send)
+penstock.add_command(check)
+penstock.add_command(demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    sys.exit(run_command(arguments))
+
+
+def run_command(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command; every error becomes one line on standard error and an exit code."""
+    try:
+        code = penstock.main(args=arguments, prog_name="penstock", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return COULD_NOT_START
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "penstock"
+        return _fail(COULD_NOT_START, f"{command}: {error.format_message()} (see {command} --help)")
+    except click.ClickException as error:
+        return _fail(COULD_NOT_START, error.format_message())
+    except UsageError as error:
+        return _fail(COULD_NOT_START, str(error))
+    except StorageError as error:
+        return _fail(STOPPED, str(error))
+    except PenstockError as error:
+        return _fail(STOPPED, str(error))
+    except (click.Abort, KeyboardInterrupt):
+        # Interrupted before the run began or after it ended: nothing is in flight.
+        return _fail(STOPPED, "interrupted; the same command goes on from there")
+    except BrokenPipeError:
+        # Whoever read our output has gone; what was done is saved.
+        sys.stderr.close()
+        return STOPPED
+    return code if isinstance(code, int) else OK
+
+
+def _fail(code: int, message: str) -> int:
+    click.echo(f"penstock: {' '.join(message.split())}", err=True)
+    return code

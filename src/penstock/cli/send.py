@@ -1,0 +1,123 @@
+"""`penstock send`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..outbound.http_call import RequestTemplate, parse_header
+from ..outbound.send import SendJob
+from ..outbound.send import send as send_job
+from ..rules.outcome import RetryOn
+from .loop import run_loop
+from .options import flow_options, read_flow, show_options
+from .progress import Reading, exit_code, print_summary, watchers
+
+_EXAMPLES = """
+\b
+Examples:
+  penstock send orders.jsonl --url https://api.example.com/orders --out done.jsonl --limit 100/min
+  penstock send ids.csv --method GET --url 'https://api.example.com/items/{id}' --key id --out items.jsonl
+  penstock send q.jsonl --url https://search.example.com/q --body '{"query": "{text}", "top_k": 1}' \\
+      --header 'Authorization: Bearer ${TOKEN}' --extract 'hits[0].id' --out hits.jsonl
+  penstock send orders.jsonl --url https://api.example.com/orders --out done.jsonl --retry-failed
+"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="One call per input record.")
+@click.argument("source", metavar="INPUT", type=click.Path(allow_dash=True))
+@click.option("--url", required=True, help="Where to; {field} is replaced by that field of the record.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The output, one JSON record per item.")
+@click.option("--method", default="POST", show_default=True, help="The HTTP method.")
+@click.option(
+    "--body",
+    default=None,
+    help='JSON with placeholders: in {"q": "{text}"} the string becomes the field\'s JSON value. '
+    "[default: the whole record]",
+)
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    help="'Name: value'; ${ENV} in the value is replaced from the environment and never stored.",
+)
+@click.option("--key", default=None, help="The field that names a record in the output. [default: its position]")
+@click.option("--format", "format_", type=click.Choice(["jsonl", "csv"]), default=None, help="Of INPUT, by its name.")
+@click.option(
+    "--on-bad-record",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="fail: nothing is sent while the input has malformed records; skip: they get a failure record.",
+)
+@click.option("--idempotency-key", metavar="NAME", default=None, help="Send a header NAME, the same for all attempts.")
+@click.option("--extract", metavar="JMESPATH", default=None, help="What to keep of an answer. [default: all of it]")
+@click.option("--expect", metavar="JMESPATH", default=None, help="An answer for which this is false is a failure.")
+@click.option(
+    "--answer",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+    help="json: an answer that is not JSON is a failure; text: keep it as it is.",
+)
+@click.option("--follow-redirects", type=click.IntRange(min=0), default=0, show_default=True, help="At most so many.")
+@click.option("--retry-failed", is_flag=True, help="Do the failed items of a finished or stopped run again.")
+@click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
+@flow_options(RetryOn.SAFE)
+@show_options
+def send(**options: Any) -> int:
+    """Make one HTTP call for every record of INPUT (.jsonl, .csv or - for standard input).
+
+    OUT gets exactly one record per item, also after kill -9: the same command goes on where it stopped. What the
+    run needs for that is in OUT.run.
+    """
+    quiet, as_json = options.pop("quiet"), options.pop("as_json")
+    job = _job(**options)
+    reading = Reading(quiet=quiet)
+    summary = run_loop(send_job(job, watchers(str(job.out), quiet=quiet), reading))
+    print_summary(summary, out=str(job.out), quiet=quiet, as_json=as_json)
+    return exit_code(summary)
+
+
+def _job(
+    *,
+    source: str,
+    url: str,
+    out: Path,
+    method: str,
+    body: str | None,
+    headers: tuple[str, ...],
+    key: str | None,
+    format_: str | None,
+    on_bad_record: str,
+    idempotency_key: str | None,
+    extract: str | None,
+    expect: str | None,
+    answer: str,
+    follow_redirects: int,
+    retry_failed: bool,
+    fresh: bool,
+    **flow: Any,
+) -> SendJob:
+    return SendJob(
+        source=None if source == "-" else Path(source),
+        out=out,
+        template=RequestTemplate(
+            url=url,
+            method=method.upper(),
+            body=body,
+            headers=tuple(parse_header(header) for header in headers),
+            idempotency_key=idempotency_key,
+        ),
+        flow=read_flow(**flow, follow_redirects=follow_redirects),
+        key=key,
+        format=format_,
+        extract=extract,
+        expect=expect,
+        text=answer == "text",
+        skip_bad_records=on_bad_record == "skip",
+        retry_failed=retry_failed,
+        fresh=fresh,
+    )

@@ -1,0 +1,1 @@
+"""One wrapper a file: each asks a rule, awaits `inner`, and knows nothing of the others."""

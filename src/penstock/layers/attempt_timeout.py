@@ -1,0 +1,26 @@
+"""Give up on one attempt. Innermost but for the client, so that our own waiting is not counted."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..call import Call, Layer, Req, Resp
+from ..errors import AttemptTimeout, Sent
+
+
+def attempt_timeout(seconds: float) -> Layer[Req, Resp]:
+    """A layer that cancels `inner` after `seconds` and raises AttemptTimeout."""
+
+    def wrap(inner: Call[Req, Resp]) -> Call[Req, Resp]:
+        async def limited(request: Req) -> Resp:
+            try:
+                async with asyncio.timeout(seconds) as scope:
+                    return await inner(request)
+            except TimeoutError as error:
+                if not scope.expired():
+                    raise
+                raise AttemptTimeout(f"no complete answer within {seconds:g} s", sent=Sent.UNKNOWN) from error
+
+        return limited
+
+    return wrap

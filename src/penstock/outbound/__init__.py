@@ -1,0 +1,1 @@
+"""Many calls out: the engine, what feeds it, and what keeps its results."""

@@ -1,0 +1,76 @@
+"""Counters of a run: cheap to keep per item, saved with every commit, and added up across restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..observe.histogram import Histogram
+from .outcome import Outcome
+
+
+class Counters:
+    """What a run has done so far. `in_flight` is of now, the rest only grows.
+
+    Outcomes are counted when they are handed to the consumer, so that what a commit saves of the one agrees with
+    what it saves of the other; attempts are counted when they are sent.
+    """
+
+    def __init__(self) -> None:
+        self.began = 0.0
+        """Seconds on the engine's clock."""
+        self.items = 0
+        self.ok = 0
+        self.failed = 0
+        self.by_kind: dict[str, int] = {}
+        self.attempts = 0
+        self.retries = 0
+        self.throttled = 0
+        self.in_flight = 0
+        self.in_flight_peak = 0
+        self.elapsed_before = 0.0
+        """Seconds that earlier sessions of the same run took."""
+        self.service = Histogram()
+        """Durations of the last attempts, seconds from the send to the complete answer."""
+        self.response = Histogram()
+        """The same from the intended start."""
+
+    def count(self, outcome: Outcome[Any, Any]) -> None:
+        """Count one outcome."""
+        self.items += 1
+        if outcome.ok:
+            self.ok += 1
+        else:
+            self.failed += 1
+            self.by_kind[outcome.kind] = self.by_kind.get(outcome.kind, 0) + 1
+        if outcome.attempts:
+            self.service.add(outcome.service)
+            self.response.add(outcome.response)
+
+    def as_json(self, elapsed: float) -> dict[str, Any]:
+        """A form that `restore` reads back; `elapsed` is seconds of this session."""
+        return {
+            "items": self.items,
+            "ok": self.ok,
+            "failed": self.failed,
+            "by_kind": dict(self.by_kind),
+            "attempts": self.attempts,
+            "retries": self.retries,
+            "throttled": self.throttled,
+            "in_flight_peak": self.in_flight_peak,
+            "elapsed": self.elapsed_before + elapsed,
+            "service": self.service.as_json(),
+            "response": self.response.as_json(),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on counting from what an earlier session saved."""
+        if not saved:
+            return
+        self.items, self.ok, self.failed = saved["items"], saved["ok"], saved["failed"]
+        self.by_kind = dict(saved["by_kind"])
+        self.attempts, self.retries, self.throttled = saved["attempts"], saved["retries"], saved["throttled"]
+        self.in_flight_peak = saved["in_flight_peak"]
+        self.elapsed_before = saved["elapsed"]
+        self.service = Histogram.from_json(saved["service"])
+        self.response = Histogram.from_json(saved["response"])

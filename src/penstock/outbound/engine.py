@@ -1,0 +1,497 @@
+"""The engine: every item through a call, at the limit, in flat memory, one outcome each.
+
+::
+
+    source -> ready -+-> slot (in flight) -> limits -> attempt timeout -> call -> classify -> outcomes
+                     |                                                      |
+            delay queue (retries) <-----------------------------------------+
+
+Slots are long-lived tasks, so ten million items cost the memory of those in flight. A slot that looks for work is
+*seeking* until it waits for a permit or sends. The engine keeps just enough slots seeking: one more is woken or
+started when the last one was let through and there is more to do, which is all that Little's law asks for.
+
+Everything here runs on one event loop; the fields are only touched between awaits, so there are no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import random
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from ..call import Call, Resp
+from ..clock import Clock, call_at, current_clock
+from ..errors import AttemptTimeout, Sent, Stopped, UsageError
+from ..layers.rate_limit import RateLimiter
+from ..rules.backoff import backoff
+from ..rules.in_flight import Ceiling
+from ..rules.outcome import Classified, Verdict
+from ..rules.retry import Retry, RetryPolicy, decide
+from .counters import Counters
+from .feed import BatchSource, batches_of
+from .outcome import Item, Outcome
+
+T = TypeVar("T")
+
+Judge = Callable[[Any, Any, BaseException | None], Classified | None]
+"""(item value, answer or None, exception or None) -> the verdict; None stands for success."""
+
+MOST_DELAYED = 2048
+"""Retries waiting at once; beyond it no new items are taken, which bounds memory while everything fails."""
+
+_LEAST_READ_AHEAD = 8
+_MOST_CONNECTING = 64
+_OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
+
+
+class Engine(Generic[T, Resp]):
+    """One run of `items` through `call`. Use it as an async context manager and iterate over it once.
+
+    Leaving the context early cancels what is in flight and waits for it; nothing keeps running afterwards.
+    `stop()` ends it gently: nothing new is sent, what is in flight comes to its outcome.
+    """
+
+    def __init__(
+        self,
+        call: Call[T, Resp],
+        items: Iterable[T] | AsyncIterable[T] | BatchSource[T],
+        *,
+        judge: Judge,
+        limiter: RateLimiter,
+        ceiling: Ceiling,
+        adaptive: bool,
+        policy: RetryPolicy,
+        attempt_timeout: float | None,
+        max_results: int,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._call = call
+        self._prepare = getattr(call, "prepare", None)
+        self._source = items
+        self._judge = judge
+        self._limiter = limiter
+        self._ceiling = ceiling
+        self._adaptive = adaptive
+        self._policy = policy
+        self._first_timeout = attempt_timeout
+        if policy.total_timeout is not None:
+            self._first_timeout = min(policy.total_timeout, attempt_timeout or math.inf)
+        self._max_results = max_results
+        self._chance = chance
+
+        self._items: deque[Item[T]] = deque()
+        self._due: deque[Item[T]] = deque()
+        self._delayed: list[tuple[float, int, Item[T]]] = []
+        self._results: deque[Outcome[T, Resp]] = deque()
+        self._order = itertools.count()
+
+        self._idle: list[asyncio.Future[None]] = []
+        self._slots = 0
+        self._seeking = 0
+        self._room: asyncio.Future[None] | None = None
+        self._low_water = 0
+        self._consumer: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._exhausted = False
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._left = False
+        self._complete = False
+        self._connect_time = 0.0
+        self._throttles_in_a_row = 0
+        self._schedule = math.inf
+        self._interval = min((w.limit.seconds + w.guard) / w.limit.count for w in limiter.windows) if limiter.windows else 0.0
+
+        self.counters = Counters()
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._clock: Clock
+
+    # -- the context ----------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Engine[T, Resp]:
+        self._clock = current_clock()
+        self.counters.began = self._clock.now()
+        await self._group.__aenter__()
+        self._start(self._feed())
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._complete = self._exhausted_well()
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            self._left = True
+
+    def __aiter__(self) -> Engine[T, Resp]:
+        return self
+
+    async def __anext__(self) -> Outcome[T, Resp]:
+        results = self._results
+        while not results:
+            if self._finished():
+                if self._failure is not None:
+                    raise self._failure
+                raise StopAsyncIteration
+            self._consumer = asyncio.get_running_loop().create_future()
+            try:
+                await self._consumer
+            finally:
+                self._consumer = None
+        outcome = results.popleft()
+        self.counters.count(outcome)
+        if len(results) == self._max_results - 1:
+            self._seek()
+        return outcome
+
+    def stop(self) -> None:
+        """Send nothing more; let what is in flight come to its outcome, then end the iteration."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._items.clear()
+        self._due.clear()
+        self._delayed.clear()
+        self._limiter.dismiss()
+        self._wake_everyone()
+
+    # -- what can be seen -------------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts that were sent and have not ended."""
+        return self.counters.in_flight
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has come to its end, of whatever kind."""
+        return self._left
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item has its outcome."""
+        return self._complete if self._left else self._exhausted_well()
+
+    def _exhausted_well(self) -> bool:
+        return not self._stopping and self._failure is None and self._finished() and not self._results
+
+    def __repr__(self) -> str:
+        return (
+            f"<Engine {self.counters.in_flight} in flight, {self._slots} slots, {len(self._items)} read ahead, "
+            f"{len(self._due) + len(self._delayed)} to retry, {len(self._results)} results>"
+        )
+
+    # -- the source -------------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        try:
+            async for batch in batches_of(self._source):
+                if self._stopping:
+                    break
+                if not self._items:
+                    # The source was what everybody waited for: that is nobody's latency.
+                    self._schedule = self._clock.now()
+                self._items.extend(batch)
+                self._seek()
+                # The next batch is asked for while this one is being sent, so reading and sending overlap.
+                self._low_water = max(len(batch), _LEAST_READ_AHEAD)
+                while len(self._items) > self._low_water and not self._stopping:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+        except Exception as error:  # noqa: BLE001  # the consumer gets it, after the outcomes that came before
+            self._failure = error
+        finally:
+            self._exhausted = True
+            self._wake_everyone()
+
+    def _take(self) -> Item[T] | None:
+        if len(self._results) >= self._max_results:
+            return None
+        if self._due:
+            return self._due.popleft()
+        if not self._items or len(self._delayed) >= MOST_DELAYED:
+            return None
+        item = self._items.popleft()
+        if self._room is not None and len(self._items) <= self._low_water and not self._room.done():
+            self._room.set_result(None)
+        item.taken = self._clock.now()
+        return item
+
+    def _work_to_do(self) -> bool:
+        if len(self._results) >= self._max_results:
+            return False
+        return bool(self._due) or (bool(self._items) and len(self._delayed) < MOST_DELAYED)
+
+    # -- slots ------------------------------------------------------------------------------------------------------
+
+    def _start(self, coroutine: Any) -> None:
+        task = self._group.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _seek(self) -> None:
+        """Get one more slot to look for work, if there is work and none too many are looking already."""
+        if not self._work_to_do() or self._seeking >= self._most_seeking() or self._limiter.waiting:
+            return
+        if self._idle:
+            # The latest to fall idle is the first to be woken, so that what is not needed stays idle.
+            idle = self._idle.pop()
+            if not idle.done():
+                self._seeking += 1
+                idle.set_result(None)
+        elif self._slots < self._ceiling.now:
+            self._slots += 1
+            self._seeking += 1
+            self._start(self._slot())
+
+    def _most_seeking(self) -> int:
+        # While one connects, the limit goes on: rate * connect time more are needed to keep up with it.
+        if self._interval == 0.0:
+            return _MOST_CONNECTING
+        return min(_MOST_CONNECTING, 1 + math.ceil(self._connect_time / self._interval))
+
+    async def _slot(self) -> None:
+        try:
+            while True:
+                item = self._take()
+                if item is not None:
+                    await self._attempt(item)
+                    self._seeking += 1
+                    if self._slots <= self._ceiling.now:
+                        continue
+                elif not self._stopping:
+                    self._seeking -= 1
+                    await self._fall_idle()
+                    continue
+                self._seeking -= 1
+                return
+        finally:
+            self._slots -= 1
+            # Whoever leaves hands on: work that came while it was looking must not wait for the next event.
+            self._seek()
+            self._notify()
+
+    async def _fall_idle(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._idle.append(future)
+        if self._finished():
+            self._notify()
+        await future
+
+    def _wake_everyone(self) -> None:
+        for idle in self._idle:
+            if not idle.done():
+                self._seeking += 1
+                idle.set_result(None)
+        self._idle.clear()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._notify()
+
+    # -- one attempt ------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, item: Item[T]) -> None:
+        """One attempt for `item`. It is seeking when it begins and no longer when it ends."""
+        prepared = None
+        seeking = True
+        sent = False
+        try:
+            if self._prepare is not None:
+                before = self._clock.now()
+                self._seek()
+                prepared = await self._prepare(item.value)
+                self._note_connect(self._clock.now() - before)
+            if self._stopping:
+                return
+            if not self._limiter.try_acquire(self._clock.now()):
+                seeking = False
+                self._seeking -= 1
+                await self._limiter.acquire()
+            if seeking:
+                seeking = False
+                self._seeking -= 1
+            self._note_send(item)
+            sent = True
+            self._seek()
+            sending = prepared.send() if prepared is not None else self._call(item.value)
+            prepared = None
+            value = await self._within_timeout(item, sending)
+        except Stopped:
+            return
+        except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
+            self._ended(item, None, error, sent)
+        else:
+            self._ended(item, value, None, sent)
+        finally:
+            if seeking:
+                self._seeking -= 1
+            if prepared is not None:
+                prepared.release()
+
+    async def _within_timeout(self, item: Item[T], sending: Any) -> Resp:
+        timeout = self._first_timeout
+        if item.attempts > 1 and self._policy.total_timeout is not None:
+            left = self._policy.total_timeout - (item.sent - item.first_sent)
+            timeout = left if timeout is None else min(timeout, left)
+        if timeout is None:
+            value: Resp = await sending
+            return value
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                value = await sending
+                return value
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise AttemptTimeout(f"no complete answer within {timeout:.3g} s", sent=Sent.UNKNOWN) from error
+
+    def _note_connect(self, seconds: float) -> None:
+        if seconds > 0.0005:
+            self._connect_time += (seconds - self._connect_time) * (0.3 if self._connect_time else 1.0)
+
+    def _note_send(self, item: Item[T]) -> None:
+        now = self._clock.now()
+        item.sent = now
+        counters = self.counters
+        if item.attempts == 0:
+            item.first_sent = now
+            # The schedule is the limit's: an item is due one interval after the one before, whether or not a slot
+            # was free. What waits for slots then shows in `response` (no coordinated omission).
+            intended = self._schedule
+            if self._interval == 0.0:
+                intended = item.taken
+            elif not intended < now:
+                intended = now
+            item.intended = intended
+            self._schedule = intended + self._interval
+        else:
+            counters.retries += 1
+        item.attempts += 1
+        counters.attempts += 1
+        counters.in_flight += 1
+        if counters.in_flight > counters.in_flight_peak:
+            counters.in_flight_peak = counters.in_flight
+
+    def _ended(self, item: Item[T], value: Resp | None, error: Exception | None, sent: bool) -> None:
+        now = self._clock.now()
+        if sent:
+            self.counters.in_flight -= 1
+        else:
+            # It failed before it could be sent: no connection is an attempt that took no permit, a record that
+            # makes no request is none.
+            self._note_unsent(item, now, attempted=not isinstance(error, UsageError))
+        what = self._judge(item.value, value, error)
+        if what is None or what.verdict is Verdict.SUCCESS:
+            self._succeeded(item, value, now)
+            return
+        self._feel(what, now)
+        decision = decide(self._policy, what, item.attempts, now - item.first_sent, self._chance())
+        if isinstance(decision, Retry) and not self._stopping:
+            self._delay(item, now + decision.delay)
+            return
+        if isinstance(decision, Retry):
+            return
+        self._emit(
+            Outcome(
+                item,
+                ok=False,
+                value=value,
+                kind=decision.kind or what.kind,
+                message=decision.message or what.message,
+                status=what.status,
+                error=error,
+                service=now - item.sent,
+                response=now - item.intended,
+            )
+        )
+
+    def _note_unsent(self, item: Item[T], now: float, *, attempted: bool) -> None:
+        item.sent = now
+        if item.attempts == 0:
+            item.first_sent = item.intended = now
+        elif attempted:
+            self.counters.retries += 1
+        if attempted:
+            item.attempts += 1
+            self.counters.attempts += 1
+
+    def _succeeded(self, item: Item[T], value: Resp | None, now: float) -> None:
+        self._throttles_in_a_row = 0
+        if self._adaptive:
+            self._ceiling.on_success(self.counters.in_flight + 1)
+        self._emit(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
+
+    def _feel(self, what: Classified, now: float) -> None:
+        """Let everything under the limit know what the peer said."""
+        if what.verdict is Verdict.THROTTLED:
+            self.counters.throttled += 1
+            self._pause(what.retry_after, now)
+        if self._adaptive and (what.verdict is Verdict.THROTTLED or what.kind in _OVERLOAD):
+            self._ceiling.on_overload(now, self.counters.in_flight + 1)
+
+    def _pause(self, retry_after: float | None, now: float) -> None:
+        if retry_after is None:
+            if now < self._limiter.paused_until:
+                return
+            # Calls in flight together are refused together: one episode, one pause.
+            self._throttles_in_a_row += 1
+            retry_after = max(0.05, backoff(self._throttles_in_a_row, self._chance()))
+        self._limiter.pause_until(now + retry_after)
+        # A pause is the peer's wish: what it holds back is late from its end on.
+        self._schedule = max(self._schedule, self._limiter.paused_until) if self._schedule < math.inf else math.inf
+
+    # -- the delay queue ----------------------------------------------------------------------------------------------
+
+    def _delay(self, item: Item[T], when: float) -> None:
+        heapq.heappush(self._delayed, (when, next(self._order), item))
+        if self._delayed[0][2] is item:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._delayed and not self._stopping:
+            self._timer = call_at(self._clock, self._delayed[0][0], self._release_due)
+
+    def _release_due(self) -> None:
+        self._timer = None
+        now = self._clock.now() + 0.0005
+        while self._delayed and self._delayed[0][0] <= now:
+            self._due.append(heapq.heappop(self._delayed)[2])
+        self._arm()
+        self._seek()
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def _emit(self, outcome: Outcome[T, Resp]) -> None:
+        self._results.append(outcome)
+        consumer = self._consumer
+        if consumer is not None and not consumer.done():
+            consumer.set_result(None)
+
+    def _notify(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    def _nothing_left(self) -> bool:
+        return not (self._items or self._due or self._delayed)
+
+    def _finished(self) -> bool:
+        """Whether no outcome will come any more (slots that are idle do not count)."""
+        return self._exhausted and self._slots == len(self._idle) and self._nothing_left()

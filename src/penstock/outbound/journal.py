@@ -1,0 +1,158 @@
+"""The journal: what is committed, in one file of checksummed frames.
+
+The first frame is a snapshot of all that was done before; every commit appends a frame with the positions it
+finished, and how long the output file is with their records. A commit writes the output, syncs it, then writes the
+frame and syncs that. So after a crash the last whole frame tells how much of the output counts: what is beyond is
+cut off, and its items are not done. A record is in the output exactly once.
+
+When the frames have grown past `COMPACT_BYTES` the journal is written anew as one snapshot and renamed into place,
+so that opening it reads a bounded amount however long the run was.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..errors import RunRefused
+from .done_set import DoneSet
+from .storage import AppendFile, Storage
+
+COMPACT_BYTES = 4 << 20
+
+_HEAD = struct.Struct("<4sIII")
+_SNAPSHOT = b"PNS1"
+_COMMIT = b"PNC1"
+
+
+@dataclass(slots=True)
+class State:
+    """What is committed."""
+
+    done: DoneSet = field(default_factory=DoneSet)
+    output_size: int = 0
+    tail_size: int = 0
+    """Bytes of the last commit's records at the end of the output."""
+    tail_crc: int = 0
+    counters: dict[str, Any] = field(default_factory=dict)
+    swap: str = ""
+    """Name of a file that is to take the output's place (see `rewrite`)."""
+
+
+class Journal:
+    """Open with `Journal.open`; one writer at a time (the run folder's lock sees to that)."""
+
+    def __init__(self, storage: Storage, path: Path, file: AppendFile, state: State) -> None:
+        self._storage = storage
+        self._path = path
+        self._file = file
+        self.state = state
+        self._snapshot_size = file.size()
+
+    @classmethod
+    def create(cls, storage: Storage, path: Path, state: State | None = None) -> Journal:
+        """A new journal that holds just `state`; it takes the place of an older one at once."""
+        state = state or State()
+        storage.write_new(path, _snapshot(state))
+        return cls(storage, path, storage.open(path), state)
+
+    @classmethod
+    def open(cls, storage: Storage, path: Path) -> Journal:
+        """Read what is committed; a torn frame at the end is cut off.
+
+        Raises RunRefused if not even the first frame can be read.
+        """
+        file = storage.open(path)
+        state, good = _replay(file)
+        if state is None:
+            file.close()
+            raise RunRefused(f"{path} is damaged: its first frame cannot be read; --fresh starts afresh")
+        if good < file.size():
+            file.truncate(good)
+        return cls(storage, path, file, state)
+
+    def commit(
+        self, positions: array[int], failed: array[int], output_size: int, tail: bytes, counters: dict[str, Any]
+    ) -> None:
+        """Record that `positions` are done and their records end at `output_size`. Durable on return."""
+        state = self.state
+        state.output_size, state.tail_size, state.tail_crc = output_size, len(tail), zlib.crc32(tail)
+        state.counters = counters
+        head = _facts(state) | {"done": len(positions), "failed": len(failed)}
+        self._file.append(_frame(_COMMIT, head, positions.tobytes() + failed.tobytes()))
+        self._file.sync()
+        state.done.add(positions, failed)
+        if self._file.size() - self._snapshot_size > COMPACT_BYTES:
+            self.rewrite(state)
+
+    def rewrite(self, state: State) -> None:
+        """Put a snapshot of `state` in the journal's place, atomically."""
+        self._storage.write_new(self._path, _snapshot(state))
+        self._file.close()
+        self._file = self._storage.open(self._path)
+        self._snapshot_size = self._file.size()
+        self.state = state
+
+    def close(self) -> None:
+        """Let the file go; everything in it is durable already."""
+        self._file.close()
+
+
+def _facts(state: State) -> dict[str, Any]:
+    return {
+        "output_size": state.output_size,
+        "tail_size": state.tail_size,
+        "tail_crc": state.tail_crc,
+        "counters": state.counters,
+    }
+
+
+def _frame(magic: bytes, head: dict[str, Any], body: bytes) -> bytes:
+    facts = orjson.dumps(head)
+    checksum = zlib.crc32(body, zlib.crc32(facts))
+    return _HEAD.pack(magic, len(facts), len(body), checksum) + facts + body
+
+
+def _snapshot(state: State) -> bytes:
+    done = state.done
+    head = _facts(state) | {"base": done.base, "bits": len(done.bits), "swap": state.swap}
+    return _frame(_SNAPSHOT, head, bytes(done.bits) + bytes(done.failed))
+
+
+def _replay(file: AppendFile) -> tuple[State | None, int]:
+    """The state after the last whole frame, and where that frame ends."""
+    state: State | None = None
+    offset = 0
+    while True:
+        magic, facts_size, body_size, checksum = _HEAD.unpack(file.read(offset, _HEAD.size).ljust(_HEAD.size, b"\0"))
+        if magic != (_SNAPSHOT if state is None else _COMMIT):
+            return state, offset
+        if offset + _HEAD.size + facts_size + body_size > file.size():
+            return state, offset
+        data = file.read(offset + _HEAD.size, facts_size + body_size)
+        if len(data) != facts_size + body_size or zlib.crc32(data) != checksum:
+            return state, offset
+        state = _apply(state, orjson.loads(data[:facts_size]), data[facts_size:])
+        offset += _HEAD.size + len(data)
+
+
+def _apply(state: State | None, head: dict[str, Any], body: bytes) -> State:
+    if state is None:
+        bits = head["bits"]
+        state = State(DoneSet(head["base"], body[:bits], body[bits:]), swap=head["swap"])
+    else:
+        positions, failed = array("Q"), array("Q")
+        positions.frombytes(body[: 8 * head["done"]])
+        failed.frombytes(body[8 * head["done"] :])
+        state.done.add(positions, failed)
+    state.output_size = head["output_size"]
+    state.tail_size = head["tail_size"]
+    state.tail_crc = head["tail_crc"]
+    state.counters = head["counters"]
+    return state

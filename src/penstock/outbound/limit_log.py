@@ -1,0 +1,116 @@
+"""The log of recent sends in a file, so that a restart does not break the limit either.
+
+The cells of each limit's window live in a shared memory map: a send is a plain store of 8 bytes, and a killed
+process leaves all of them behind. CLOCK_MONOTONIC is the same for all processes of one boot, so the times mean the
+same to the next one. After a reboot they do not; then the log counts as full, up to a minute after its last save,
+which waits at most one window and never sends too early.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import StorageError
+from ..rules.rate import MAX_LOG_CELLS, Limit, Window, log_cells
+
+_HEADER = 64
+_REBOOT_SLACK_SECONDS = 60.0
+
+
+class LimitLog:
+    """Windows whose logs are kept in `folder`."""
+
+    def __init__(self, folder: Path, limits: Sequence[Limit], guard: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._maps: list[tuple[memoryview, mmap.mmap]] = []
+        recent = {path: _read(path, clock) for path in sorted(folder.glob("limit-*.log"))}
+        self.windows = [self._open(folder, limit, guard, recent, clock.now()) for limit in limits]
+        wanted = {_path(folder, limit) for limit in limits}
+        for path in recent.keys() - wanted:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let the maps go. The windows must not be used afterwards."""
+        for window in self.windows:
+            window.detach()
+        for view, mapped in self._maps:
+            view.release()
+            mapped.close()
+        self._maps.clear()
+
+    def _open(
+        self, folder: Path, limit: Limit, guard: float | None, recent: dict[Path, _Kept], now: float
+    ) -> Window:
+        own = _path(folder, limit)
+        # A limit that was changed between two starts still counts what was sent under the old one.
+        times = sorted(time for path, each in recent.items() for time in each.times(expand=path != own))
+        cells = self._map(own, log_cells(limit))
+        times = times[-len(cells) :]
+        padding = [-math.inf] * (len(cells) - len(times))
+        for index, time in enumerate(padding + times):
+            cells[index] = min(time, now)
+        return Window(limit, guard, cells=cells)
+
+    def _map(self, path: Path, count: int) -> memoryview:
+        size = _HEADER + 8 * count
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                # Without its blocks, a store into the map on a full disk would kill the process (SIGBUS).
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(fd, 0, size)
+                os.ftruncate(fd, size)
+                mapped = mmap.mmap(fd, size)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError(f"cannot keep the limit's log in {path}: {error.strerror or error}") from error
+        mapped[:_HEADER] = _boot_id().ljust(_HEADER, b"\0")[:_HEADER]
+        whole = memoryview(mapped)
+        view = whole[_HEADER:].cast("d")
+        whole.release()
+        self._maps.append((view, mapped))
+        return view
+
+
+def _path(folder: Path, limit: Limit) -> Path:
+    return folder / f"limit-{limit.count}-{limit.seconds:g}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    cells: list[float]
+    group: int
+
+    def times(self, *, expand: bool) -> list[float]:
+        """One time per send where `expand`, else one per cell."""
+        if not expand or self.group == 1 or not self.cells:
+            return self.cells
+        # Written out a group per cell could be any size; a full log is the careful short form of it.
+        return [max(self.cells)] * MAX_LOG_CELLS
+
+
+def _read(path: Path, clock: Clock) -> _Kept:
+    """Times of sends in the log at `path`, on `clock`."""
+    data = path.read_bytes()
+    cells = memoryview(data)[_HEADER : _HEADER + max(0, len(data) - _HEADER) // 8 * 8].cast("d").tolist()
+    group = max(1, int(path.stem.split("-")[1]) // max(1, len(cells)))
+    now = clock.now()
+    if data[:_HEADER].rstrip(b"\0") != _boot_id():
+        ago = clock.wall() - (path.stat().st_mtime + _REBOOT_SLACK_SECONDS)
+        return _Kept([now - max(0.0, ago)] * len(cells), group)
+    return _Kept([time for time in cells if 0.0 < time < math.inf], group)
+
+
+def _boot_id() -> bytes:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        # Without it a reboot goes unnoticed, but then the monotonic clock started again and all times are ahead of
+        # it or long ago: they are capped to now where they are read.
+        return b"unknown"

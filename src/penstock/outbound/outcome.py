@@ -1,0 +1,100 @@
+"""Item and Outcome: one unit of input, and what became of it (exactly one outcome per item)."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from ..call import Resp
+
+T = TypeVar("T")
+
+
+class Answer:
+    """What is kept of a response: its status and the value read from it."""
+
+    __slots__ = ("status", "value")
+
+    def __init__(self, status: int, value: Any) -> None:
+        self.status = status
+        self.value = value
+
+
+class Item(Generic[T]):
+    """One unit of input on its way through the engine.
+
+    `position` counts from 0 in the input; `key` names the item in the output; `value` is what the call is given.
+    The other fields are the engine's own: times are seconds on its clock.
+    """
+
+    __slots__ = ("attempts", "first_sent", "intended", "key", "position", "sent", "taken", "value")
+
+    def __init__(self, position: int, value: T, key: Any = None) -> None:
+        self.position = position
+        self.value = value
+        self.key = position if key is None else key
+        self.attempts = 0
+        self.taken = 0.0
+        self.intended = 0.0
+        self.first_sent = 0.0
+        self.sent = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Item {self.position} {self.key!r}, {self.attempts} attempts>"
+
+
+class Outcome(Generic[T, Resp]):
+    """What became of one item.
+
+    `ok`: the call returned `value`. Otherwise `kind` is one of `penstock.rules.outcome.KINDS`, `message` says more
+    and `error` is the exception, where there was one. `waited` is seconds from taking up the item until its last
+    attempt was sent (connecting, permits, pauses between attempts), `service` from there to the complete answer,
+    and `response` from the moment the limit's schedule had meant it to start until its end: where calls queue up in
+    the client, `response` shows it and `service` does not.
+    """
+
+    __slots__ = (
+        "attempts",
+        "error",
+        "item",
+        "key",
+        "kind",
+        "message",
+        "ok",
+        "position",
+        "response",
+        "service",
+        "status",
+        "value",
+        "waited",
+    )
+
+    def __init__(
+        self,
+        item: Item[T],
+        *,
+        ok: bool,
+        value: Resp | None = None,
+        kind: str = "",
+        message: str = "",
+        status: int | None = None,
+        error: BaseException | None = None,
+        service: float = 0.0,
+        response: float = 0.0,
+    ) -> None:
+        self.item = item.value
+        self.position = item.position
+        self.key = item.key
+        self.ok = ok
+        self.value = value
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.error = error
+        self.attempts = item.attempts
+        self.waited = item.sent - item.taken if item.attempts else 0.0
+        self.service = service
+        self.response = response
+
+    def __repr__(self) -> str:
+        what = "ok" if self.ok else f"{self.kind}: {self.message}"
+        return f"<Outcome {self.key!r} {what}, {self.attempts} attempts>"

@@ -1,0 +1,149 @@
+"""The run folder `OUT.run/`: one durable run, its lock, and the fingerprint of what it belongs to.
+
+::
+
+    OUT.run/
+      lock          held while a process works on the run
+      run.json      the fingerprint: input, request, version
+      journal       what is committed
+      limit-*.log   recent sends, for the limits
+      input.index   where every 4,096th record begins
+      series.jsonl  the run over time, for people and plots
+
+No secret gets here: of the request only salted digests are kept, of headers only their names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..errors import OutputError, RunLocked, RunRefused
+from .storage import DISK, Storage
+
+FORMAT = 1
+
+
+class RunFolder:
+    """The folder of one run; open it with `RunFolder.open` and close it."""
+
+    def __init__(self, path: Path, lock_fd: int, storage: Storage) -> None:
+        self.path = path
+        self.storage = storage
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def open(cls, path: Path, storage: Storage = DISK) -> RunFolder:
+        """Make the folder where it is not there, and lock it.
+
+        Raises RunLocked if another process works on it, OutputError if it cannot be written.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise OutputError(f"cannot write to {path}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.read(fd, 32).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise RunLocked(
+                f"{path} is in use by process {pid or '(unknown)'}; wait for it, or give another --out",
+                pid=int(pid) if pid.isdigit() else None,
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        return cls(path, fd, storage)
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def journal(self) -> Path:
+        """Where the journal is."""
+        return self.path / "journal"
+
+    def begun(self) -> bool:
+        """Whether a run was begun here: its fingerprint and journal are durable."""
+        return (self.path / "run.json").exists() and self.journal.exists()
+
+    def clear(self) -> None:
+        """Forget the run: everything but the lock goes. The fingerprint goes first, so that a crash in between
+        leaves a folder that counts as not begun."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "run.json").unlink()
+        for entry in self.path.iterdir():
+            if entry.name == "lock":
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def write_fingerprint(self, facts: Mapping[str, Any], private: Mapping[str, str]) -> None:
+        """Keep `facts` as they are, and of `private` only salted digests."""
+        salt = secrets.token_hex(16)
+        kept = {
+            "format": FORMAT,
+            "salt": salt,
+            "facts": dict(facts),
+            "private": {name: _digest(salt, value) for name, value in private.items()},
+        }
+        self.storage.write_new(self.path / "run.json", orjson.dumps(kept, option=orjson.OPT_INDENT_2))
+
+    def read_fingerprint(self) -> dict[str, Any]:
+        """The facts as kept. Raises RunRefused if they cannot be read."""
+        kept = self._kept()
+        facts: dict[str, Any] = kept["facts"]
+        return facts
+
+    def run_id(self) -> str:
+        """A name of this run that no other run has; the same in all its sessions."""
+        return str(self._kept()["salt"])
+
+    def check_fingerprint(self, facts: Mapping[str, Any], private: Mapping[str, str]) -> None:
+        """Raises RunRefused if the run belongs to something else, naming all that differs."""
+        kept = self._kept()
+        differs = [name for name in {**kept["facts"], **facts} if kept["facts"].get(name) != facts.get(name)]
+        digests = {name: _digest(kept["salt"], value) for name, value in private.items()}
+        differs += [name for name in {**kept["private"], **digests} if kept["private"].get(name) != digests.get(name)]
+        if kept["format"] != FORMAT:
+            differs.insert(0, "the format of the run folder")
+        if differs:
+            raise RunRefused(
+                f"{self.path} belongs to another run: {_and(differs)} {'differs' if len(differs) == 1 else 'differ'}; "
+                "give the same command to go on, another --out to keep both, or --fresh to start afresh",
+                differs=tuple(differs),
+            )
+
+    def _kept(self) -> dict[str, Any]:
+        try:
+            kept: dict[str, Any] = orjson.loads((self.path / "run.json").read_bytes())
+            kept["facts"], kept["private"], kept["salt"], kept["format"]  # noqa: B018  # all must be there
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise RunRefused(f"{self.path}/run.json cannot be read ({error}); --fresh starts afresh") from error
+        return kept
+
+
+def _digest(salt: str, value: str) -> str:
+    return hashlib.sha256(f"{salt}:{value}".encode()).hexdigest()
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

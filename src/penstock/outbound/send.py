@@ -1,0 +1,236 @@
+"""`penstock send`: one call per input record, one record per item in the output."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, OutputError, RunRefused, UsageError
+from ..layers.rate_limit import RateLimiter
+from .drive import Watcher
+from .http_call import HttpCall, Interpreter, RequestBuilder, RequestTemplate
+from .job import Flow, Session, check_flow, knock, make_client
+from .journal import Journal
+from .output_file import JsonLinesOutput, drop_failed
+from .records import Record, RecordFile, Survey
+from .run_folder import RunFolder
+from .storage import DISK
+
+Watch = Callable[[int, RateLimiter], tuple[Watcher, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SendJob:
+    """What `penstock send` was asked to do. `source` None is standard input."""
+
+    source: Path | None
+    out: Path
+    template: RequestTemplate
+    flow: Flow = field(default_factory=Flow)
+    key: str | None = None
+    format: str | None = None
+    extract: str | None = None
+    expect: str | None = None
+    text: bool = False
+    skip_bad_records: bool = False
+    retry_failed: bool = False
+    fresh: bool = False
+
+
+async def send(
+    job: SendJob,
+    watch: Watch = lambda total, limiter: (),
+    reading: Callable[[int, int], None] = lambda records, bytes_read: None,
+) -> dict[str, Any]:
+    """Carry out `job` and return its summary; `summary["complete"]` says whether it came to its end.
+
+    `reading(records, bytes)` is told how the survey of the input goes on. Raises UsageError (and its kin InputError,
+    OutputError, RunRefused, RunLocked) before anything is sent, StorageError where the disk fails in the middle.
+    """
+    check_flow(job.flow)
+    Interpreter(job.extract, job.expect, text=job.text)
+    RequestBuilder(job.template)
+    with RunFolder.open(_folder_of(job.out)) as folder:
+        prepared = _open(job, folder, reading)
+        try:
+            return await prepared.carry_out(job, folder, watch)
+        finally:
+            prepared.output.close()
+
+
+@dataclass(slots=True)
+class _Opened:
+    records: RecordFile
+    index: array[int]
+    total: int
+    output: JsonLinesOutput
+    run_id: str
+
+    async def carry_out(self, job: SendJob, folder: RunFolder, watch: Watch) -> dict[str, Any]:
+        done = self.output.done
+        resumed_at = done.count
+        builder = RequestBuilder(job.template, self.run_id)
+        interpret = Interpreter(job.extract, job.expect, text=job.text)
+        # Records with a problem of their own must be seen as such, so they are parsed unless all were found good.
+        parse = builder.parse or job.skip_bad_records
+        frozen = type(done)(done.base, bytes(done.bits))
+        source = self.records.stream(self.index, frozen, done.base, parse=parse)
+        session = Session(
+            flow=job.flow,
+            folder=folder,
+            total=self.total,
+            idempotent=job.template.idempotent,
+            counters=self.output.saved_counters,
+            resumed_at=resumed_at,
+            watch=watch,
+        )
+        async with make_client(job.flow) as client:
+            if resumed_at < self.total:
+                await knock(client, self._first_request(builder))
+            return await session.carry_out(HttpCall(client, builder, interpret), source, self.output)
+
+    def _first_request(self, builder: RequestBuilder) -> Any:
+        with self.records.path.open("rb") as file:
+            for _, item in self.records.items(file, 0, self.index, parse=True):
+                try:
+                    return builder.build(item.value)
+                except InputError:
+                    continue
+        raise InputError("holds no record that a request can be made of", path=str(self.records.path))
+
+
+def _folder_of(out: Path) -> Path:
+    if out.is_dir():
+        raise OutputError(f"--out {out} is a folder; give the name of a file")
+    if not out.parent.is_dir():
+        raise OutputError(f"--out {out}: there is no folder {out.parent}")
+    return out.with_name(out.name + ".run")
+
+
+def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) -> _Opened:
+    if job.fresh:
+        folder.clear()
+        job.out.unlink(missing_ok=True)
+    begun = folder.begun()
+    if not begun:
+        if job.out.exists() and job.out.stat().st_size:
+            raise OutputError(f"{job.out} exists and has no run beside it; give another --out, or --fresh to replace it")
+        folder.clear()
+    records = RecordFile(_input_of(job, folder, begun=begun), format=job.format or _stdin_format(job), key=job.key)
+    facts, private = _fingerprint(job, records)
+    if begun:
+        folder.check_fingerprint(_known(facts, folder), private)
+    else:
+        _begin(job, folder, records, facts, private, reading)
+    return _reopen(job, folder, records)
+
+
+def _begin(
+    job: SendJob,
+    folder: RunFolder,
+    records: RecordFile,
+    facts: dict[str, Any],
+    private: dict[str, str],
+    reading: Callable[[int, int], None],
+) -> None:
+    survey = _survey(job, folder, records, reading)
+    (folder.path / "input.index").write_bytes(survey.index.tobytes())
+    Journal.create(DISK, folder.journal).close()
+    DISK.open(job.out).close()
+    # Last: with it the run counts as begun.
+    folder.write_fingerprint(facts | {"records": survey.count}, private)
+
+
+def _survey(job: SendJob, folder: RunFolder, records: RecordFile, reading: Callable[[int, int], None]) -> Survey:
+    builder = RequestBuilder(job.template)
+    needs_check = builder.parse or job.template.body is not None
+    check: Callable[[Any], str] = builder.check if needs_check else lambda fields: ""
+    survey = records.survey(folder.path, check, reading, stop_at_bad=not job.skip_bad_records)
+    if survey.first_bad is not None and not job.skip_bad_records:
+        raise survey.first_bad
+    return survey
+
+
+def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> _Opened:
+    index = array("Q")
+    index.frombytes((folder.path / "input.index").read_bytes())
+    total = folder.read_fingerprint()["records"]
+    journal = Journal.open(DISK, folder.journal)
+    output = JsonLinesOutput.open(DISK, job.out, journal)
+    if job.retry_failed and drop_failed(DISK, job.out, journal):
+        output.close()
+        journal = Journal.open(DISK, folder.journal)
+        output = JsonLinesOutput.open(DISK, job.out, journal)
+    return _Opened(records, index, total, output, folder.run_id())
+
+
+def _fingerprint(job: SendJob, records: RecordFile) -> tuple[dict[str, Any], dict[str, str]]:
+    template = job.template
+    facts = {
+        "command": "send",
+        "input": records.fingerprint(),
+        "--method": template.method.upper(),
+        "--header names": sorted(name.lower() for name, _ in template.headers),
+        "--key": job.key,
+        "--extract": job.extract,
+        "--expect": job.expect,
+        "--answer": "text" if job.text else "json",
+        "--idempotency-key": template.idempotency_key,
+        "--on-bad-record": "skip" if job.skip_bad_records else "fail",
+    }
+    # The URL and the body may hold keys of an API.
+    return facts, {"--url": template.url, "--body": template.body or ""}
+
+
+def _known(facts: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """The number of records is known from the survey and not counted again."""
+    return facts | {"records": folder.read_fingerprint().get("records")}
+
+
+# -- standard input -------------------------------------------------------------------------------------------------
+
+
+def _stdin_format(job: SendJob) -> str | None:
+    return "jsonl" if job.source is None else None
+
+
+def _input_of(job: SendJob, folder: RunFolder, *, begun: bool) -> Path:
+    """The input file. Standard input is first copied into the run folder: a run must be able to read it again."""
+    if job.source is not None:
+        if not job.source.exists():
+            raise InputError("there is no such file", path=str(job.source))
+        return job.source
+    kept = folder.path / "stdin"
+    if sys.stdin.isatty():
+        if begun and kept.exists():
+            return kept
+        raise UsageError("INPUT is -, but standard input is a terminal; pipe the records in")
+    fresh = folder.path / "stdin.part"
+    with fresh.open("wb") as target:
+        shutil.copyfileobj(sys.stdin.buffer, target, 1 << 20)
+    if begun and kept.exists():
+        if fresh.stat().st_size == 0:
+            # The same command without its pipe goes on with what it was given the first time.
+            return kept
+        _must_equal(kept, fresh)
+    fresh.replace(kept)
+    return kept
+
+
+def _must_equal(kept: Path, fresh: Path) -> None:
+    with kept.open("rb") as one, fresh.open("rb") as other:
+        while True:
+            block, again = one.read(1 << 20), other.read(1 << 20)
+            if block != again:
+                raise RunRefused(
+                    "standard input differs from what this run began with; pipe in the same, or nothing at all, to go "
+                    "on; --fresh starts afresh",
+                    differs=("input",),
+                )
+            if not block:
+                return

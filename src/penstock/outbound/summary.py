@@ -1,0 +1,67 @@
+"""The summary of a run: one dict, the same for people and for `--json`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..layers.rate_limit import RateLimiter
+from .counters import Counters
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process ever held, in bytes; 0 where the system does not say."""
+    try:
+        # ru_maxrss would begin with what the parent held when it forked.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def summarise(
+    counters: Counters,
+    limiter: RateLimiter,
+    *,
+    total: int | None,
+    elapsed: float,
+    sent_before: int,
+    resumed_at: int,
+    complete: bool,
+) -> dict[str, Any]:
+    """The whole run so far, all sessions together, but for what says otherwise.
+
+    `elapsed` and `sent_before` are of this session: its seconds, and the attempts that were made before it.
+    """
+    sent = counters.attempts - sent_before
+    return {
+        "items": counters.items,
+        "total": total,
+        "complete": complete,
+        "ok": counters.ok,
+        "failed": counters.failed,
+        "by_kind": dict(sorted(counters.by_kind.items())),
+        "attempts": counters.attempts,
+        "retries": counters.retries,
+        "throttled": counters.throttled,
+        "in_flight_peak": counters.in_flight_peak,
+        "elapsed_s": round(elapsed, 3),
+        "elapsed_all_sessions_s": round(counters.elapsed_before + elapsed, 3),
+        "rate_per_s": round(sent / elapsed, 3) if elapsed > 0 else 0.0,
+        "limits": [
+            {"limit": str(window.limit), "used": round(window.used(max(elapsed, window.limit.seconds)), 4)}
+            for window in limiter.windows
+        ],
+        "service_ms": counters.service.percentiles_ms(),
+        "response_ms": counters.response.percentiles_ms(),
+        "peak_rss_bytes": peak_rss_bytes(),
+        "resumed": resumed_at,
+    }

@@ -1,0 +1,200 @@
+"""When may the next request start? Limits that hold in every window, and an even pace inside them.
+
+A limit of L per W is kept by a log of the last L sends: send number i starts no sooner than W after send i - L
+started, so no half-open window of W seconds holds more than L. A bucket cannot do this: full at first, it lets
+2L - 1 through in its first window; small enough to be exact, it wastes rate (GCRA with burst b needs an interval
+of W / (L - b + 1); ITU-T I.371, RFC 2697 discuss the family). On top of the log a pacer spreads sends evenly on
+an absolute schedule, so lateness of a timer is caught up and never adds up.
+
+The server's clock sees sends later than we made them, and not all equally late. `guard` seconds are added to the
+window so that this one-way jitter cannot press L + 1 sends into one window of the server's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from array import array
+from collections.abc import MutableSequence, Sequence
+from dataclasses import dataclass
+
+from ..errors import UsageError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0}
+_UNITS |= {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
+_LIMIT = re.compile(r"\s*(\d{1,12})\s*(?:/|per\s)\s*(\d{1,9}(?:\.\d{1,9})?)?\s*([a-z]+)\s*")
+
+MAX_LOG_CELLS = 65_536
+"""A log longer than this counts sends in groups: 512 KiB, at the cost of at most 2 / 65,536 of the rate."""
+
+CATCH_UP_WAITED = 0.1
+"""Seconds of lateness that are caught up when somebody was waiting: a late timer, a stall of the loop."""
+
+CATCH_UP_IDLE = 0.05
+"""The same when nobody was waiting: enough for answers that come in batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` sends in any window of `seconds`."""
+
+    count: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"a limit must allow at least 1, not {self.count}")
+        if not (0 < self.seconds < math.inf):
+            raise UsageError(f"a limit's duration must be a positive number of seconds, not {self.seconds}")
+
+    def __str__(self) -> str:
+        names = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}
+        return f"{self.count}/{names.get(self.seconds, f'{self.seconds:g}s')}"
+
+
+def parse_limit(text: str) -> Limit:
+    """Read `100/min`, `10/s`, `600/5m` or `100/1s`. Raises UsageError for anything else."""
+    match = _LIMIT.fullmatch(text.lower())
+    unit = _UNITS.get(match[3]) if match else None
+    if match is None or unit is None:
+        raise UsageError(f"cannot read the limit {text!r}: write COUNT/DURATION, such as 100/min, 10/s or 600/5m")
+    return Limit(int(match[1]), float(match[2] or 1) * unit)
+
+
+def default_guard(limit: Limit) -> float:
+    """Seconds added to the window: 1.5 % of it, at most 150 ms.
+
+    At 1 s windows this takes 1.5 % of the rate and survives 15 ms of one-way jitter; at a minute 0.25 % and 150 ms.
+    """
+    return min(0.015 * limit.seconds, 0.15)
+
+
+class Window:
+    """The state of one limit: the log of its sends, and its pace. Times are seconds on one monotonic clock.
+
+    `cells` is where the log is kept; a caller that passes its own (a shared memory map) finds it there after a
+    restart. It must hold `log_cells(limit)` numbers, -inf or a past time each, in send order from `head` on.
+    """
+
+    __slots__ = ("_cells", "_fill", "_group", "_head", "_interval", "_pace", "_size", "_span", "guard", "limit", "sent")
+
+    def __init__(
+        self,
+        limit: Limit,
+        guard: float | None = None,
+        cells: MutableSequence[float] | None = None,
+        head: int = 0,
+    ) -> None:
+        self.limit = limit
+        self.guard = default_guard(limit) if guard is None else guard
+        if not (0 <= self.guard < math.inf):
+            raise UsageError(f"the guard must be a number of seconds from 0 up, not {self.guard}")
+        self._size = log_cells(limit)
+        # Integer division rounds the limit down, never up, where sends are counted in groups.
+        self._group = limit.count // self._size
+        self._fill = 0
+        self._head = head
+        self._cells = array("d", [-math.inf]) * self._size if cells is None else cells
+        self._span = limit.seconds + self.guard
+        self._interval = self._span / limit.count
+        last = self._cells[(head - 1) % self._size]
+        self._pace = last + self._interval
+        self.sent = 0
+
+    @property
+    def head(self) -> int:
+        """Index of the oldest cell: where the next send will be written."""
+        return self._head
+
+    def earliest(self, weight: int = 1) -> float:
+        """The time at which `weight` sends may start; in the past if at once.
+
+        Raises UsageError if `weight` can never be allowed.
+        """
+        if weight > self._size * self._group or weight < 1:
+            raise UsageError(f"a weight of {weight} can never be sent under the limit {self.limit}")
+        pace = self._pace
+        cells = -(-(weight - (self._group - self._fill) % self._group) // self._group) if self._group > 1 else weight
+        if cells < 1:
+            return pace
+        expires = self._cells[(self._head + cells - 1) % self._size] + self._span
+        return expires if expires > pace else pace
+
+    def take(self, now: float, weight: int = 1, *, waited: bool = False) -> int:
+        """Record `weight` sends at `now`; returns the cell of the last one.
+
+        The caller has seen that `earliest(weight) <= now`. `waited`: there was demand before `now`, so lateness is the
+        loop's and is caught up; otherwise the schedule starts again from about now, because time in which nobody asked
+        is not saved up for a burst.
+        """
+        pace = self._pace
+        if waited:
+            pace = max(pace, now - CATCH_UP_WAITED)
+        elif pace < now - CATCH_UP_IDLE:
+            pace = now
+        self._pace = pace + self._interval * weight
+        self.sent += weight
+        if self._group > 1:
+            return self._take_grouped(now, weight)
+        head = self._head
+        last = head
+        for _ in range(weight):
+            self._cells[head] = now
+            last = head
+            head += 1
+            if head == self._size:
+                head = 0
+        self._head = head
+        return last
+
+    def _take_grouped(self, now: float, weight: int) -> int:
+        for _ in range(weight):
+            if self._fill == 0:
+                self._head = (self._head + 1) % self._size
+            # A group expires with its last send: conservative, never too early.
+            self._cells[self._head - 1] = now
+            self._fill = (self._fill + 1) % self._group
+        return (self._head - 1) % self._size
+
+    def restamp(self, cell: int, now: float, weight: int = 1) -> None:
+        """The sends recorded last in `cell` really start at `now`, later than they were permitted."""
+        for back in range(min(weight, self._size) if self._group == 1 else 1):
+            if self._cells[cell - back] < now:
+                self._cells[cell - back] = now
+
+    def give_back(self, cell: int, weight: int = 1) -> None:
+        """The sends recorded last in `cell` will not happen. Their time slots are lost only to the pace of a group."""
+        self.sent -= weight
+        self._pace -= self._interval * weight
+        if self._group == 1:
+            for back in range(weight):
+                self._cells[cell - back] = -math.inf
+
+    def detach(self) -> None:
+        """Go on with a copy of the log, so that the place it was kept in can be closed."""
+        self._cells = array("d", self._cells)
+
+    def hold(self, until: float) -> None:
+        """Start the pace again at `until`, so that the end of a pause is not a burst."""
+        if until > self._pace:
+            self._pace = until
+
+    def used(self, seconds: float) -> float:
+        """The share of the limit that `sent` is of what `seconds` would have allowed."""
+        return self.sent / (self.limit.count * seconds / self.limit.seconds) if seconds > 0 else 0.0
+
+
+def log_cells(limit: Limit) -> int:
+    """How many cells the log of `limit` takes."""
+    return min(limit.count, MAX_LOG_CELLS)
+
+
+def oldest_cell(cells: Sequence[float]) -> int:
+    """Where a log that was kept across a restart goes on: the cell after the newest.
+
+    Sends are written in rising order around the ring, so the newest is followed by the only step down.
+    """
+    for index in range(len(cells) - 1):
+        if cells[index] > cells[index + 1]:
+            return index + 1
+    return 0

@@ -1,0 +1,109 @@
+"""Placeholders: `{field}` in a URL or a body becomes that field of the record.
+
+In a URL the value is percent-encoded, so that no record can change the path or add a parameter (RFC 3986, 2.1).
+In a JSON body a string that is nothing but a placeholder becomes the field's JSON value, with its type; inside a
+longer string the value is written as text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import UsageError
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+
+Fill = Callable[[Mapping[str, Any]], Any]
+
+
+class MissingField(UsageError):
+    """The record has no field of that name. `field` names it."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"has no field {field!r}, which the request asks for")
+        self.field = field
+
+
+def placeholders(text: str) -> set[str]:
+    """The names of all placeholders in `text`."""
+    return set(_PLACEHOLDER.findall(text))
+
+
+def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
+    """A function from a record to the URL. It raises MissingField for a record without the field, or with null."""
+    parts = _PLACEHOLDER.split(template)
+    if len(parts) == 1:
+        return lambda record: template
+
+    def fill(record: Mapping[str, Any]) -> str:
+        out = [parts[0]]
+        for name, literal in zip(parts[1::2], parts[2::2], strict=True):
+            value = _field(record, name)
+            if value is None:
+                raise MissingField(name)
+            out.append(quote(_text(value), safe="", errors="replace"))
+            out.append(literal)
+        return "".join(out)
+
+    return fill
+
+
+def json_filler(template: str) -> Fill:
+    """A function from a record to the JSON value to send. Raises UsageError if `template` is not JSON."""
+    try:
+        shape = json.loads(template)
+    except ValueError as error:
+        raise UsageError(
+            f"--body is not JSON ({error}); for another kind of body also give --header 'Content-Type: ...'"
+        ) from error
+    return _filler(shape)
+
+
+def text_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
+    """A function from a record to the text to send, values written as they are."""
+    parts = _PLACEHOLDER.split(template)
+
+    def fill(record: Mapping[str, Any]) -> str:
+        out = [parts[0]]
+        for name, literal in zip(parts[1::2], parts[2::2], strict=True):
+            out += (_text(_field(record, name)), literal)
+        return "".join(out)
+
+    return fill
+
+
+def _filler(shape: Any) -> Fill:
+    if isinstance(shape, str):
+        whole = _PLACEHOLDER.fullmatch(shape)
+        if whole is not None:
+            name = whole[1]
+            return lambda record: _field(record, name)
+        return text_filler(shape) if _PLACEHOLDER.search(shape) else lambda record: shape
+    if isinstance(shape, dict):
+        fields = [(name, _filler(value)) for name, value in shape.items()]
+        return lambda record: {name: fill(record) for name, fill in fields}
+    if isinstance(shape, list):
+        items = [_filler(value) for value in shape]
+        return lambda record: [fill(record) for fill in items]
+    return lambda record: shape
+
+
+def _field(record: Mapping[str, Any], name: str) -> Any:
+    if name in record:
+        return record[name]
+    value: Any = record
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise MissingField(name)
+        value = value[part]
+    return value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

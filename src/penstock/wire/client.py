@@ -1,0 +1,275 @@
+"""The HTTP/1.1 client: a Call, and a Preparable one."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ..errors import CallError, UsageError
+from ..messages import Request, Response
+from .connection import Connection
+from .content_coding import accept_encoding
+from .dial import dial
+from .pool import OriginPool
+from .prepared import PreparedRequest
+from .redirects import REDIRECTS, RedirectTrail
+from .request_bytes import RequestEncoder
+from .url import Origin, checked_target, split_url
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
+_MAX_KNOWN_ORIGINS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStatistics:
+    """What a client holds at one moment, over all origins."""
+
+    in_use: int
+    """Slots held by calls: connections within an exchange, held ready by `prepare`, or being opened."""
+    idle: int
+    """Open connections that wait for a call."""
+    waiting: int
+    """Calls that wait because of max_connections_per_origin."""
+    opened: int
+    """Connections opened since the client was made."""
+    repeated: int
+    """Calls sent once more because a kept connection had been closed by the peer."""
+
+
+class Client:
+    """An HTTP/1.1 client for one event loop: `response = await client(request)`.
+
+    - `max_connections_per_origin`: None means no limit. Calls over it wait, first come first served.
+    - `connect_timeout`: seconds to resolve, connect and shake hands. The time of a call as a whole is the
+      caller's to limit (`asyncio.timeout`); cancelling a call closes its connection.
+    - `max_response_bytes`: cap on a body, both as it comes and decoded.
+    - `tls`: None verifies against the system's certificates.
+    - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller.
+    - `decompress`: offer and remove content codings. The header fields stay as they came.
+    - `idle_timeout`: seconds after which an unused connection is closed.
+
+    Raises UsageError before anything is sent for a request that cannot be one, and a CallError (ConnectError,
+    DnsError, TlsError, ConnectTimeout, ConnectionLost, ProtocolError, ResponseTooLarge, BadBody) for whatever
+    goes wrong with the peer. A request is sent a second time, once, only where a kept connection turns out to
+    be closed, not a byte of an answer came, and the method is idempotent or the request has an
+    Idempotency-Key (RFC 9110, 9.2.2).
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections_per_origin: int | None = None,
+        connect_timeout: float = 10.0,
+        max_response_bytes: int = 64 * 1024 * 1024,
+        tls: ssl.SSLContext | None = None,
+        follow_redirects: int = 0,
+        decompress: bool = True,
+        idle_timeout: float = 60.0,
+    ) -> None:
+        if max_connections_per_origin is not None and max_connections_per_origin < 1:
+            raise UsageError("max_connections_per_origin must be at least 1, or None for no limit")
+        if not connect_timeout > 0 or not idle_timeout > 0:
+            raise UsageError("connect_timeout and idle_timeout must be more than 0 seconds")
+        if max_response_bytes < 0 or follow_redirects < 0:
+            raise UsageError("max_response_bytes and follow_redirects cannot be negative")
+        self._max_connections = max_connections_per_origin
+        self._connect_timeout = connect_timeout
+        self._max_response_bytes = max_response_bytes
+        self._tls = tls
+        self._follow_redirects = follow_redirects
+        self._decompress = decompress
+        self._idle_timeout = idle_timeout
+        self._accept_encoding = accept_encoding() if decompress else "identity"
+        self._pools: dict[Origin, OriginPool] = {}
+        self._pool_by_text: dict[str, OriginPool] = {}
+        # Runs often call one URL over and over, with a body that differs.
+        self._last_url = ""
+        self._last_located: tuple[OriginPool, str]
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._repeated = 0
+        self._opened_before = 0
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Send `request` and return its complete answer."""
+        pool, target = self._locate(request.url)
+        data = pool.encoder.encode(request, target)
+        connection = pool.take_idle() or await pool.acquire()
+        return await self._exchange(request, pool, data, self._follow_redirects, connection)
+
+    async def prepare(self, request: Request, /) -> PreparedRequest:
+        """Reserve an open connection and build the bytes, so that sending takes no time of its own.
+
+        Raises what the call itself would raise up to here.
+        """
+        pool, target = self._locate(request.url)
+        data = pool.encoder.encode(request, target)
+        connection = pool.take_idle() or await pool.acquire()
+        exchange = functools.partial(self._exchange, request, pool, data, self._follow_redirects)
+        return PreparedRequest(exchange, pool, connection)
+
+    async def aclose(self) -> None:
+        """Close all connections. Calls under way end with ConnectionLost; later ones with UsageError."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        pools = [*self._pools.values()]
+        self._pools.clear()
+        self._pool_by_text.clear()
+        self._last_url = ""
+        await asyncio.gather(*(pool.aclose() for pool in pools))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def statistics(self) -> ClientStatistics:
+        """Counts as of now."""
+        pools = self._pools.values()
+        return ClientStatistics(
+            in_use=sum(p.in_use for p in pools),
+            idle=sum(p.idle for p in pools),
+            waiting=sum(p.waiting for p in pools),
+            opened=self._opened_before + sum(p.opened for p in pools),
+            repeated=self._repeated,
+        )
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        state = " closed" if self._closed else ""
+        counts = f"{now.in_use} in use, {now.idle} idle, {now.waiting} waiting, {now.opened} opened"
+        return f"<Client{state} {counts}>"
+
+    async def _exchange(
+        self, request: Request, pool: OriginPool, data: bytes, redirects: int, connection: Connection
+    ) -> Response:
+        """One call on `connection`, whose slot is the caller's and is given back here in every case."""
+        future = connection.exchange(data, request)
+        try:
+            response = await future
+        except BaseException as error:
+            connection.abandon(future)
+            if not (isinstance(error, CallError) and connection.stale and _may_repeat(request)):
+                raise
+            self._repeated += 1
+            connection = await pool.acquire_new()
+            return await self._exchange(request, pool, data, redirects, connection)
+        if redirects and response.status in REDIRECTS:
+            return await self._redirected(request, response)
+        return response
+
+    async def _redirected(self, request: Request, response: Response) -> Response:
+        """The answer at the end of the redirects that begin with `response`."""
+        trail = RedirectTrail(request, self._follow_redirects)
+        while (following := trail.next_request(request, response)) is not None:
+            request = following
+            pool, target = self._locate(request.url)
+            data = pool.encoder.encode(request, target)
+            response = await self._exchange(request, pool, data, 0, await pool.acquire())
+        return response
+
+    def _locate(self, url: str) -> tuple[OriginPool, str]:
+        """The pool and the checked target. Parsing is left out for an origin that was called before."""
+        if url == self._last_url:
+            return self._last_located
+        # No origin is shorter than "http://h", so this finds the slash that begins the path.
+        cut = url.find("/", 8)
+        pool = self._pool_by_text.get(url[:cut])
+        if pool is None:
+            return self._locate_new(url, cut)
+        target = url[cut:]
+        if "#" in target:
+            target = target[: target.index("#")]
+        self._last_located = located = (pool, checked_target(target))
+        self._last_url = url
+        return located
+
+    def _locate_new(self, url: str, cut: int) -> tuple[OriginPool, str]:
+        origin, target = split_url(url)
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = self._new_pool(origin)
+        text = url[:cut]
+        if cut > 0 and "?" not in text and "#" not in text:
+            self._pool_by_text[text] = pool
+        return pool, target
+
+    def _new_pool(self, origin: Origin) -> OriginPool:
+        self._check_usable()
+        if len(self._pools) >= _MAX_KNOWN_ORIGINS or len(self._pool_by_text) >= 2 * _MAX_KNOWN_ORIGINS:
+            self._forget_unused_pools()
+
+        async def opener(pool: OriginPool) -> Connection:
+            return await self._open(origin, pool)
+
+        return OriginPool(
+            RequestEncoder(origin, self._accept_encoding),
+            opener,
+            max_connections=self._max_connections,
+            idle_timeout=self._idle_timeout,
+        )
+
+    def _forget_unused_pools(self) -> None:
+        unused = {o: p for o, p in self._pools.items() if not (p.connections or p.in_use or p.waiting)}
+        for origin, pool in unused.items():
+            self._opened_before += pool.opened
+            del self._pools[origin]
+        self._pool_by_text.clear()
+        self._last_url = ""
+
+    async def _open(self, origin: Origin, pool: OriginPool) -> Connection:
+        self._check_usable()
+        if self._sweeper is None:
+            self._schedule_sweep()
+
+        def factory() -> Connection:
+            return Connection(
+                pool, str(origin), pool.heads, max_bytes=self._max_response_bytes, decompress=self._decompress
+            )
+
+        tls = self._tls_context() if origin.scheme == "https" else None
+        connection = await dial(origin, tls, self._connect_timeout, factory)
+        if self._closed:
+            connection.abort()
+            self._check_usable()
+        return connection
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise UsageError("the client is closed")
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None:
+                raise UsageError("this client belongs to another event loop: make one for each loop")
+            self._loop = loop
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            # Made late: reading the system's certificates takes 20 ms, which plain http need not pay.
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def _schedule_sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(self._idle_timeout / 4, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        for pool in self._pools.values():
+            pool.close_expired()
+        if any(pool.connections for pool in self._pools.values()):
+            self._schedule_sweep()
+
+
+def _may_repeat(request: Request) -> bool:
+    return request.method in _IDEMPOTENT or "idempotency-key" in request.headers

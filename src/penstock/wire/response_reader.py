@@ -1,0 +1,218 @@
+"""Reads responses from bytes, without I/O: feed it what arrived, in whatever pieces (RFC 9112, 4 to 8).
+
+llhttp in its strict mode decides what is HTTP. What it lets through and a client must not is refused here:
+101, transfer codings other than chunked, heads without end, protocols that are not HTTP/1.x.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import httptools
+
+from ..errors import CallError, ProtocolError, ResponseTooLarge, Sent
+
+MAX_HEAD_BYTES = 64 * 1024
+END_OF_HEAD = b"\r\n\r\n"
+_VERSION = b"HTTP/1."
+_BODILESS = frozenset({204, 304})
+
+
+class ResponseReader:
+    """One response after another. Errors name `peer`; a body over `max_body_bytes` is ResponseTooLarge."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_chunks",
+        "_fault",
+        "_first_bytes",
+        "_head_bytes",
+        "_head_done",
+        "_head_only",
+        "_max_body_bytes",
+        "_parser",
+        "_peer",
+        "_until_eof",
+        "coding",
+        "complete",
+        "declared_length",
+        "headers",
+        "keep_alive",
+        "keep_alive_seconds",
+        "status",
+        "surplus",
+    )
+
+    def __init__(self, peer: str, max_body_bytes: int) -> None:
+        self._peer = peer
+        self._max_body_bytes = max_body_bytes
+        self._parser: httptools.HttpResponseParser | None = None
+        self.begin(head_only=False)
+
+    def begin(self, *, head_only: bool) -> None:
+        """Expect a new response. `head_only` for the answer to HEAD, which has no body whatever it says."""
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.coding = ""
+        self.declared_length: int | None = None
+        self.keep_alive = False
+        self.keep_alive_seconds: float | None = None
+        self.complete = False
+        self.surplus = False
+        self._head_only = head_only
+        self._head_done = False
+        self._until_eof = False
+        self._head_bytes = 0
+        self._first_bytes = b""
+        self._chunks: list[bytes] = []
+        self._body_bytes = 0
+        self._fault: CallError | None = None
+
+    def feed(self, data: bytes) -> bool:
+        """Take in what arrived; True once the response is complete.
+
+        Raises ProtocolError or ResponseTooLarge; the connection is then of no more use.
+        """
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+        if len(self._first_bytes) < len(_VERSION):
+            self._check_version(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                raise self._fault or self._error(f"sent what is not HTTP/1.1 ({error})") from error
+            self.surplus = True
+        if self.complete:
+            self._check_end(data)
+        elif not self._head_done:
+            self._count_head(len(data))
+        return self.complete
+
+    def feed_eof(self) -> bool:
+        """The peer has closed; True where that is how the body ends (RFC 9112, 6.3, rule 8)."""
+        if self._head_done and self._until_eof and not self.complete:
+            self.complete = True
+        return self.complete
+
+    def forget_parser(self) -> None:
+        """Break the reference cycle between the parser and this reader, once the connection is closed."""
+        self._parser = None
+
+    @property
+    def body(self) -> bytes:
+        """The body as it came, before its content coding is removed."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    # What follows is called by httptools. An exception in there is swallowed, so the fault is kept aside.
+
+    def on_message_begin(self) -> None:
+        """A first byte: of the response, or of one that nobody asked for."""
+        if self.complete:
+            self.surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or of the trailers, which are dropped (RFC 9110, 6.5.1)."""
+        self._count_head(len(name) + len(value) + 4)
+        if not self._head_done:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The end of a head; that of an interim response (1xx) is dropped (RFC 9110, 15.2)."""
+        parser = self._parser
+        assert parser is not None  # noqa: S101 - it is the caller
+        self.status = parser.get_status_code()
+        if self.status < 200:
+            if self.status < 100 or self.status == 101:
+                self._fail(self._error(f"answered with status {self.status}, which was not asked for"))
+            self.headers = []
+            return
+        self._head_done = True
+        self._read_framing()
+        self.keep_alive = parser.should_keep_alive()
+        if self._head_only:
+            self.complete = True
+        elif (self.declared_length or 0) > self._max_body_bytes and self.status not in _BODILESS:
+            self._fail(self._too_large())
+
+    def on_body(self, chunk: bytes) -> None:
+        """A piece of the body."""
+        if self.complete:
+            self.surplus = True
+            return
+        self._body_bytes += len(chunk)
+        if self._body_bytes > self._max_body_bytes:
+            self._fail(self._too_large())
+        self._chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        """The end of a response, which may be an interim one."""
+        if self._head_done:
+            self.complete = True
+
+    def _read_framing(self) -> None:
+        transfer = None
+        for name, value in self.headers:
+            # Most fields are none of these lengths, which saves the lower().
+            if len(name) not in {10, 14, 16, 17}:
+                continue
+            lowered = name.lower()
+            if lowered == b"content-length":
+                self.declared_length = int(value)
+            elif lowered == b"transfer-encoding":
+                transfer = value if transfer is None else transfer + b"," + value
+            elif lowered == b"content-encoding":
+                text = value.decode("latin-1")
+                self.coding = f"{self.coding},{text}" if self.coding else text
+            elif lowered == b"keep-alive":
+                self.keep_alive_seconds = _timeout_of(value)
+        if transfer is not None and transfer.strip().lower() != b"chunked":
+            # No TE was sent, so no other coding may come; guessing where the body ends is how answers mix.
+            self._fail(self._error("used a transfer coding other than chunked, which was not asked for"))
+        self._until_eof = transfer is None and self.declared_length is None
+
+    def _check_version(self, data: bytes) -> None:
+        self._first_bytes += data[: len(_VERSION) - len(self._first_bytes)]
+        if not _VERSION.startswith(self._first_bytes):
+            raise self._error(f"sent what is not HTTP/1.1 (it begins {self._first_bytes!r})")
+
+    def _check_end(self, data: bytes) -> None:
+        if self._head_only:
+            # llhttp does not know that this was HEAD and now waits for a body, so it is of no more use.
+            self._parser = None
+            if data.find(END_OF_HEAD) != len(data) - len(END_OF_HEAD):
+                self.surplus = True
+        elif data[-1] in b"\r\n" and not self._ends_with_message(data):
+            # llhttp skips empty lines between messages, so they are looked for here.
+            self.surplus = True
+
+    def _ends_with_message(self, data: bytes) -> bool:
+        if self.declared_length and self._chunks:
+            return data.endswith(self._chunks[-1])
+        tail = data[-5:]
+        return END_OF_HEAD.endswith(tail) or (tail.endswith(END_OF_HEAD) and not tail.startswith(b"\n"))
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(self._error(f"sent a head of more than {MAX_HEAD_BYTES} bytes"))
+
+    def _error(self, what: str) -> ProtocolError:
+        return ProtocolError(f"{self._peer} {what}", sent=Sent.YES)
+
+    def _too_large(self) -> ResponseTooLarge:
+        return ResponseTooLarge(
+            f"{self._peer} answered with a body over the cap of {self._max_body_bytes} bytes", sent=Sent.YES
+        )
+
+    def _fail(self, error: CallError) -> NoReturn:
+        self._fault = error
+        raise error
+
+
+def _timeout_of(keep_alive: bytes) -> float | None:
+    for part in keep_alive.split(b","):
+        name, _, value = part.strip().partition(b"=")
+        if name.lower() == b"timeout" and value.isdigit() and len(value) < 10:
+            return float(value)
+    return None
