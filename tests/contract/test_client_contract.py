@@ -315,7 +315,7 @@ def test_a_name_without_address_is_a_dns_error(bench: Bench) -> None:
 NOT_HTTP = {
     "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
     "length twice": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nokk",
-    "length and chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
     "length is no number": b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok",
     "bad chunk size": CHUNKED + b"zz\r\nok\r\n0\r\n\r\n",
     "endless head": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000,

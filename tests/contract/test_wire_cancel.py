@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -44,10 +45,11 @@ async def slowly(peer: Peer) -> None:
             await asyncio.sleep(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_cancel_at_every_await(wire: Bench, with_tls: bool, host: str) -> None:
-    """The call resolves, connects, shakes hands, writes and reads; it is cancelled after 0, 1, 2, ... turns."""
+    """The call resolves, connects, shakes hands, writes, reads; it is cancelled after 0, 1, 2, ... turns."""
     ca = trustme.CA()
 
     async def test() -> None:
@@ -56,7 +58,7 @@ def test_cancel_at_every_await(wire: Bench, with_tls: bool, host: str) -> None:
             url = server.url.replace("127.0.0.1", host)
             for turns in range(45):
                 async with Client(tls=client_side(ca), max_connections_per_origin=1) as client:
-                    await cancel_after(turns, lambda client=client: client(Request("POST", url, body=b"x")))
+                    await cancel_after(turns, functools.partial(client, Request("POST", url, body=b"x")))
                     await assert_nothing_held(client)
                     # The slot is there for the next call, and its answer is its own.
                     assert (await client(Request("POST", url))).body == b"ok"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ssl
+from collections.abc import Callable
 
 import pytest
 
@@ -13,14 +14,13 @@ from penstock.messages import Request
 from penstock.wire import Client, ClientStatistics
 
 from .conftest import Bench
-from .scripted_server import OK, Peer, always, once, response, serving
+from .scripted_server import OK, Peer, Script, always, once, response, serving
 
 pytestmark = pytest.mark.real
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until `condition()` is true; the test's own timeout ends a vain wait."""
-    assert callable(condition)
     while not condition():
         await asyncio.sleep(0.001)
 
@@ -143,7 +143,7 @@ def test_a_connection_seen_closed_is_not_used(wire: Bench) -> None:
     wire.run(test)
 
 
-def _close_on_second_request(*, reset: bool) -> object:
+def _close_on_second_request(*, reset: bool) -> Script:
     async def script(peer: Peer) -> None:
         await peer.answer(OK)
         if peer.server.connections == 1:

@@ -39,16 +39,16 @@ def client_side(ca: trustme.CA) -> ssl.SSLContext:
 
 def test_a_certificate_of_a_known_authority_is_accepted(bench: Bench, ca: trustme.CA) -> None:
     async def test() -> None:
-        async with serving(always(OK), server_side(ca, "127.0.0.1")) as server:
-            async with bench.client(tls=client_side(ca)) as client:
-                for _ in range(3):
-                    assert (await client(Request("POST", server.url, body=b"x" * 100_000))).body == b"ok"
-                assert server.connections == 1
+        accepting, trust = server_side(ca, "127.0.0.1"), client_side(ca)
+        async with serving(always(OK), accepting) as server, bench.client(tls=trust) as client:
+            for _ in range(3):
+                assert (await client(Request("POST", server.url, body=b"x" * 100_000))).body == b"ok"
+            assert server.connections == 1
 
     bench.run(test)
 
 
-def test_the_server_name_and_the_protocol_are_sent(wire: Bench, ca: trustme.CA, monkeypatch: object) -> None:
+def test_the_server_name_and_the_protocol_are_sent(wire: Bench, ca: trustme.CA) -> None:
     async def test() -> None:
         names: list[str | None] = []
         chosen: list[str | None] = []
@@ -96,10 +96,10 @@ def test_an_unknown_authority_is_refused_by_default(bench: Bench, ca: trustme.CA
 
 def test_a_certificate_for_another_host_is_refused(bench: Bench, ca: trustme.CA) -> None:
     async def test() -> None:
-        async with serving(always(OK), server_side(ca, "example.com")) as server:
-            async with bench.client(tls=client_side(ca)) as client:
-                with pytest.raises(TlsError):
-                    await client(Request("GET", server.url))
+        other, trust = server_side(ca, "example.com"), client_side(ca)
+        async with serving(always(OK), other) as server, bench.client(tls=trust) as client:
+            with pytest.raises(TlsError):
+                await client(Request("GET", server.url))
 
     bench.run(test)
 
@@ -130,17 +130,25 @@ def test_a_server_that_hangs_up_in_the_handshake_is_a_connect_error(bench: Bench
 
 
 def test_a_client_certificate_that_is_missing_is_a_tls_error(wire: Bench, ca: trustme.CA) -> None:
-    """With TLS 1.3 the refusal comes after the handshake is over for the client (a thread, because asyncio's
-    own server hangs up without sending it)."""
+    """With TLS 1.3 the refusal comes when the handshake is over for the client.
+
+    The server is a thread, because asyncio's own hangs up without sending the alert.
+    """
     context = server_side(ca, "127.0.0.1")
     context.verify_mode = ssl.CERT_REQUIRED
     ca.configure_trust(context)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        with contextlib.suppress(OSError), listener.accept()[0] as accepted:
-            accepted.settimeout(5)
-            context.wrap_socket(accepted, server_side=True).close()
+        accepted = listener.accept()[0]
+        accepted.settimeout(5)
+        with context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as tls:
+            with contextlib.suppress(ssl.SSLError):
+                tls.do_handshake()
+            # Closed with bytes unread, it would send RST, which overtakes the alert.
+            socket.socket.shutdown(tls, socket.SHUT_WR)
+            while socket.socket.recv(tls, 65536):
+                pass
 
     async def test() -> None:
         async with wire.client(tls=client_side(ca)) as client:
@@ -176,9 +184,9 @@ def test_a_call_cancelled_in_the_handshake_closes_its_socket(wire: Bench) -> Non
 def test_an_answer_cut_short_over_tls_is_a_call_error(bench: Bench, ca: trustme.CA) -> None:
     async def test() -> None:
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"
-        async with serving(once(answer), server_side(ca, "127.0.0.1")) as server:
-            async with bench.client(tls=client_side(ca)) as client:
-                with pytest.raises(CallError):
-                    await client(Request("GET", server.url))
+        accepting, trust = server_side(ca, "127.0.0.1"), client_side(ca)
+        async with serving(once(answer), accepting) as server, bench.client(tls=trust) as client:
+            with pytest.raises(CallError):
+                await client(Request("GET", server.url))
 
     bench.run(test)

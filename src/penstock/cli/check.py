@@ -1,3 +1,184 @@
+"""`penstock check`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
 import click
-@click.command()
-def check() -> None: ...
+
+from ..errors import UsageError
+from ..outbound.http_call import parse_header
+from ..rules.outcome import RetryOn
+from .loop import run_loop
+from .options import flow_options, read_flow, show_options
+from .progress import print_summary, watchers
+
+_EXAMPLES = """
+\b
+Examples:
+  penstock check vectors.bin --dim 128 --url http://127.0.0.1:8000/search --out census --limit 500/s
+  penstock check vectors.npy --url http://127.0.0.1:8000/search --out census --sample 10000
+  penstock check base.fvecs --url http://127.0.0.1:6333 --preset qdrant --collection items --out census
+  penstock check vectors.bin --dim 128 --url http://127.0.0.1:8000/search --out census --retry-failed
+"""
+
+_VARIABLES = ("collection", "field", "tenant", "database", "candidates")
+
+
+@click.command(epilog=_EXAMPLES, short_help="Does a vector search API find every stored vector?")
+@click.argument("source", metavar="VECTORS", type=click.Path(path_type=Path))
+@click.option("--url", required=True, help="The search endpoint; with --preset the root of the server.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder for scoreboard and findings.")
+@click.option("--dim", type=click.IntRange(min=1), default=None, help="Numbers in a vector; raw files need it.")
+@click.option(
+    "--format",
+    "format_",
+    default=None,
+    help="raw, npy, fvecs, bvecs, fbin, u8bin, i8bin, parquet, hdf5. [default: found by content and name]",
+)
+@click.option("--column", default=None, help="The column of a Parquet file or the dataset of an HDF5 file.")
+@click.option("--preset", "preset_", default=None, help="Ask as this server wants to be asked: qdrant, chroma, ...")
+@click.option("--collection", default=None, help="For --preset.")
+@click.option("--field", default=None, help="For --preset: the vector's field.")
+@click.option("--tenant", default=None, help="For --preset.")
+@click.option("--database", default=None, help="For --preset.")
+@click.option("--candidates", default=None, help="For --preset: how many candidates the search considers.")
+@click.option("--method", default=None, help="The HTTP method. [default: POST]")
+@click.option(
+    "--body", default=None, help='JSON with "{vector}", "{k}", "{id}". [default: {"vector": ..., "top_k": 1}]'
+)
+@click.option("--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored.")
+@click.option(
+    "--similarity", default=None, metavar="JMESPATH", help="Where the best hit's score is. [default: similarity]"
+)
+@click.option("--id", "id_", default=None, metavar="JMESPATH", help="Where the best hit's id is, if it tells positions.")
+@click.option("--score-map", default=None, help="What the score means: identity, 1-d, ... [default: inferred]")
+@click.option(
+    "--tolerance", type=float, default=1e-5, show_default=True, help="|1 - similarity| of the vector itself."
+)
+@click.option("--sample", type=click.IntRange(min=1), default=None, help="Only so many, spread over the file.")
+@click.option(
+    "--second-look",
+    type=click.IntRange(min=0),
+    default=10_000,
+    show_default=True,
+    help="Look for at most so many misses among the first 100 hits.",
+)
+@click.option("--duplicates", is_flag=True, help="Also count vectors that are stored more than once.")
+@click.option(
+    "--on-bad-record",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="What NaN and infinity in a vector do: nothing is sent, or the vector fails.",
+)
+@click.option("--retry-failed", is_flag=True, help="Do the failed calls of a finished or stopped census again.")
+@click.option("--fresh", is_flag=True, help="Throw away what is in OUT first.")
+@flow_options(RetryOn.TRANSIENT)
+@show_options
+def check(**options: Any) -> int:
+    """Take a census: ask the search API for every vector of VECTORS and see whether it finds that very vector.
+
+    Exit code 1 also when every call was answered, but some vectors were not found as they should be.
+    """
+    try:
+        import numpy as np  # noqa: F401
+    except ImportError:
+        raise UsageError("penstock check needs numpy: pip install 'penstock[vectors]'") from None
+    from ..outbound.check import check as check_job
+
+    quiet, as_json = options.pop("quiet"), options.pop("as_json")
+    say = (lambda text: None) if quiet else (lambda text: click.echo(f"penstock: {text}", err=True))
+    job = _job(say=say, **options)
+    summary = run_loop(check_job(job, watchers(str(job.out), quiet=quiet), say))
+    print_summary(summary, out=str(job.out), quiet=quiet, as_json=as_json)
+    if not summary["complete"]:
+        return 3
+    return 1 if summary["not_right"] else 0
+
+
+def _job(
+    *,
+    say: Any,
+    source: Path,
+    url: str,
+    out: Path,
+    dim: int | None,
+    format_: str | None,
+    column: str | None,
+    preset_: str | None,
+    method: str | None,
+    body: str | None,
+    headers: tuple[str, ...],
+    similarity: str | None,
+    id_: str | None,
+    score_map: str | None,
+    tolerance: float,
+    sample: int | None,
+    second_look: int,
+    duplicates: bool,
+    on_bad_record: str,
+    retry_failed: bool,
+    fresh: bool,
+    **rest: Any,
+) -> Any:
+    from ..outbound.check import CheckJob
+    from ..outbound.vectors.bodies import DEFAULT_TEMPLATE
+
+    if not (tolerance > 0 and math.isfinite(tolerance)):
+        raise UsageError(f"--tolerance must be above 0, not {tolerance}")
+    variables = {name: value for name in _VARIABLES if (value := rest.pop(name)) is not None}
+    shape = _preset(preset_, variables, url, say)
+    return CheckJob(
+        source=source,
+        out=out,
+        url=shape.get("url", url),
+        flow=read_flow(**rest),
+        method=method or shape.get("method", "POST"),
+        headers=tuple(parse_header(header) for header in headers),
+        body=body or shape.get("body", DEFAULT_TEMPLATE),
+        similarity=similarity or shape.get("similarity", "similarity"),
+        id=id_ or shape.get("id"),
+        id_required=id_ is not None,
+        score_map=score_map or shape.get("score_map"),
+        tolerance=tolerance,
+        format=format_,
+        dim=dim,
+        column=column,
+        sample=sample,
+        second_look=second_look,
+        duplicates=duplicates,
+        skip_bad_records=on_bad_record == "skip",
+        retry_failed=retry_failed,
+        fresh=fresh,
+    )
+
+
+def _preset(name: str | None, variables: dict[str, str], url: str, say: Any) -> dict[str, Any]:
+    if name is None:
+        if variables:
+            raise UsageError(f"--{next(iter(variables))} only goes with --preset")
+        return {}
+    from ..outbound.vectors.presets import preset
+
+    chosen = preset(name)
+    filled = chosen.fill(variables)
+    if chosen.warning:
+        say(chosen.warning)
+    parts = urlsplit(url)
+    if parts.path not in ("", "/"):
+        # The whole endpoint was given; it is taken as it is.
+        filled_url = url
+    else:
+        filled_url = f"{parts.scheme}://{parts.netloc}{filled.path}"
+    return {
+        "url": filled_url,
+        "method": chosen.method,
+        "body": filled.body,
+        "similarity": filled.similarity,
+        "id": filled.id,
+        "score_map": chosen.score_map,
+    }

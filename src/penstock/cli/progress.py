@@ -146,6 +146,8 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     if service["p50"] is not None:
         lines.append(f"  service   {_times(service)}  (from the send)")
         lines.append(f"  response  {_times(response)}  (from the intended start)")
+    if "verdicts" in summary:
+        lines += _census_lines(summary)
     resumed = f", resumed at {summary['resumed']:,}" if summary["resumed"] else ""
     lines.append(f"  took      {summary['elapsed_s']:,.1f} s, {summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{resumed}")
     lines.append(f"  output    {out}")
@@ -154,5 +156,38 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     return lines
 
 
-def _times(times: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:,.1f}" for name, value in times.items()) + " ms"
+def _census_lines(summary: dict[str, Any]) -> list[str]:
+    low, high = summary["accuracy_interval"]
+    if summary["accuracy"] is None:
+        return ["  found     nothing was answered"]
+    verdicts = "  ".join(f"{name} {count:,}" for name, count in summary["verdicts"].items() if count)
+    lines = [
+        f"  found     {_percent(summary['accuracy'])} of the answered (95 % interval {_percent(low)} to "
+        f"{_percent(high)}), {_percent(summary['success_rate'])} of all were answered",
+        f"  verdicts  {verdicts}",
+    ]
+    if summary["avg_similarity"] is not None:
+        lines.append(f"  average   similarity {summary['avg_similarity']:.7f}")
+    if "second_look" in summary:
+        look = summary["second_look"]
+        lines.append(
+            f"  2nd look  {look['looked_at']:,} misses: {look['rank_miss']:,} are further down the list, "
+            f"{look['unreachable']:,} are not among the first {look['hits']} hits"
+        )
+    if "duplicates" in summary:
+        lines.append(f"  twice     {summary['duplicates']['rows']:,} vectors are stored more than once")
+    for each in [each for each in summary["worst"] if each["verdict"] not in ("SELF", "TIE_DUP")][:3]:
+        lines.append(f"  worst     vector {each['position']:,}: {each['verdict']}, similarity {each['similarity']:.6f}")
+    return lines
+
+
+def _percent(share: float | None) -> str:
+    """Enough digits that what is missing to 100 % shows, and never rounded up to it."""
+    if share is None:
+        return "-"
+    text = f"{share:.4%}"
+    return text if share == 1.0 or text != "100.0000%" else "99.9999%+"
+
+
+def _times(times: dict[str, float | None]) -> str:
+    return "  ".join(f"{name} {value or 0:,.1f}" for name, value in times.items()) + " ms"

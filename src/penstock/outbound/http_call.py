@@ -158,7 +158,7 @@ class Interpreter:
         except orjson.JSONDecodeError as error:
             raise _not_json(response, error) from error
         if self._expect is not None and not self._expect(value):
-            raise Unexpected(f"{self._expect_text} is not met by {_quote(response.body)}", status=status)
+            raise Unexpected(f"{self._expect_text} is not met by {quote_body(response.body)}", status=status)
         return Answer(status, value if self._extract is None else self._extract(value))
 
 
@@ -167,16 +167,17 @@ def status_error(response: Response) -> StatusError:
     retry_after = parse_retry_after(
         response.headers.get("retry-after"), SYSTEM_CLOCK.wall(), response.headers.get("date")
     )
-    body = f": {_quote(response.body)}" if response.body else ""
+    body = f": {quote_body(response.body)}" if response.body else ""
     return StatusError(f"HTTP {response.status}{body}", status=response.status, retry_after=retry_after)
 
 
 def _not_json(response: Response, error: orjson.JSONDecodeError) -> BadBody:
     kind = response.headers.get("content-type") or "no content type"
-    return BadBody(f"the answer ({kind}) is not JSON, {error.msg}: {_quote(response.body)} (see --answer text)")
+    return BadBody(f"the answer ({kind}) is not JSON, {error.msg}: {quote_body(response.body)} (see --answer text)")
 
 
-def _quote(body: bytes) -> str:
+def quote_body(body: bytes) -> str:
+    """The beginning of a body, on one line, for a message."""
     text = body[: _QUOTED + 1].decode("utf-8", "replace")
     return " ".join(text[:_QUOTED].split()) + ("..." if len(text) > _QUOTED else "")
 

@@ -56,6 +56,8 @@ class Session:
     resumed_at: int = 0
     """Items that were done when the session began."""
     watch: Callable[[int, RateLimiter], tuple[Watcher, ...]] = lambda total, limiter: ()
+    final_counters: dict[str, Any] = field(default_factory=dict)
+    """The counters at the end of this session."""
 
     async def carry_out(self, call: Any, source: Any, sink: Sink) -> dict[str, Any]:
         """Run to the end, or to where it is stopped; returns the summary. Raises StorageError."""
@@ -71,6 +73,7 @@ class Session:
                 await driver.drive()
             finally:
                 series.close()
+            self.final_counters = engine.counters.as_json(driver.elapsed)
             return self._summary(engine.counters, limiter, driver, sent_before)
         finally:
             log.close()

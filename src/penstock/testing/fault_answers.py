@@ -18,7 +18,9 @@ JSON = "application/json"
 TORN = frozenset({"reset", "close", "truncated"})
 """Faults that end the connection."""
 
-_OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+PLAIN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+"""A 200 with a JSON body: % (its length, itself)."""
+
 _GARBAGE = b'{"similarity": 0.9'
 _PAGE = b"<!doctype html><html><head><title>Just a moment</title></head><body>Please wait.</body></html>"
 
@@ -59,7 +61,7 @@ def build(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
 
 def plain_answer(body: bytes) -> bytes:
     """Return a 200 with a JSON body, the quickest way."""
-    return _OK % (len(body), body)
+    return PLAIN_ANSWER % (len(body), body)
 
 
 def refusal(status: int, why: str) -> bytes:

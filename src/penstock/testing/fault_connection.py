@@ -22,7 +22,8 @@ _SPECIAL = frozenset({b"/health", b"/stats"})
 _NO_LINGER = struct.pack("ii", 1, 0)
 _DRIPS = 10
 # What to do instead of an answer (None: answer), for which request, and whether the connection stays.
-_Job = tuple[Fault | None, ServedRequest, bool]
+_Request = bytes | ServedRequest
+_Job = tuple[Fault | None, _Request, bool]
 
 
 class FaultConnection(asyncio.Protocol):
@@ -35,8 +36,9 @@ class FaultConnection(asyncio.Protocol):
         self._transport: Any = None
         self._target = b""
         self._body = b""
-        # The request that is being answered is not in the queue.
+        # Whether the next request has to queue; the one that is being answered is not in the queue.
         self._busy = False
+        self._unanswered = 0
         self._hangs = False
         self._queue: deque[_Job] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -53,9 +55,8 @@ class FaultConnection(asyncio.Protocol):
         service.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        unanswered = self._busy + len(self._queue)
-        service.in_flight -= unanswered
-        service.abandoned += unanswered - self._hangs
+        service.in_flight -= self._unanswered
+        service.abandoned += self._unanswered - self._hangs
         self._queue.clear()
         # Parser and connection refer to each other; the collector should not have to find that out.
         self._parser = None
@@ -95,40 +96,46 @@ class FaultConnection(asyncio.Protocol):
         """Note the arrival, and answer now or when those before it are answered."""
         now = time.monotonic()
         service = self._service
-        request = ServedRequest(self._target, self._body)
+        target, body = self._target, self._body
         self._target = self._body = b""
-        if service.inspects:
-            self._complete(request)
-        if request.target in _SPECIAL and self._parser.get_method() == b"GET":
-            fault: Fault | None = service.special(request.target)
+        if target in _SPECIAL and self._parser.get_method() == b"GET":
+            fault: Fault | None = service.special(target)
         else:
-            fault = service.arrive(request, now)
+            fault = service.arrive(target, body, now)
+        request = self._inspect(target, body) if service.inspects else body
+        keep_alive: bool = self._parser.should_keep_alive()
+        if fault is None and keep_alive and not self._busy and service.latency is None:
+            # The same as below, without the detours.
+            self._transport.write(service.answer(request))
+            return
+        self._enter((fault, request, keep_alive))
+
+    def _inspect(self, target: bytes, body: bytes) -> ServedRequest:
+        raise NotImplementedError
+
+    # Answering.
+
+    def _enter(self, job: _Job) -> None:
+        service = self._service
+        self._unanswered += 1
         service.in_flight += 1
-        if service.in_flight > service.max_in_flight:
-            service.max_in_flight = service.in_flight
-        job = (fault, request, self._parser.should_keep_alive())
+        service.max_in_flight = max(service.max_in_flight, service.in_flight)
         if self._busy:
             self._queue.append(job)
         else:
             self._start(job)
 
-    def _complete(self, request: ServedRequest) -> None:
-        """Add what only InspectingConnection knows."""
-
-    # Answering.
-
     def _start(self, job: _Job) -> None:
+        self._busy = True
         if self._parser is None or self._transport.is_closing():
-            self._busy = True
             return
         fault = job[0]
         latency = self._service.latency
         if fault is not None and fault.kind == "hang":
-            self._busy = self._hangs = True
+            self._hangs = True
         elif latency is None or (fault is not None and fault.at_once):
             self._finish(job)
         else:
-            self._busy = True
             self._timer = self._loop.call_later(latency(), self._finish, job)
 
     def _finish(self, job: _Job) -> None:
@@ -139,7 +146,6 @@ class FaultConnection(asyncio.Protocol):
             self._tear(fault.kind, request)
             keep_alive = False
         elif fault.kind == "slow_body":
-            self._busy = True
             self._drip(self._service.answer(request), 0, keep_alive)
             return
         else:
@@ -147,16 +153,18 @@ class FaultConnection(asyncio.Protocol):
         self._done(keep_alive)
 
     def _done(self, keep_alive: bool) -> None:
+        self._unanswered -= 1
         self._service.in_flight -= 1
-        self._busy = False
         if not keep_alive:
+            # It stays busy: what was pipelined behind the last answer is never answered.
             self._transport.close()
         elif self._queue:
             # Not called directly: a long pipeline would recurse as deep as it is long.
-            self._busy = True
             self._loop.call_soon(self._start, self._queue.popleft())
+        else:
+            self._busy = False
 
-    def _tear(self, kind: str, request: ServedRequest) -> None:
+    def _tear(self, kind: str, request: _Request) -> None:
         """End the connection instead of the answer, or in the middle of it."""
         if kind == "reset":
             self.abort()
@@ -186,7 +194,6 @@ class InspectingConnection(FaultConnection):
         """Take one header."""
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
-    def _complete(self, request: ServedRequest) -> None:
-        request.method = self._parser.get_method().decode("latin-1")
-        request.headers = self._headers
-        self._headers = {}
+    def _inspect(self, target: bytes, body: bytes) -> ServedRequest:
+        headers, self._headers = self._headers, {}
+        return ServedRequest(self._parser.get_method().decode("latin-1"), target, headers, body)

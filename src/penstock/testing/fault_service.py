@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from .arrivals import ArrivalsLog
-from .fault_answers import Fault, Reply, build, fault_for_kind, plain_answer, refusal, too_many
+from .fault_answers import PLAIN_ANSWER, Fault, Reply, build, fault_for_kind, refusal, too_many
 from .faults import FaultLedger, FaultPlan, item_identity
 from .latency import Latency
 from .limiters import Limiter
@@ -19,15 +19,15 @@ Answer = Callable[[bytes], bytes]
 
 
 class ServedRequest:
-    """A request as the server saw it. `method` and `headers` (names in lower case) only with `respond`."""
+    """A request as a `respond` function sees it. Names of `headers` are in lower case."""
 
     __slots__ = ("body", "headers", "method", "target")
 
-    def __init__(self, target: bytes, body: bytes) -> None:
+    def __init__(self, method: str, target: bytes, headers: dict[str, str], body: bytes) -> None:
+        self.method = method
         self.target = target
+        self.headers = headers
         self.body = body
-        self.method = ""
-        self.headers: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<ServedRequest {self.method} {self.target!r} {len(self.body)} B>"
@@ -53,6 +53,7 @@ class ServerStatistics:
     bad_requests: int = 0
     """What was not HTTP, or what the API could not read (400)."""
     in_flight: int = 0
+    """Requests that wait for their answer. What is answered at zero latency never does."""
     max_in_flight: int = 0
     connections_opened: int = 0
     connections_open: int = 0
@@ -81,6 +82,9 @@ class Service:
         self._answer = answer
         self._respond = respond
         self.inspects = respond is not None
+        self.answer: Callable[[Any], bytes] = self._answer_body if respond is None else self._answer_request
+        """Takes a body, or a ServedRequest where `inspects`, to a whole answer, and counts it. A ValueError of
+        the test's own function means that the request is wrong: 400."""
         self.log: ArrivalsLog | None = None
         self.slow_body_seconds = faults.slow_body_seconds
         self.connections: set[Any] = set()
@@ -93,7 +97,7 @@ class Service:
         self.in_flight = 0
         self.max_in_flight = 0
 
-    def arrive(self, request: ServedRequest, now: float) -> Fault | None:
+    def arrive(self, target: bytes, body: bytes, now: float) -> Fault | None:
         """Count the arrival at `now` (monotonic seconds); returns what is to be done instead of an answer."""
         self.requests += 1
         if self.log is not None:
@@ -105,29 +109,37 @@ class Service:
                 return Fault("limit", too_many(wait), at_once=True)
         if self._ledger is None:
             return None
-        kind = self._ledger.take(item_identity(request.target, request.body))
+        kind = self._ledger.take(item_identity(target, body))
         return None if kind is None else fault_for_kind(kind, self._ledger.plan)
 
-    def answer(self, request: ServedRequest) -> bytes:
-        """Return the API's own answer, and count it."""
-        understood, wire = self._compose(request)
-        self.answered += understood
-        return wire
-
-    def torn_answer(self, request: ServedRequest) -> bytes:
+    def torn_answer(self, request: Any) -> bytes:
         """Return the first half of an answer: the whole head, unless there is no body to lack."""
-        wire = self._compose(request)[1]
+        answered = self.answered
+        wire = self.answer(request)
+        self.answered = answered
         head = wire.index(b"\r\n\r\n") + 4
         return wire[: min(head + (len(wire) - head) // 2, len(wire) - 1)]
 
-    def _compose(self, request: ServedRequest) -> tuple[bool, bytes]:
+    def _answer_body(self, body: bytes) -> bytes:
         try:
-            if self._respond is not None:
-                return True, self._respond(request).wire()
-            return True, plain_answer(self._answer(request.body))
+            answer = self._answer(body)
         except ValueError as error:
-            self.bad_requests += 1
-            return False, refusal(400, str(error))
+            return self._refuse(error)
+        self.answered += 1
+        return PLAIN_ANSWER % (len(answer), answer)
+
+    def _answer_request(self, request: ServedRequest) -> bytes:
+        assert self._respond is not None
+        try:
+            wire = self._respond(request).wire()
+        except ValueError as error:
+            return self._refuse(error)
+        self.answered += 1
+        return wire
+
+    def _refuse(self, error: ValueError) -> bytes:
+        self.bad_requests += 1
+        return refusal(400, str(error))
 
     def special(self, target: bytes) -> Fault:
         """Return the answer to GET /health and GET /stats, which no fault and no limit touches."""

@@ -33,19 +33,28 @@ class FixedWindow:
         self.limit = limit
         self.window = window
         self.phase = phase
-        self._index = -math.inf
+        self._end = -math.inf
         self._count = 0
 
     def arrive(self, now: float) -> float | None:
         """None if admitted, else the seconds until the next window."""
-        index = math.floor((now - self.phase) / self.window)
-        if index > self._index:
-            self._index = index
+        if now >= self._end:
+            self._end = self._end_of_window(now)
             self._count = 0
         if self._count < self.limit:
             self._count += 1
             return None
-        return _seconds_until(now, self.phase + (self._index + 1) * self.window)
+        return _seconds_until(now, self._end)
+
+    def _end_of_window(self, now: float) -> float:
+        # Division rounds, so it can name the window beside the right one. Only boundaries count, so that one
+        # that somebody was told to wait for is the one that lets him in.
+        index = math.floor((now - self.phase) / self.window)
+        if now < self.phase + index * self.window:
+            index -= 1
+        while now >= self.phase + (index + 1) * self.window:
+            index += 1
+        return self.phase + (index + 1) * self.window
 
 
 class SlidingLog:

@@ -63,14 +63,14 @@ PLANTS: Mapping[str, Planted] = {
 
 
 class Oracle:
-    """`oracle(body)` answers one search over the raw float32 file at `path`; FaultServer takes it as `answer`.
+    """`oracle(body)` answers one search over the raw float32 file at `path`: FaultServer's `answer`.
 
     A stored vector is found with its row number for an id and similarity 1.0; any other vector finds some row
     with 0.83. `plant` maps row numbers to the names of PLANTS. `shape` is a name of SHAPES, or a SearchShape.
     Numbers in a body become float32 as any server's would. Needs numpy (the `vectors` extra).
 
-    Calls raise ValueError for a body that is not a search. Making one raises ValueError for a file that is not
-    a whole number of vectors, and for a plant that is unknown or out of range.
+    Calls raise ValueError for a body that is not a search. Making one raises ValueError for a file that is
+    not a whole number of vectors, and for a plant that is unknown or out of range.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 from io import FileIO
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def _header(file: FileIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[n
         if read is None:
             raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
         shape, fortran, item = read(file)
-    except (ValueError, UnicodeDecodeError, SyntaxError, TypeError) as error:
+    except (ValueError, SyntaxError, TypeError, tokenize.TokenError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"its .npy header cannot be read: {reason}", path=str(path)) from error
     return shape, fortran, item

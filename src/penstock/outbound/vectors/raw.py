@@ -75,6 +75,8 @@ class FixedRows:
         if self._direct:
             block: Array = raw.view(self._item).reshape(count, self.dim)
             return block
+        if count == 0:
+            return self._block[:0]
         rows = raw.reshape(count, self._plan.row_bytes)
         if self._plan.prefix:
             self._check_dims(rows, start)

@@ -1,0 +1,330 @@
+"""`penstock check`: ask a vector search API for every stored vector, and see whether it finds that very vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..errors import OutputError, UsageError
+from ..layers.rate_limit import RateLimiter
+from ..messages import Headers
+from ..rules.outcome import RetryOn
+from ..rules.score_map import TOLERANCE
+from ..rules.verdict import Finding
+from .drive import Watcher
+from .job import Flow, Session, check_flow, knock, make_client
+from .outcome import Outcome
+from .run_folder import RunFolder
+from .storage import DISK
+from .vectors.answers import Hit, compile_answer, compile_hits
+from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
+from .vectors.calibrate import SAMPLE, Reading, judging, learn
+from .vectors.census_sink import CensusSink, Found, load_counters
+from .vectors.duplicates import equal_rows, find_duplicates
+from .vectors.formats import open_vectors
+from .vectors.queries import Queries, Query, sample_ranges
+from .vectors.report import census_summary, write_findings
+from .vectors.scoreboard import Scoreboard
+from .vectors.search_call import SearchCall
+from .vectors.second_look import HITS, LOOKED_AT, SecondLook, ranking
+from .vectors.source import VectorSource, fingerprint
+
+Watch = Callable[[int, RateLimiter], tuple[Watcher, ...]]
+Say = Callable[[str], None]
+
+_SCAN_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class CheckJob:
+    """What `penstock check` was asked to do. `similarity` and `id` are JMESPath expressions on an answer."""
+
+    source: Path
+    out: Path
+    url: str
+    flow: Flow = field(default_factory=lambda: Flow(retry_on=RetryOn.TRANSIENT))
+    method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = DEFAULT_TEMPLATE
+    similarity: str = "similarity"
+    id: str | None = None
+    id_required: bool = True
+    score_map: str | None = None
+    tolerance: float = TOLERANCE
+    format: str | None = None
+    dim: int | None = None
+    column: str | None = None
+    sample: int | None = None
+    second_look: int = 10_000
+    duplicates: bool = False
+    skip_bad_records: bool = False
+    retry_failed: bool = False
+    fresh: bool = False
+
+
+async def check(
+    job: CheckJob, watch: Watch = lambda total, limiter: (), say: Say = lambda text: None
+) -> dict[str, Any]:
+    """Carry out `job` and return its summary. `say` is told, in sentences, what was inferred and what is done.
+
+    Raises UsageError (and its kin) before the census begins, StorageError where the disk fails in the middle.
+    """
+    check_flow(job.flow)
+    if job.out.exists() and not job.out.is_dir():
+        raise OutputError(f"--out {job.out} is a file; check writes a folder")
+    template = BodyTemplate(job.body)
+    compile_answer(job.similarity, job.id)
+    with open_vectors(job.source, format=job.format, dim=job.dim, column=job.column) as source:
+        say(source.describe())
+        _refuse_foreign(job.out)
+        with RunFolder.open(job.out) as folder:
+            _begin(job, folder, source, say)
+            with Scoreboard.open(folder.path / "scoreboard", source.count) as scoreboard:
+                if job.retry_failed:
+                    scoreboard.reset({Finding.FAILED})
+                return await _Census(job, folder, source, scoreboard, template, watch, say).carry_out()
+
+
+def _refuse_foreign(out: Path) -> None:
+    """A folder that is not a run's is left alone, also by --fresh."""
+    if out.is_dir() and any(out.iterdir()) and not ((out / "lock").exists()):
+        raise OutputError(f"--out {out} holds something else; give a new folder")
+
+
+def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> None:
+    facts: dict[str, Any] = {
+        "command": "check",
+        "input": fingerprint(source),
+        "--method": job.method.upper(),
+        "--header names": sorted(name.lower() for name, _ in job.headers),
+        "--similarity": job.similarity,
+        "--id": job.id,
+        "--score-map": job.score_map,
+        "--tolerance": job.tolerance,
+        "--sample": job.sample,
+        "--on-bad-record": "skip" if job.skip_bad_records else "fail",
+    }
+    private = {"--url": job.url, "--body": job.body}
+    if job.fresh:
+        folder.clear()
+    if (folder.path / "run.json").exists():
+        folder.check_fingerprint(facts, private)
+        return
+    folder.clear()
+    if not job.skip_bad_records and source.dtype.kind == "f":
+        if source.count > 2_000_000:
+            say("reading all vectors once, to find NaN and infinity before anything is sent")
+        for start in range(0, source.count, _SCAN_ROWS):
+            source.read(start, min(_SCAN_ROWS, source.count - start))
+    folder.write_fingerprint(facts, private)
+
+
+class _Census:
+    """One session of a census: calibrate, ask, look twice, sum up."""
+
+    def __init__(
+        self,
+        job: CheckJob,
+        folder: RunFolder,
+        source: VectorSource,
+        scoreboard: Scoreboard,
+        template: BodyTemplate,
+        watch: Watch,
+        say: Say,
+    ) -> None:
+        self._job = job
+        self._folder = folder
+        self._source = source
+        self._scoreboard = scoreboard
+        self._template = template
+        self._watch = watch
+        self._say = say
+        given = {name.lower() for name, _ in job.headers}
+        defaults = [("Content-Type", "application/json"), ("Accept", "application/json")]
+        self._headers = Headers([*job.headers, *(each for each in defaults if each[0].lower() not in given)])
+        self._total = source.count if job.sample is None else min(job.sample, source.count)
+        self._read = compile_answer(job.similarity, job.id)
+
+    async def carry_out(self) -> dict[str, Any]:
+        resumed_at = self._scoreboard.done_count()
+        async with make_client(self._job.flow) as client:
+            self._client = client
+            if resumed_at < self._total:
+                await knock(client, self._call(lambda answer, query: answer).request(Query(0, b"{}")))
+            reading = await self._reading()
+            summary = await self._main(reading, resumed_at)
+            if summary["complete"]:
+                await self._look_again(reading, summary)
+        if self._job.duplicates and summary["complete"]:
+            found = find_duplicates(self._source, self._folder.path / "duplicates")
+            summary["duplicates"] = {"groups": found.groups, "rows": found.rows}
+        if summary["complete"]:
+            write_findings(self._scoreboard, self._folder.path / "findings.jsonl", DISK)
+        DISK.write_new(self._folder.path / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+        return summary
+
+    def _call(self, read: Callable[[Any, Query], Any]) -> SearchCall:
+        return SearchCall(
+            self._client, method=self._job.method.upper(), url=self._job.url, headers=self._headers, read=read
+        )
+
+    def _session(self, total: int, *, quiet: bool = False) -> Session:
+        return Session(
+            flow=self._job.flow,
+            folder=self._folder,
+            total=total,
+            idempotent=True,
+            watch=(lambda total, limiter: ()) if quiet else self._watch,
+        )
+
+    # -- the first answers --------------------------------------------------------------------------------------------
+
+    async def _reading(self) -> Reading:
+        path = self._folder.path / "calibration.json"
+        if path.exists():
+            reading = Reading.from_json(orjson.loads(path.read_bytes()))
+        else:
+            reading = await self._calibrate()
+            DISK.write_new(path, orjson.dumps(reading.as_json(), option=orjson.OPT_INDENT_2))
+        self._say(reading.calibration.text)
+        if reading.note:
+            self._say(reading.note)
+        return reading
+
+    async def _calibrate(self) -> Reading:
+        ranges = sample_ranges(self._source.count, min(SAMPLE, self._total))
+        answers: list[tuple[int, Hit]] = []
+        sink = _Collect(answers)
+        call = self._call(lambda answer, query: self._read(answer))
+        summary = await self._session(len(ranges), quiet=True).carry_out(
+            call, Queries(self._source, self._template, ranges), sink
+        )
+        if not answers:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in summary["by_kind"].items())
+            why = f": {sink.last_failure}" if sink.last_failure else ""
+            raise UsageError(f"none of the first {len(ranges)} calls was answered ({kinds or 'stopped'}){why}")
+        return learn(
+            answers,
+            similarity_path=self._job.similarity,
+            tolerance=self._job.tolerance,
+            chosen_map=self._job.score_map,
+            with_ids=self._job.id is not None,
+            ids_required=self._job.id_required,
+        )
+
+    # -- the census ---------------------------------------------------------------------------------------------------
+
+    async def _main(self, reading: Reading, resumed_at: int) -> dict[str, Any]:
+        counters_path = self._folder.path / "counters.json"
+        sink = CensusSink(self._scoreboard, reading.id_map, DISK, counters_path)
+        call = self._call(judging(self._read, reading, self._same_vector(reading)))
+        session = self._session(self._total)
+        session.counters = self._counters(counters_path, sink)
+        session.resumed_at = resumed_at
+        summary = await session.carry_out(call, Queries(self._source, self._template, self._to_do()), sink)
+        sink.save_counters(session.final_counters)
+        return census_summary(summary, self._scoreboard.summary(), self._total)
+
+    def _to_do(self) -> Iterable[tuple[int, int]]:
+        if self._job.sample is None:
+            return self._scoreboard.not_done()
+        ranges = sample_ranges(self._source.count, self._total)
+        return [each for each in ranges if self._scoreboard.get(each[0])[3] is Finding.NOT_DONE]
+
+    def _counters(self, path: Path, sink: CensusSink) -> dict[str, Any]:
+        """Counters of the sessions before. What each vector came to is taken from the scoreboard, which is exact."""
+        saved = load_counters(path)
+        done = sum(count for finding, count in sink.findings.items() if finding is not Finding.NOT_DONE)
+        if not saved or not done:
+            return {}
+        failed = sink.findings[Finding.FAILED]
+        by_kind = self._scoreboard.summary().by_kind if failed else {}
+        return saved | {"items": done, "ok": done - failed, "failed": failed, "by_kind": by_kind}
+
+    def _same_vector(self, reading: Reading) -> Callable[[Any, Any], bool] | None:
+        id_map = reading.id_map
+        if id_map is None:
+            return None
+        # A source of its own: the other one's buffer is in use by the reading thread.
+        other = open_vectors(
+            self._job.source, format=self._job.format, dim=self._job.dim, column=self._job.column
+        )
+
+        def same(hit_id: Any, expected_id: Any) -> bool:
+            hit, expected = id_map.position(hit_id), id_map.position(expected_id)
+            if hit is None or expected is None or not 0 <= hit < other.count:
+                return False
+            return equal_rows(other, hit, expected)
+
+        return same
+
+    # -- the second look ----------------------------------------------------------------------------------------------
+
+    async def _look_again(self, reading: Reading, summary: dict[str, Any]) -> None:
+        path = self._folder.path / "second_look.json"
+        if path.exists() and not self._job.retry_failed:
+            summary["second_look"] = orjson.loads(path.read_bytes())
+            return
+        hits = compile_hits(self._job.similarity, self._job.id)
+        misses = [] if hits is None or not self._template.uses_k else self._misses()
+        if not misses or hits is None:
+            return
+        self._say(f"a second look at {len(misses):,} vectors that were not found, among the first {HITS} hits")
+        looked = SecondLook()
+        queries = Queries(self._source, self._template.with_k(HITS), [(each, each + 1) for each in misses])
+        call = self._call(ranking(hits, reading))
+        await self._session(len(misses), quiet=True).carry_out(call, queries, _Ranks(looked))
+        summary["second_look"] = looked.as_json()
+        DISK.write_new(path, orjson.dumps(summary["second_look"]))
+
+    def _misses(self) -> list[int]:
+        misses: list[int] = []
+        for first, block in self._scoreboard.records():
+            for offset, finding in enumerate(block[12::16]):
+                if finding in LOOKED_AT:
+                    misses.append(first + offset)
+                    if len(misses) >= self._job.second_look:
+                        return misses
+        return misses
+
+
+class _InMemory:
+    """A sink that keeps nothing on disk, for the few answers of a calibration or a second look."""
+
+    pending_bytes = 0
+
+    def cut(self, counters: dict[str, Any]) -> _InMemory:
+        return self
+
+    def write(self) -> None:
+        """Nothing to write."""
+
+
+class _Collect(_InMemory):
+    def __init__(self, answers: list[tuple[int, Hit]]) -> None:
+        self._answers = answers
+        self.last_failure = ""
+
+    def put(self, outcome: Outcome[Query, Hit]) -> None:
+        if outcome.value is not None:
+            self._answers.append((outcome.position, outcome.value))
+        else:
+            self.last_failure = outcome.message
+
+
+class _Ranks(_InMemory):
+    def __init__(self, looked: SecondLook) -> None:
+        self._looked = looked
+
+    def put(self, outcome: Outcome[Query, int | None]) -> None:
+        if outcome.ok:
+            self._looked.ranks[outcome.position] = outcome.value
+        else:
+            self._looked.failed += 1
+
+
+__all__ = ["CheckJob", "Found", "check"]

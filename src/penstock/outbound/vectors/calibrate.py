@@ -1,0 +1,129 @@
+"""The first answers of a census tell how to read all others: what the score means, how ids name positions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import UsageError
+from ...rules.id_map import IdMap, infer_id_map
+from ...rules.score_map import (
+    SCORE_MAPS,
+    Calibration,
+    Refusal,
+    calibrate,
+    infer_score_map,
+    score_map,
+    to_similarity,
+)
+from ...rules.verdict import Finding, Id, judge
+from .answers import Hit
+from .census_sink import Found
+from .queries import Query
+
+SAMPLE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is read, once calibrated."""
+
+    calibration: Calibration
+    id_map: IdMap | None
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """A form that `from_json` reads back."""
+        each = self.calibration
+        ids = self.id_map
+        return {
+            "score_map": each.score_map.name,
+            "low": each.low,
+            "high": each.high,
+            "near_low": each.near_low,
+            "near_high": each.near_high,
+            "sampled": each.sampled,
+            "text": each.text,
+            "id_map": None if ids is None else [ids.offset, ids.prefix, ids.is_text],
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Reading:
+        """The inverse of `as_json`."""
+        calibration = Calibration(
+            SCORE_MAPS[data["score_map"]],
+            data["low"],
+            data["high"],
+            data["near_low"],
+            data["near_high"],
+            data["sampled"],
+            data["text"],
+        )
+        ids = data["id_map"]
+        return cls(calibration, None if ids is None else IdMap(*ids), data["note"])
+
+
+def learn(
+    sample: list[tuple[int, Hit]],
+    *,
+    similarity_path: str,
+    tolerance: float,
+    chosen_map: str | None,
+    with_ids: bool,
+    ids_required: bool,
+) -> Reading:
+    """The reading that fits `sample`, (position, hit) of the first answers.
+
+    Raises UsageError, which says what was seen and how to decide by hand, where it is not clear.
+    """
+    scores = [score for _, (score, _, problem) in sample if problem is not Finding.EMPTY]
+    if chosen_map is not None:
+        calibration = calibrate(scores, score_map(chosen_map), tolerance=tolerance)
+    else:
+        calibration = infer_score_map(scores, path=similarity_path, tolerance=tolerance)
+    if isinstance(calibration, Refusal):
+        raise UsageError(f"the first answers are not clear: {calibration.reason}")
+    if not with_ids:
+        return Reading(calibration, None)
+    id_map = infer_id_map([(position, hit_id) for position, (_, hit_id, _) in sample])
+    if isinstance(id_map, Refusal):
+        if ids_required:
+            raise UsageError(f"the first answers are not clear: {id_map.reason}")
+        return Reading(calibration, None, "the ids do not tell positions, so similarity alone decides")
+    return Reading(calibration, id_map)
+
+
+def judging(
+    read: Callable[[Any], Hit], reading: Reading, same_vector: Callable[[Id, Id | None], bool] | None
+) -> Callable[[Any, Query], Found]:
+    """The function that turns an answer into what was found."""
+    calibration, id_map = reading.calibration, reading.id_map
+    apply = calibration.score_map.apply
+    plain = calibration.score_map.name == "identity"
+
+    def found(answer: Any, query: Query) -> Found:
+        score, hit_id, problem = read(answer)
+        return judge_hit(score, hit_id, problem, query)
+
+    def judge_hit(score: object, hit_id: Id | None, problem: Finding | None, query: Query) -> Found:
+        if problem is not None:
+            return Found(200, math.nan, None, problem)
+        if plain and type(score) is float:
+            similarity = score
+        elif isinstance(score, (int, float)) and not isinstance(score, bool):
+            similarity = to_similarity(score, apply)
+        elif score is None or isinstance(score, bool) or not isinstance(score, str):
+            return Found(200, math.nan, None, Finding.MALFORMED)
+        else:
+            return Found(
+                200, math.nan, None, Finding.BAD_SCORE if score.lower() == "nan" else Finding.MALFORMED
+            )
+        if id_map is None:
+            return Found(200, similarity, None, judge(similarity, None, None, calibration))
+        finding = judge(similarity, hit_id, id_map.expected(query.position), calibration, same_vector)
+        return Found(200, similarity, hit_id, finding)
+
+    return found

@@ -1,0 +1,76 @@
+"""What request a redirect asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.errors import ProtocolError, Sent
+from penstock.messages import Headers, Request, Response
+from penstock.wire.redirects import RedirectTrail
+
+
+def follow(request: Request, location: str, status: int = 302, limit: int = 5) -> Request | None:
+    return RedirectTrail(request, limit).next_request(request, Response(status, {"Location": location}))
+
+
+@pytest.mark.parametrize("status", [200, 201, 300, 304, 305, 399, 400])
+def test_other_statuses_are_answers(status: int) -> None:
+    assert follow(Request("GET", "http://h/"), "/x", status) is None
+
+
+def test_a_redirect_without_location_is_an_answer() -> None:
+    request = Request("GET", "http://h/")
+    assert RedirectTrail(request, 5).next_request(request, Response(302)) is None
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("/b", "http://h/b"),
+        ("b", "http://h/a/b"),
+        ("?q", "http://h/a/x?q"),
+        ("//other/b", "http://other/b"),
+        ("https://h/b", "https://h/b"),
+        ("/caf\xc3\xa9 au lait", "http://h/caf%C3%A9%20au%20lait"),
+        ("/b\tc", "http://h/b%09c"),
+    ],
+)
+def test_a_location_is_taken_relative_to_the_request(location: str, url: str) -> None:
+    following = follow(Request("GET", "http://h/a/x?y"), location)
+    assert following is not None
+    assert following.url == url
+
+
+def test_from_https_to_http_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="from https to http") as caught:
+        follow(Request("GET", "https://h/?key=secret"), "http://h/?key=secret")
+    assert caught.value.sent is Sent.YES
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://other/", "http://h:81/", "https://h/"])
+def test_credentials_and_host_stay_with_their_origin(url: str) -> None:
+    fields = {"Authorization": "s", "cookie": "s", "Proxy-Authorization": "s", "Host": "v", "X": "kept"}
+    following = follow(Request("GET", "http://h/", fields), url)
+    assert following is not None
+    assert following.headers == Headers({"X": "kept"})
+
+
+def test_the_same_origin_written_otherwise_keeps_credentials() -> None:
+    following = follow(Request("GET", "http://h/", {"Authorization": "s"}), "HTTP://H:80/b")
+    assert following is not None
+    assert following.headers.get("authorization") == "s"
+
+
+def test_a_redirect_back_is_a_circle() -> None:
+    trail = RedirectTrail(Request("GET", "http://h/a"), 5)
+    second = trail.next_request(Request("GET", "http://h/a"), Response(302, {"Location": "/b"}))
+    assert second is not None
+    with pytest.raises(ProtocolError, match="circle"):
+        trail.next_request(second, Response(302, {"Location": "/a"}))
+
+
+def test_a_post_that_is_sent_back_as_get_is_no_circle() -> None:
+    following = follow(Request("POST", "http://h/a", {"Content-Type": "t"}, b"x"), "/a", 303)
+    assert following is not None
+    assert (following.method, following.body, len(following.headers)) == ("GET", b"", 0)
