@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -56,12 +57,15 @@ def test_cancel_at_every_await(wire: Bench, with_tls: bool, host: str) -> None:
         context = server_side(ca, "127.0.0.1", "localhost") if with_tls else None
         async with serving(slowly, context) as server:
             url = server.url.replace("127.0.0.1", host)
+            files = len(os.listdir("/proc/self/fd"))
             for turns in range(45):
                 async with Client(tls=client_side(ca), max_connections_per_origin=1) as client:
                     await cancel_after(turns, functools.partial(client, Request("POST", url, body=b"x")))
                     await assert_nothing_held(client)
                     # The slot is there for the next call, and its answer is its own.
                     assert (await client(Request("POST", url))).body == b"ok"
+            while server.tasks or len(os.listdir("/proc/self/fd")) > files:
+                await asyncio.sleep(0.001)
 
     wire.run(test)
 

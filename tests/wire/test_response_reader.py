@@ -25,7 +25,9 @@ COMPLETE = {
     "304": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", b"", True),
     "interim": (b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", True),
     "interim with length": (
-        b"HTTP/1.1 103 \r\nContent-Length: 7\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", True,
+        b"HTTP/1.1 103 \r\nContent-Length: 7\r\n\r\n" b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        b"x",
+        True,
     ),
 }  # fmt: skip
 

@@ -51,7 +51,7 @@ class AiohttpClient:
         tls: ssl.SSLContext | None = None,
         follow_redirects: int = 0,
         decompress: bool = True,
-        idle_timeout: float = 60.0,
+        idle_timeout: float = 15.0,
         proxy: str | None = None,
     ) -> None:
         try:

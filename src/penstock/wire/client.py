@@ -50,7 +50,8 @@ class Client:
     - `tls`: None verifies against the system's certificates.
     - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller.
     - `decompress`: offer and remove content codings. The header fields stay as they came.
-    - `idle_timeout`: seconds after which an unused connection is closed.
+    - `idle_timeout`: seconds after which an unused connection is closed. Less than what servers and load
+      balancers allow: they close without a word, and a POST that is on its way then has an unknown fate.
 
     Raises UsageError before anything is sent for a request that cannot be one, and a CallError (ConnectError,
     DnsError, TlsError, ConnectTimeout, ConnectionLost, ProtocolError, ResponseTooLarge, BadBody) for whatever
@@ -68,7 +69,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         follow_redirects: int = 0,
         decompress: bool = True,
-        idle_timeout: float = 60.0,
+        idle_timeout: float = 15.0,
     ) -> None:
         if max_connections_per_origin is not None and max_connections_per_origin < 1:
             raise UsageError("max_connections_per_origin must be at least 1, or None for no limit")
@@ -183,7 +184,7 @@ class Client:
             return self._last_located
         # No origin is shorter than "http://h", so this finds the slash that begins the path.
         cut = url.find("/", 8)
-        pool = self._pool_by_text.get(url[:cut])
+        pool = self._pool_by_text.get(url[:cut]) if cut > 0 else None
         if pool is None:
             return self._locate_new(url, cut)
         target = url[cut:]

@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         "exchanges",
         "keep_alive_seconds",
         "peer",
+        "stale",
         "usable_until",
     )
 
@@ -88,18 +89,15 @@ class Connection(asyncio.Protocol):
         self.closed = False
         """No exchange can begin here any more."""
         self.exchanges = 0
+        self.stale = False
+        """The last exchange was not the first here and the peer closed without a byte of answer.
+
+        So looks a keep-alive connection that the peer closed while the request was on its way.
+        """
         self.keep_alive_seconds: float | None = None
         """How long the peer said it keeps an idle connection."""
         self.usable_until = 0.0
         """On the loop's clock; written and read by the pool."""
-
-    @property
-    def stale(self) -> bool:
-        """The exchange that just failed was not the first here and got not one byte of answer.
-
-        So looks a keep-alive connection that the peer closed while the request was on its way.
-        """
-        return self.closed and self._unanswered and self.exchanges > 1
 
     def exchange(self, data: bytes, request: Request) -> asyncio.Future[Response]:
         """Write `data`, which is `request`, and return the future of its answer.
@@ -241,7 +239,11 @@ class Connection(asyncio.Protocol):
             self._fail(self._loss(exc))
 
     def _loss(self, exc: Exception | None) -> CallError:
-        reason = "closed the connection" if exc is None else f"connection lost ({exc})"
+        if self.closed:
+            reason = "the client was closed"
+        else:
+            reason = "closed the connection" if exc is None else f"connection lost ({exc})"
+            self.stale = self._unanswered and self.exchanges > 1
         if not self._unanswered:
             return ConnectionLost(f"{self.peer}: {reason} in the middle of an answer", sent=Sent.YES)
         if isinstance(exc, ssl.SSLError) and self.exchanges == 1:
