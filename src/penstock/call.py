@@ -44,6 +44,10 @@ class Preparable(Protocol[Req_contra, Resp_co]):
         """Prepare and send in one."""
         ...
 
+    def ready(self, request: Req_contra, /) -> bool:
+        """Whether a call made in this very moment would be sent at once, so that it need not be prepared."""
+        ...
+
     async def prepare(self, request: Req_contra, /) -> Prepared[Resp_co]:
         """Do everything up to the send. Errors are those of the call itself."""
         ...

@@ -208,6 +208,25 @@ def test_a_request_is_repeated_once_and_only_after_a_reused_connection(wire: Ben
     wire.run(test)
 
 
+def test_a_request_is_repeated_on_a_new_connection_though_others_are_idle(wire: Bench) -> None:
+    """The others are as old, and just as likely to be stale."""
+
+    async def test() -> None:
+        async def script(peer: Peer) -> None:
+            old = peer.server.connections <= 3
+            await peer.answer(OK)
+            await peer.request()
+            if not old:
+                await peer.send(OK)
+
+        async with serving(script) as server, wire.client() as client:
+            await asyncio.gather(*(client(Request("GET", server.url)) for _ in range(3)))
+            assert (await client(Request("GET", server.url))).body == b"ok"
+            assert (server.connections, client.statistics().repeated) == (4, 1)
+
+    wire.run(test)
+
+
 def test_a_partial_answer_is_not_repeated(wire: Bench) -> None:
     async def test() -> None:
         async def script(peer: Peer) -> None:

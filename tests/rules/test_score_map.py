@@ -179,7 +179,8 @@ def test_anything_is_answered(scores: list[object]) -> None:
 def test_a_given_map_is_taken() -> None:
     """By hand, also where nothing would be inferred; and without any sample."""
     found = _calibration(calibrate([2.0] * 10, score_map("s-1"), tolerance=1e-4))
-    assert (found.score_map.name, found.low) == ("s-1", pytest.approx(0.9999))
+    assert found.score_map.name == "s-1"
+    assert found.low == pytest.approx(0.9999)
     assert _calibration(calibrate([], score_map("d==0"))).sampled == 0
 
 

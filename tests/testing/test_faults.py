@@ -32,9 +32,7 @@ def test_shares_are_those_of_the_plan() -> None:
 
 
 def test_another_seed_hits_other_items() -> None:
-    hit = [
-        {item for item in ITEMS if FaultPlan(seed, {"500": 0.1}).fault_for(item, 1)} for seed in range(4)
-    ]
+    hit = [{item for item in ITEMS if FaultPlan(seed, {"500": 0.1}).fault_for(item, 1)} for seed in range(4)]
     for other in hit[1:]:
         # Independent: a tenth of a tenth is hit by both.
         assert 120 <= len(hit[0] & other) <= 280
@@ -50,7 +48,9 @@ def test_attempts_are_hit_independently() -> None:
 @pytest.mark.parametrize("affected", [0, 1, 3])
 def test_attempts_affected_ends_the_faults(affected: int) -> None:
     plan = FaultPlan(3, {"500": 1.0}, attempts_affected=affected)
-    assert [plan.fault_for(5, attempt) for attempt in range(1, 6)] == ["500"] * affected + [None] * (5 - affected)
+    assert [plan.fault_for(5, attempt) for attempt in range(1, 6)] == ["500"] * affected + [None] * (
+        5 - affected
+    )
 
 
 def test_a_lasting_fault_hits_every_attempt_alike() -> None:
@@ -80,7 +80,7 @@ def test_the_ledger_injects_what_was_predicted(
     seed: int, affected: int, items: list[int], max_attempts: int
 ) -> None:
     """Whatever the order of arrival: here each item is tried until it is answered, or given up."""
-    plan = FaultPlan(seed, {"429": 0.3, "500": 0.2}, lasting={"404": 0.1}, attempts_affected=affected)  # type: ignore[arg-type]
+    plan = FaultPlan(seed, {"429": 0.3, "500": 0.2}, lasting={"404": 0.1}, attempts_affected=affected)
     ledger = FaultLedger(plan)
     identities = [item_identity(b"/", b"%d" % item) for item in dict.fromkeys(items)]
     met: Counter[str] = Counter()

@@ -60,8 +60,10 @@ def test_latencies_from_text(text: str, means: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "nan", "fast", "uniform", "uniform:8", "uniform:30:8", "uniform:a:b", "gauss:1:2"]
-    + ["constant:1:2", "lognormal:0", "exponential:0", "lognormal:1:2:3", "uniform:-1:2"],
+    [
+        *("", ":", "-1", "nan", "fast", "uniform", "uniform:8", "uniform:30:8", "uniform:a:b", "gauss:1:2"),
+        *("constant:1:2", "lognormal:0", "exponential:0", "lognormal:1:2:3", "uniform:-1:2"),
+    ],
 )
 def test_what_is_no_latency_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="latency"):

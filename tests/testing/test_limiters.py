@@ -69,6 +69,24 @@ def test_gcra_lets_no_more_than_limit_and_burst_through(limit: int, burst: int, 
     assert most_in_any_window(through, float(limit)) <= limit + burst - 1
 
 
+@pytest.mark.parametrize(
+    ("window", "phase", "index"), [(0.01, 0.0, 401), (0.21, 0.5, 2180), (4.66, 2.7, 5634), (2.76, 0.2, 9273)]
+)
+def test_a_fixed_window_begins_at_its_boundary_whatever_division_says(
+    window: float, phase: float, index: int
+) -> None:
+    boundary = phase + index * window
+    before = math.nextafter(boundary, 0)
+    limiter = FixedWindow(1, window, phase)
+    assert limiter.arrive(before) is None
+    assert limiter.arrive(before) == boundary - before
+    assert limiter.arrive(boundary) is None
+    assert limiter.arrive(boundary) is not None
+    late = FixedWindow(1, window, phase)
+    assert late.arrive(boundary) is None
+    assert late.arrive(math.nextafter(boundary + window, 0) - 1e-9) is not None
+
+
 def test_gcra_gives_a_burst_after_a_rest_only() -> None:
     limiter = Gcra(10, 10, burst=3)
     assert [limiter.arrive(0) for _ in range(4)] == [None, None, None, 1.0]
@@ -117,7 +135,9 @@ def test_most_in_any_window(times: list[float], window: float, most: int) -> Non
     assert most_in_any_window(times, window) == most
 
 
-@pytest.mark.parametrize(("times", "window"), [([2.0, 1.0], 1.0), ([math.nan], 1.0), ([1.0], 0.0), ([1.0], -1.0)])
+@pytest.mark.parametrize(
+    ("times", "window"), [([2.0, 1.0], 1.0), ([math.nan], 1.0), ([1.0], 0.0), ([1.0], -1.0)]
+)
 def test_a_log_that_cannot_be_judged_is_refused(times: list[float], window: float) -> None:
     with pytest.raises(ValueError, match="must"):
         most_in_any_window(times, window)

@@ -53,7 +53,7 @@ def test_a_cancelled_sleeper_is_forgotten() -> None:
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_no_time_to_sleep_lets_others_run(seconds: float) -> None:
     clock: Clock = ManualClock()
-    run_virtual(clock.sleep(seconds))  # type: ignore[arg-type]  # a protocol's async def is an Awaitable
+    run_virtual(clock.sleep(seconds))
 
 
 def test_wall_runs_along() -> None:

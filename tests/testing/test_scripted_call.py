@@ -27,7 +27,14 @@ def test_every_kind_of_step() -> None:
 
     async def main() -> None:
         call = ScriptedCall(
-            ["plain", ConnectionLost("instance"), Throttled("x"), lambda request: request + 1, double, KeyError]
+            [
+                "plain",
+                ConnectionLost("instance"),
+                Throttled("x"),
+                lambda request: request + 1,
+                double,
+                KeyError,
+            ]
         )
         assert await call(1) == "plain"
         with pytest.raises(ConnectionLost, match="instance"):
@@ -39,7 +46,7 @@ def test_every_kind_of_step() -> None:
         with pytest.raises(KeyError):
             await call(6)
         assert call.requests == [1, 2, 3, 4, 5, 6]
-        with pytest.raises(ScriptExhausted, match="number 7 .* 6 steps"):
+        with pytest.raises(ScriptExhausted, match=r"number 7 .* 6 steps"):
             await call(7)
         assert len(call.calls) == 6
 
@@ -111,7 +118,9 @@ def test_an_api_takes_its_time_and_keeps_its_limit() -> None:
 
 def test_an_api_can_answer_anything() -> None:
     async def main() -> None:
-        api = SimulatedApi(latency=constant(1), answer=lambda n: After(n, ConnectionLost("x")) if n else "zero")
+        api = SimulatedApi(
+            latency=constant(1), answer=lambda n: After(n, ConnectionLost("x")) if n else "zero"
+        )
         assert await api(0) == "zero"
         with pytest.raises(ConnectionLost):
             await api(5)

@@ -54,13 +54,17 @@ class FakeKeeper:
 class Line:
     """A connection between a fake keeper and a fake transport."""
 
-    def __init__(self, *, max_bytes: int = 1000) -> None:
+    def __init__(self, *, max_bytes: int = 1000, open_now: bool = True) -> None:
         self.keeper = FakeKeeper()
         self.transport = FakeTransport()
         self.heads = KnownHeads()
         self.connection = Connection(
             self.keeper, "http://peer", self.heads, max_bytes=max_bytes, decompress=True
         )
+        if open_now:
+            self.open()
+
+    def open(self) -> None:
         self.connection.connection_made(cast("asyncio.BaseTransport", self.transport))
 
 

@@ -79,9 +79,23 @@ def test_a_known_head_is_not_taken_for_the_answer_to_head() -> None:
         line.connection.data_received(OK[:-2])
         assert ended(future).body == b""
         assert line.heads.hits == 0
+        assert not line.connection.closed
         future = line.connection.exchange(b"R", GET)
         line.connection.data_received(OK)
         assert ended(future).body == b"ok"
+
+    run(test)
+
+
+def test_a_body_sent_in_answer_to_head_is_surplus_though_its_head_is_known() -> None:
+    async def test() -> None:
+        line = Line()
+        line.connection.exchange(b"R", GET)
+        line.connection.data_received(OK)
+        future = line.connection.exchange(b"R", HEAD)
+        line.connection.data_received(OK)
+        assert ended(future).body == b""
+        assert line.connection.closed
 
     run(test)
 
@@ -242,6 +256,7 @@ def test_a_failed_decoding_closes_the_connection() -> None:
             head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
             line.connection.data_received(head.encode() + body)
             assert type(future.exception()) is error
+            assert "http://peer" in str(future.exception())
             assert line.keeper.log == ["made", "finished closed"]
 
     run(test)
@@ -253,16 +268,18 @@ def test_an_idle_connection_holds_no_request() -> None:
         line.connection.exchange(b"R", GET)
         line.connection.data_received(OK)
         assert line.connection._request is not GET
+        assert line.connection._reader.take_body() == b""
 
     run(test)
 
 
 def test_a_connection_given_up_before_it_opened_is_closed_when_it_does() -> None:
     async def test() -> None:
-        line = Line()
+        line = Line(open_now=False)
         line.connection.discard()
+        line.open()
         assert line.transport.aborted
-        assert line.keeper.log == ["made", "gone"]
+        assert line.keeper.log == ["gone", "made"]
 
     run(test)
 

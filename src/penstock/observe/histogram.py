@@ -10,6 +10,7 @@ from collections.abc import Mapping
 _SUB_BITS = 6
 _SUB = 1 << _SUB_BITS
 _HIGHEST_US = (1 << 36) - 1
+_BUCKETS = (36 - _SUB_BITS + 1) << _SUB_BITS
 
 
 class Histogram:
@@ -18,7 +19,7 @@ class Histogram:
     __slots__ = ("buckets", "count", "largest", "total")
 
     def __init__(self) -> None:
-        self.buckets: dict[int, int] = {}
+        self.buckets = [0] * _BUCKETS
         self.count = 0
         self.total = 0.0
         self.largest = 0.0
@@ -33,8 +34,7 @@ class Histogram:
                 us = _HIGHEST_US
             shift = us.bit_length() - _SUB_BITS - 1
             index = (shift << _SUB_BITS) + (us >> shift)
-        buckets = self.buckets
-        buckets[index] = buckets.get(index, 0) + 1
+        self.buckets[index] += 1
         self.count += 1
         self.total += seconds
         if seconds > self.largest:
@@ -46,16 +46,15 @@ class Histogram:
             return None
         wanted = max(1, -(-self.count * share // 1))
         seen = 0
-        for index in sorted(self.buckets):
-            seen += self.buckets[index]
+        for index, count in enumerate(self.buckets):
+            seen += count
             if seen >= wanted:
                 return min(_middle(index) / 1e6, self.largest)
         return self.largest
 
     def merge(self, other: Histogram) -> None:
         """Add all of `other`."""
-        for index, count in other.buckets.items():
-            self.buckets[index] = self.buckets.get(index, 0) + count
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
         self.count += other.count
         self.total += other.total
         self.largest = max(self.largest, other.largest)
@@ -63,7 +62,7 @@ class Histogram:
     def as_json(self) -> dict[str, object]:
         """A form that `from_json` reads back."""
         return {
-            "buckets": {str(index): count for index, count in self.buckets.items()},
+            "buckets": {str(index): count for index, count in enumerate(self.buckets) if count},
             "total": self.total,
             "largest": self.largest,
         }
@@ -74,8 +73,9 @@ class Histogram:
         self = cls()
         buckets = data["buckets"]
         assert isinstance(buckets, dict)
-        self.buckets = {int(index): int(count) for index, count in buckets.items()}
-        self.count = sum(self.buckets.values())
+        for index, count in buckets.items():
+            self.buckets[int(index)] = int(count)
+        self.count = sum(self.buckets)
         self.total = float(str(data["total"]))
         self.largest = float(str(data["largest"]))
         return self

@@ -94,8 +94,9 @@ class Driver:
                 committer = group.create_task(self._commit_now_and_then())
                 shows = [group.create_task(self._show(watcher)) for watcher in self._watchers]
                 put = self._sink.put
-                async for outcome in outcomes:
-                    put(outcome)
+                while some := await outcomes.some():
+                    for outcome in some:
+                        put(outcome)
                     self._dirty = True
                     if self._sink.pending_bytes > MOST_PENDING_BYTES:
                         await self._commit()

@@ -27,6 +27,7 @@ from typing import Any, Generic, TypeVar
 from ..call import Call, Resp
 from ..clock import Clock, call_at, current_clock
 from ..errors import AttemptTimeout, Sent, Stopped, UsageError
+from ..layers.attempt_timer import AttemptTimer
 from ..layers.rate_limit import RateLimiter
 from ..rules.backoff import backoff
 from ..rules.in_flight import Ceiling
@@ -44,6 +45,7 @@ Judge = Callable[[Any, Any, BaseException | None], Classified | None]
 MOST_DELAYED = 2048
 """Retries waiting at once; beyond it no new items are taken, which bounds memory while everything fails."""
 
+_TIMED_OUT = "no complete answer within {:.3g} s"
 _LEAST_READ_AHEAD = 8
 _MOST_CONNECTING = 64
 _OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
@@ -72,6 +74,7 @@ class Engine(Generic[T, Resp]):
     ) -> None:
         self._call = call
         self._prepare = getattr(call, "prepare", None)
+        self._ready = getattr(call, "ready", None)
         self._source = items
         self._judge = judge
         self._limiter = limiter
@@ -111,11 +114,13 @@ class Engine(Generic[T, Resp]):
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clock: Clock
+        self._timeouts: AttemptTimer
 
     # -- the context ----------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Engine[T, Resp]:
         self._clock = current_clock()
+        self._timeouts = AttemptTimer(self._first_timeout, self._clock)
         self.counters.began = self._clock.now()
         await self._group.__aenter__()
         self._start(self._feed())
@@ -131,10 +136,30 @@ class Engine(Generic[T, Resp]):
         try:
             await self._group.__aexit__(kind, error, trace)
         finally:
+            self._timeouts.close()
             self._left = True
 
     def __aiter__(self) -> Engine[T, Resp]:
         return self
+
+    async def some(self) -> list[Outcome[T, Resp]]:
+        """All outcomes that are there, at least one; none only at the end. Cheaper than one by one."""
+        if not self._results:
+            try:
+                first = await self.__anext__()
+            except StopAsyncIteration:
+                return []
+            self._results.appendleft(first)
+        else:
+            first = None
+        outcomes = list(self._results)
+        self._results.clear()
+        count = self.counters.count
+        for outcome in outcomes:
+            if outcome is not first:
+                count(outcome)
+        self._seek()
+        return outcomes
 
     async def __anext__(self) -> Outcome[T, Resp]:
         results = self._results
@@ -266,11 +291,13 @@ class Engine(Generic[T, Resp]):
         return min(_MOST_CONNECTING, 1 + math.ceil(self._connect_time / self._interval))
 
     async def _slot(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             while True:
                 item = self._take()
                 if item is not None:
-                    await self._attempt(item)
+                    await self._attempt(item, task)
                     self._seeking += 1
                     if self._slots <= self._ceiling.now:
                         continue
@@ -305,32 +332,34 @@ class Engine(Generic[T, Resp]):
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, item: Item[T]) -> None:
+    async def _attempt(self, item: Item[T], task: asyncio.Task[None]) -> None:
         """One attempt for `item`. It is seeking when it begins and no longer when it ends."""
         prepared = None
-        seeking = True
         sent = False
+        seeking = True
         try:
-            if self._prepare is not None:
-                before = self._clock.now()
-                self._seek()
-                prepared = await self._prepare(item.value)
-                self._note_connect(self._clock.now() - before)
-            if self._stopping:
-                return
-            if not self._limiter.try_acquire(self._clock.now()):
-                seeking = False
-                self._seeking -= 1
-                await self._limiter.acquire()
+            now = self._clock.now()
+            if not (self._at_once(item.value) and self._limiter.try_acquire(now)):
+                if self._prepare is not None:
+                    prepared = await self._connect(item.value, now)
+                now = self._clock.now()
+                if self._stopping:
+                    return
+                if not self._limiter.try_acquire(now):
+                    self._seeking -= 1
+                    seeking = False
+                    await self._limiter.acquire()
+                    now = self._clock.now()
             if seeking:
-                seeking = False
                 self._seeking -= 1
-            self._note_send(item)
+                seeking = False
+            self._note_send(item, now)
             sent = True
-            self._seek()
+            if self._idle or self._slots < self._ceiling.now:
+                self._seek()
             sending = prepared.send() if prepared is not None else self._call(item.value)
             prepared = None
-            value = await self._within_timeout(item, sending)
+            value = await self._within_timeout(item, task, sending)
         except Stopped:
             return
         except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
@@ -343,29 +372,39 @@ class Engine(Generic[T, Resp]):
             if prepared is not None:
                 prepared.release()
 
-    async def _within_timeout(self, item: Item[T], sending: Any) -> Resp:
-        timeout = self._first_timeout
-        if item.attempts > 1 and self._policy.total_timeout is not None:
-            left = self._policy.total_timeout - (item.sent - item.first_sent)
-            timeout = left if timeout is None else min(timeout, left)
-        if timeout is None:
-            value: Resp = await sending
-            return value
-        try:
-            async with asyncio.timeout(timeout) as scope:
-                value = await sending
-                return value
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            raise AttemptTimeout(f"no complete answer within {timeout:.3g} s", sent=Sent.UNKNOWN) from error
+    def _at_once(self, value: T) -> bool:
+        """Whether a call can be sent in this very moment, without a connection to be opened first."""
+        return self._prepare is None or (self._ready is not None and self._ready(value))
 
-    def _note_connect(self, seconds: float) -> None:
+    async def _connect(self, value: T, began: float) -> Any:
+        # Others may connect meanwhile, so that the limit is filled in spite of slow handshakes.
+        self._seek()
+        assert self._prepare is not None
+        prepared = await self._prepare(value)
+        seconds = self._clock.now() - began
         if seconds > 0.0005:
             self._connect_time += (seconds - self._connect_time) * (0.3 if self._connect_time else 1.0)
+        return prepared
 
-    def _note_send(self, item: Item[T]) -> None:
-        now = self._clock.now()
+    async def _within_timeout(self, item: Item[T], task: asyncio.Task[None], sending: Any) -> Resp:
+        if item.attempts > 1 and self._policy.total_timeout is not None:
+            left = self._policy.total_timeout - (item.sent - item.first_sent)
+            if self._first_timeout is None or left < self._first_timeout:
+                # Rare: the last attempts of an item that is about to run out of time.
+                return await _within(left, sending)
+        timer = self._timeouts
+        timer.start(task, item.sent)
+        try:
+            value: Resp = await sending
+            return value
+        except asyncio.CancelledError as error:
+            if timer.expired(task):
+                raise AttemptTimeout(_TIMED_OUT.format(self._first_timeout), sent=Sent.UNKNOWN) from error
+            raise
+        finally:
+            timer.stop(task)
+
+    def _note_send(self, item: Item[T], now: float) -> None:
         item.sent = now
         counters = self.counters
         if item.attempts == 0:
@@ -391,6 +430,10 @@ class Engine(Generic[T, Resp]):
         now = self._clock.now()
         if sent:
             self.counters.in_flight -= 1
+            if error is not None and isinstance(error, UsageError):
+                # No request could be made of the item: nothing was sent after all.
+                item.attempts -= 1
+                self.counters.attempts -= 1
         else:
             # It failed before it could be sent: no connection is an attempt that took no permit, a record that
             # makes no request is none.
@@ -433,7 +476,7 @@ class Engine(Generic[T, Resp]):
     def _succeeded(self, item: Item[T], value: Resp | None, now: float) -> None:
         self._throttles_in_a_row = 0
         if self._adaptive:
-            self._ceiling.on_success(self.counters.in_flight + 1)
+            self._ceiling.on_end(now, self.counters.in_flight + 1, overload=False)
         self._emit(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
 
     def _feel(self, what: Classified, now: float) -> None:
@@ -441,8 +484,9 @@ class Engine(Generic[T, Resp]):
         if what.verdict is Verdict.THROTTLED:
             self.counters.throttled += 1
             self._pause(what.retry_after, now)
-        if self._adaptive and (what.verdict is Verdict.THROTTLED or what.kind in _OVERLOAD):
-            self._ceiling.on_overload(now, self.counters.in_flight + 1)
+        if self._adaptive:
+            overload = what.verdict is Verdict.THROTTLED or what.kind in _OVERLOAD
+            self._ceiling.on_end(now, self.counters.in_flight + 1, overload=overload)
 
     def _pause(self, retry_after: float | None, now: float) -> None:
         if retry_after is None:
@@ -495,3 +539,13 @@ class Engine(Generic[T, Resp]):
     def _finished(self) -> bool:
         """Whether no outcome will come any more (slots that are idle do not count)."""
         return self._exhausted and self._slots == len(self._idle) and self._nothing_left()
+
+
+async def _within(seconds: float, sending: Any) -> Any:
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            return await sending
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise AttemptTimeout(_TIMED_OUT.format(seconds), sent=Sent.UNKNOWN) from error

@@ -79,6 +79,9 @@ class RequestBuilder:
         if "accept" not in given:
             fields.append(("Accept", "application/json, */*;q=0.5"))
         self._headers = Headers(fields)
+        # Where placeholders stand in the host, no connection is known to be the right one beforehand.
+        self.origin = template.url[: template.url.find("/", 8) + 1].split("{")[0]
+        """Scheme, host and a slash; whatever else it is, no connection is open to it."""
         self.parse = bool(template.fields)
         """Whether records must be looked into."""
 
@@ -201,10 +204,14 @@ class HttpCall:
         self._interpret = interpret
         if hasattr(client, "prepare"):
             self.prepare = self._prepare
+            self.ready = self._is_ready
 
     async def __call__(self, item: Any) -> Any:
         """Send the request of `item` and interpret the answer."""
         return self._interpret(await self._client(self._builder.build(item)))
+
+    def _is_ready(self, item: Any) -> bool:
+        return bool(self._client.ready_for(self._builder.origin))
 
     async def _prepare(self, item: Any) -> Exchange:
         return Exchange(await self._client.prepare(self._builder.build(item)), self._interpret)

@@ -4,7 +4,8 @@ Little's law: a limit of L per W with mean latency T keeps L * T / W calls in fl
 of T for it: as long as one slot is waiting for the limit, the limit is what holds the traffic back; when the last
 waiting slot is let through and there is more to do, one more slot is what was missing.
 
-Overload (throttled, timeouts, 5xx) cuts the ceiling once an episode and lets it grow back only while it is used.
+Overload (throttled, timeouts, 5xx, resets) cuts the ceiling when it is a good part of all endings, once an episode. A
+few failures among many successes are an API's normal noise, and say nothing about how much it can take.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ DEFAULT_WITHOUT_LIMIT = 32
 
 CUT = 0.8
 EPISODE_SECONDS = 5.0
-SUCCESSES_TO_GROW = 20
+OVERLOADED_SHARE = 0.3
+"""Of the latest endings, weighted towards the newest; above it the peer has too much on its hands."""
+CALM_SHARE = 0.1
+_WEIGHT = 0.05
 
 
 @dataclass(slots=True)
@@ -29,20 +33,22 @@ class Ceiling:
     cap: int
     now: int
     cut_at: float = -1e18
-    successes: int = 0
+    share: float = 0.0
+    """Of overload among the latest endings."""
 
-    def on_overload(self, now: float, in_flight: int) -> None:
-        """Cut once an episode: calls that were in flight together fail together, and are one signal."""
-        self.successes = 0
-        if now - self.cut_at >= EPISODE_SECONDS:
+    def on_end(self, now: float, in_flight: int, *, overload: bool) -> None:
+        """An attempt ended at `now` (seconds) while `in_flight` were under way, itself included."""
+        if not overload:
+            if self.share < 1e-6:
+                self.share = 0.0
+            else:
+                self.share -= self.share * _WEIGHT
+            # One more for each success doubles it per round trip, but only while it is what holds the traffic back.
+            if self.now < self.cap and self.share < CALM_SHARE and in_flight >= 0.8 * self.now:
+                self.now += 1
+            return
+        self.share += (1.0 - self.share) * _WEIGHT
+        if self.share > OVERLOADED_SHARE and now - self.cut_at >= EPISODE_SECONDS:
+            # Calls that were in flight together fail together: one cut, not one for each.
             self.cut_at = now
             self.now = max(1, int(min(self.now, in_flight) * CUT))
-
-    def on_success(self, in_flight: int) -> None:
-        """Grow by a twentieth of the successes, while the ceiling is what holds the traffic back."""
-        if self.now >= self.cap:
-            return
-        self.successes += 1
-        if self.successes >= SUCCESSES_TO_GROW and in_flight >= 0.8 * self.now:
-            self.successes = 0
-            self.now = min(self.cap, self.now + max(1, self.now // 20))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from .score_map import Calibration
 
@@ -111,12 +111,12 @@ def success(counts: Mapping[Finding, int], total: int) -> tuple[int, int]:
 
 
 def rank_of_self(
-    hits: list[tuple[object, Id | None]], expected_id: Id | None, calibration: Calibration
+    hits: Sequence[tuple[object, Id | None]], expected_id: Id | None, calibration: Calibration
 ) -> int | None:
     """The second look: the 1-based place of the vector itself among `hits`, best first.
 
-    A hit is (similarity, id). None means that it was not among them: unreachable, as far as this many hits can
-    tell. A miss that shows up further down is a miss of rank only.
+    A hit is (similarity, id). None means that it was not among them: unreachable, as far as this many hits
+    can tell. A miss that shows up further down is a miss of rank only.
     """
     for place, (similarity, hit_id) in enumerate(hits, 1):
         if judge(similarity, hit_id, expected_id, calibration) is Finding.SELF:

@@ -82,9 +82,9 @@ class Service:
         self._answer = answer
         self._respond = respond
         self.inspects = respond is not None
+        # Takes a body, or a ServedRequest where `inspects`, to a whole answer, and counts it. A ValueError of
+        # the test's own function means that the request is wrong: 400.
         self.answer: Callable[[Any], bytes] = self._answer_body if respond is None else self._answer_request
-        """Takes a body, or a ServedRequest where `inspects`, to a whole answer, and counts it. A ValueError of
-        the test's own function means that the request is wrong: 400."""
         self.log: ArrivalsLog | None = None
         self.slow_body_seconds = faults.slow_body_seconds
         self.connections: set[Any] = set()

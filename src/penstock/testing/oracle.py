@@ -97,7 +97,7 @@ class Oracle:
             row = self.index.find(self._pack(*vector))
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f"not a search of this shape: {error!r}") from error
-        except (struct.error, OverflowError) as error:
+        except struct.error as error:
             raise ValueError(f"not a vector of {self.dim} float32: {error}") from error
         if row is None:
             return self._shape.write(self._neighbours(0, top_k, UNKNOWN_SIMILARITY))

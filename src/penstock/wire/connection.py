@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
     def _answer_read(self) -> None:
         reader = self._reader
         self.keep_alive_seconds = reader.keep_alive_seconds
-        self._answer(reader.status, reader.headers, reader.body, reader.coding)
+        self._answer(reader.status, reader.headers, reader.take_body(), reader.coding)
 
     def _answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, coding: str) -> None:
         future = self._future
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
             try:
                 body = decode(coding, body, self._max_bytes)
             except CallError as error:
-                self._fail(error)
+                self._fail(type(error)(f"{self.peer}: {error}", sent=error.sent))
                 return
         if self._large and self._transport is not None and self._transport.get_write_buffer_size():
             # Answered before all was sent: the rest of the request would be read as the next one.

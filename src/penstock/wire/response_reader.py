@@ -99,10 +99,10 @@ class ResponseReader:
         """Break the reference cycle between the parser and this reader, once the connection is closed."""
         self._parser = None
 
-    @property
-    def body(self) -> bytes:
-        """The body as it came, before its content coding is removed."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+    def take_body(self) -> bytes:
+        """The body as it came, before its content coding is removed. Not kept here any longer."""
+        chunks, self._chunks = self._chunks, []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     # What follows is called by httptools. An exception in there is swallowed, so the fault is kept aside.
 

@@ -131,6 +131,8 @@ def test_left_overs_of_a_killed_run(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """Says so."""
     (tmp_path / "file").touch()
-    with _source(tmp_path / "v", np.zeros((4, 4), np.float32)) as source:
-        with pytest.raises(StorageError, match="duplicates"):
-            find_duplicates(source, tmp_path / "file")
+    with (
+        _source(tmp_path / "v", np.zeros((4, 4), np.float32)) as source,
+        pytest.raises(StorageError, match="duplicates"),
+    ):
+        find_duplicates(source, tmp_path / "file")

@@ -1,5 +1,6 @@
 """Vectors out of every format, and a clear refusal of everything else."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InputError, UsageError
+from penstock.outbound.vectors import numeric
 from penstock.outbound.vectors.formats import open_vectors
 from penstock.outbound.vectors.raw import FixedRows, Layout
 from penstock.outbound.vectors.source import VectorSource, fingerprint
@@ -472,6 +474,13 @@ def test_missing_extra_is_named(
     path = make(tmp_path / f"v.{extra}", _floats())
     monkeypatch.setitem(sys.modules, module, None)
     assert f"pip install 'penstock[{extra}]'" in _refused(path)
+
+
+def test_missing_numpy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra that everything here needs."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(UsageError, match=r"pip install 'penstock\[vectors\]'"):
+        importlib.reload(numeric)
 
 
 def test_fingerprint(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def test_which_are_verified() -> None:
         (
             "weaviate",
             {
-                "query": "{ Get { Things(nearVector: {vector: [0.5]}, limit: 1) { _additional { id distance } } } }"
+                "query": "{ Get { Things(nearVector: {vector: [0.5]}, limit: 1) "
+                "{ _additional { id distance } } } }"
             },
         ),
         ("pinecone", {"vector": [0.5], "topK": 1}),

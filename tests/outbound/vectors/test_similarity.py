@@ -52,7 +52,7 @@ VALUES = st.lists(st.one_of(st.floats(), st.floats(0.9, 1.1), st.just(1.0)), max
 
 @given(VALUES, VALUES)
 def test_merging_is_adding(one: list[float], two: list[float]) -> None:
-    """Two halves merged are the whole; the worst are those that sorting finds; every number is in one bucket."""
+    """Two halves merged are the whole; the worst are what sorting finds; every number is in one bucket."""
     merged, whole = _stats(one), _stats(one + two)
     merged.merge(_stats(two, len(one)))
     finite = sorted(value for value in one + two if math.isfinite(value))

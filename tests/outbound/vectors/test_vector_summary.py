@@ -99,7 +99,7 @@ def test_against_the_plain_way(count: int, block: int, seed: int) -> None:
 
 
 def test_unknown_codes() -> None:
-    """A kind from a later version is counted as unknown; a finding from one is refused, since it is the figure."""
+    """A kind from a later version counts as unknown; a finding from one is refused: it is the figure."""
     cells = np.zeros(2, NUMPY_CELL)
     cells["finding"] = Finding.FAILED
     cells["hit_id"] = [0, 2**32 - 1]

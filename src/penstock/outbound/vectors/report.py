@@ -29,6 +29,9 @@ def census_summary(session: dict[str, Any], figures: Summary, total: int) -> dic
         "ok": answered,
         "failed": failed,
         "by_kind": figures.by_kind,
+        # After a kill the counters are some seconds old; what the scoreboard knows of is the least there was.
+        "attempts": max(session["attempts"], figures.attempts),
+        "retries": max(session["retries"], figures.attempts - answered - failed),
         "accuracy": figures.accuracy,
         "accuracy_interval": _interval(figures.accuracy_interval),
         "success_rate": figures.success_rate,

@@ -28,6 +28,7 @@ class SearchCall:
         self._read = read
         if hasattr(client, "prepare"):
             self.prepare = self._prepare
+            self.ready = self._is_ready
 
     def request(self, query: Query) -> Request:
         """The request of `query`. Raises InputError for a vector that cannot be asked for."""
@@ -38,6 +39,9 @@ class SearchCall:
     async def __call__(self, query: Query) -> Any:
         """Send and read."""
         return read_response(await self._client(self.request(query)), query, self._read)
+
+    def _is_ready(self, query: Query) -> bool:
+        return bool(self._client.ready_for(self._url))
 
     async def _prepare(self, query: Query) -> _Exchange:
         return _Exchange(await self._client.prepare(self.request(query)), query, self._read)

@@ -119,7 +119,7 @@ class _Tally:
         failed = block["hit_id"][finding == Finding.FAILED]
         self.kinds += np.bincount(np.minimum(failed, 255), minlength=256)
         self.statuses += np.bincount(block["status"][done], minlength=_HALF)
-        self.attempts += int(block["attempts"].sum(dtype=np.int64))
+        self.attempts += int(block["attempts"][done].sum(dtype=np.int64))
         answered = _IS_ANSWERED[finding]
         for which, mask in enumerate((answered, done)):
             self.upper[which] += np.bincount(block["latency_us"][mask] >> 16, minlength=_HALF)

@@ -1,0 +1,89 @@
+# Everything a contributor runs. Each target does its own set-up: a Python from 3.11 up is all that is needed.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# A candidate counts only if it runs (a pyenv shim may not), is new enough, and can make virtual environments.
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+FIND_PYTHON := for each in python3.13 python3.12 python3.11 python3 python3.14 \
+	"$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[1-4]*/bin/python3; do \
+	if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then command -v "$$each"; break; fi; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := vectors,parquet,hdf5,compression,aiohttp
+# Set by CI: PYTEST_ARGS='--junitxml=...'; on a laptop: PYTEST_ARGS='-k limit'.
+PYTEST_ARGS ?=
+# Tests spend much of their time waiting for timers and child processes, so at least two at a time.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
+
+.PHONY: help
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/pip:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "make: no Python from 3.11 up with venv was found; install one, or say PYTHON=/path/to/python3" >&2; \
+		exit 1; fi
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ($(PYTHON))"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@# --group, below, came with pip 25.1.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+
+# Two stamps, so that the demo need not wait for what only tests and linters use.
+$(VENV)/.demo-ready: pyproject.toml | $(BIN)/pip
+	@echo "Installing penstock into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[vectors]'
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml | $(BIN)/pip
+	@echo "Installing penstock and what its tests use into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' --group test --group lint
+	@touch $@ $(VENV)/.demo-ready
+
+.PHONY: setup
+setup: $(VENV)/.ready  ## Make .venv with everything; the other targets do this themselves.
+
+.PHONY: demo
+demo: $(VENV)/.demo-ready  ## The main job in about a minute: a census, killed half-way, resumed, judged.
+	@$(BIN)/penstock demo
+
+.PHONY: test
+test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q --ignore=tests/real $(PYTEST_ARGS)
+
+.PHONY: test-real
+test-real: $(VENV)/.ready  ## Tests against nginx, Redis and Chroma; what is not installed is skipped and named.
+	$(BIN)/python -m pytest -q tests/real $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.ready  ## Style, import directions, and whether the generated reference is up to date.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/make_reference.py --check
+
+.PHONY: format
+format: $(VENV)/.ready  ## Mend what can be mended by itself, and write the generated reference.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python scripts/make_reference.py
+
+.PHONY: types
+types: $(VENV)/.ready  ## mypy, strict.
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(VENV)/.ready  ## Side-by-side comparisons; prints tables with ratios and versions. Takes a while.
+	$(BIN)/python -m benchmarks
+
+.PHONY: soak
+soak: $(VENV)/.ready  ## Long runs: a thousand kills, ten million items. Takes hours.
+	$(BIN)/python -m benchmarks.soak
+
+.PHONY: clean
+clean:  ## Remove what these targets made.
+	rm -rf $(VENV) build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +

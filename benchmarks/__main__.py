@@ -1,0 +1,53 @@
+"""`python -m benchmarks NAME [options]`; `all` runs the short ones one after the other."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+import traceback
+
+NAMES = {
+    "slow_api": "the 100/min API with 8 to 30 s latency, virtual time (seconds)",
+    "engine": "CPU an item of penstock.run with a no-op call (a minute)",
+    "speed": "calls a second on one core beside aiohttp, httpx, aiometer, hey and wrk (two minutes)",
+    "limit": "limits judged by strict servers, also across kill -9 (three minutes)",
+    "memory": "peak memory at 200,000 and 1,000,000 items (two minutes)",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """0 if every goal was reached, 1 if not, 2 for a wrong command."""
+    if not arguments or arguments[0] in ("-h", "--help", "--list"):
+        print("python -m benchmarks NAME [--help | options]\n")
+        for name, what in NAMES.items():
+            print(f"  {name:10} {what}")
+        print("  all        all of them\n\npython -m benchmarks.soak --help for the long runs")
+        return 0 if arguments else 2
+    names = list(NAMES) if arguments[0] == "all" else [arguments[0]]
+    if names[0] not in NAMES:
+        print(f"there is no benchmark {names[0]!r}: choose one of {', '.join(NAMES)}, all", file=sys.stderr)
+        return 2
+    from .processes import MissingTool, raise_open_files
+
+    raise_open_files()
+    began = time.monotonic()
+    verdicts: dict[str, str] = {}
+    for name in names:
+        print(f"\n## {name}", flush=True)
+        try:
+            passed = importlib.import_module(f".{name}", __package__).main(arguments[1:])
+            verdicts[name] = "PASS" if passed else "FAIL"
+        except MissingTool as missing:
+            verdicts[name] = f"FAIL: {missing}"
+        except (RuntimeError, TimeoutError, OSError, ImportError) as error:
+            traceback.print_exc()
+            verdicts[name] = f"FAIL: {type(error).__name__}: {str(error)[:200]}"
+    print(f"\n## {time.monotonic() - began:.0f} s\n")
+    for name, verdict in verdicts.items():
+        print(f"{name:10} {verdict}")
+    return 0 if all(verdict == "PASS" for verdict in verdicts.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
