@@ -1,4 +1,4 @@
-"""`async def call(request) -> response` is a Call; penstock sets how much flows through it, and keeps what comes out."""
+"""`async def call(request) -> response` is a Call; penstock sets how much flows through it."""
 
 from ._version import __version__
 from .call import Call, Layer, stack

@@ -37,9 +37,7 @@ def call(bench: Bench, script: Script, request: Request | None = None, **options
     async def test() -> None:
         async with serving(script) as server, bench.client(**options) as client:
             given = request or Request("GET", "/")
-            result.append(
-                await client(Request(given.method, server.url + given.url, given.headers, given.body))
-            )
+            result.append(await client(Request(given.method, server.url + given.url, given.headers, given.body)))
 
     bench.run(test)
     return result[0]

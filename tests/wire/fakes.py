@@ -58,9 +58,7 @@ class Line:
         self.keeper = FakeKeeper()
         self.transport = FakeTransport()
         self.heads = KnownHeads()
-        self.connection = Connection(
-            self.keeper, "http://peer", self.heads, max_bytes=max_bytes, decompress=True
-        )
+        self.connection = Connection(self.keeper, "http://peer", self.heads, max_bytes=max_bytes, decompress=True)
         if open_now:
             self.open()
 
@@ -71,4 +69,9 @@ class Line:
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test that needs a loop but no socket."""
     with asyncio.Runner() as runner:
-        runner.run(test())
+        runner.run(_bounded(test()))
+
+
+async def _bounded(test: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.timeout(5):
+        await test

@@ -105,9 +105,10 @@ def test_the_answer_to_a_call_under_way_is_lost_when_the_client_closes(
 
 def test_a_connection_that_opens_while_the_client_closes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Connection] = []
+    gate = asyncio.Event()
 
     async def dial(*args: object) -> Connection:
-        await asyncio.sleep(0)
+        await gate.wait()
         made.append(cast("Connection", args[3]()))  # type: ignore[operator]
         made[-1].connection_made(cast("asyncio.BaseTransport", FakeTransport()))
         return made[-1]
@@ -119,6 +120,7 @@ def test_a_connection_that_opens_while_the_client_closes_is_closed(monkeypatch: 
         call = asyncio.create_task(client(Request("GET", "http://h/")))
         await asyncio.sleep(0)
         await client.aclose()
+        gate.set()
         with pytest.raises(UsageError, match="closed"):
             await call
         assert made[0].closed

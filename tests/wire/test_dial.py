@@ -116,9 +116,7 @@ def test_silence_is_a_connect_timeout_that_leaves_nothing_open(
     run(test)
 
 
-@pytest.mark.parametrize(
-    "error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")]
-)
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
 def test_a_failed_look_up_is_a_dns_error(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         async def fail(*args: object, **options: object) -> None:

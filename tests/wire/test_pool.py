@@ -36,9 +36,7 @@ class Opener:
 
 
 def pool_of(opener: Opener, limit: int | None = None, idle_timeout: float = 60.0) -> OriginPool:
-    return OriginPool(
-        RequestEncoder(ORIGIN, "gzip"), opener, max_connections=limit, idle_timeout=idle_timeout
-    )
+    return OriginPool(RequestEncoder(ORIGIN, "gzip"), opener, max_connections=limit, idle_timeout=idle_timeout)
 
 
 def held(pool: OriginPool) -> tuple[int, int, int]:
@@ -182,9 +180,7 @@ def test_expired_connections_are_closed_and_not_handed_out() -> None:
     run(test)
 
 
-@pytest.mark.parametrize(
-    ("promised", "kept"), [(None, 10.0), (5.0, 4.0), (600.0, 10.0), (1.0, 0.0), (0.0, -1.0)]
-)
+@pytest.mark.parametrize(("promised", "kept"), [(None, 10.0), (5.0, 4.0), (600.0, 10.0), (1.0, 0.0), (0.0, -1.0)])
 def test_the_peer_may_shorten_but_not_lengthen_the_idle_time(promised: float | None, kept: float) -> None:
     async def test() -> None:
         pool = pool_of(Opener(), idle_timeout=10)

@@ -54,11 +54,11 @@ _VARIABLES = ("collection", "field", "tenant", "database", "candidates")
 @click.option(
     "--similarity", default=None, metavar="JMESPATH", help="Where the best hit's score is. [default: similarity]"
 )
-@click.option("--id", "id_", default=None, metavar="JMESPATH", help="Where the best hit's id is, if it tells positions.")
-@click.option("--score-map", default=None, help="What the score means: identity, 1-d, ... [default: inferred]")
 @click.option(
-    "--tolerance", type=float, default=1e-5, show_default=True, help="|1 - similarity| of the vector itself."
+    "--id", "id_", default=None, metavar="JMESPATH", help="Where the best hit's id is, if it tells positions."
 )
+@click.option("--score-map", default=None, help="What the score means: identity, 1-d, ... [default: inferred]")
+@click.option("--tolerance", type=float, default=1e-5, show_default=True, help="|1 - similarity| of the vector itself.")
 @click.option("--sample", type=click.IntRange(min=1), default=None, help="Only so many, spread over the file.")
 @click.option(
     "--second-look",
@@ -169,11 +169,8 @@ def _preset(name: str | None, variables: dict[str, str], url: str, say: Any) -> 
     if chosen.warning:
         say(chosen.warning)
     parts = urlsplit(url)
-    if parts.path not in ("", "/"):
-        # The whole endpoint was given; it is taken as it is.
-        filled_url = url
-    else:
-        filled_url = f"{parts.scheme}://{parts.netloc}{filled.path}"
+    # A whole endpoint is taken as it is; of a bare server the preset knows the path.
+    filled_url = f"{parts.scheme}://{parts.netloc}{filled.path}" if parts.path in ("", "/") else url
     return {
         "url": filled_url,
         "method": chosen.method,

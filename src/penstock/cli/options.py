@@ -22,7 +22,7 @@ _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[Any]):
     """`30s`, `5m`, `500ms`; a bare number is seconds."""
 
     name = "duration"
@@ -46,7 +46,7 @@ class Guard(Duration):
         return 0.0 if str(value).strip().rstrip("ms") == "0" else super().convert(value, param, ctx)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[Any]):
     """`64MiB`, `10kB`; a bare number is bytes."""
 
     name = "size"
@@ -62,7 +62,7 @@ class Size(click.ParamType):
         return int(float(match[1]) * unit)
 
 
-class LimitType(click.ParamType):
+class LimitType(click.ParamType[Any]):
     """`100/min`."""
 
     name = "count/duration"
@@ -77,7 +77,7 @@ class LimitType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class InFlight(click.ParamType):
+class InFlight(click.ParamType[Any]):
     """`auto` or a number."""
 
     name = "auto|n"

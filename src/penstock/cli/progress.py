@@ -149,7 +149,9 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     if "verdicts" in summary:
         lines += _census_lines(summary)
     resumed = f", resumed at {summary['resumed']:,}" if summary["resumed"] else ""
-    lines.append(f"  took      {summary['elapsed_s']:,.1f} s, {summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{resumed}")
+    lines.append(
+        f"  took      {summary['elapsed_s']:,.1f} s, {summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{resumed}"
+    )
     lines.append(f"  output    {out}")
     if summary["complete"] and summary["failed"]:
         lines.append("  next      the same command with --retry-failed does the failed ones again")
@@ -176,8 +178,11 @@ def _census_lines(summary: dict[str, Any]) -> list[str]:
         )
     if "duplicates" in summary:
         lines.append(f"  twice     {summary['duplicates']['rows']:,} vectors are stored more than once")
-    for each in [each for each in summary["worst"] if each["verdict"] not in ("SELF", "TIE_DUP")][:3]:
-        lines.append(f"  worst     vector {each['position']:,}: {each['verdict']}, similarity {each['similarity']:.6f}")
+    worst = [each for each in summary["worst"] if each["verdict"] not in ("SELF", "TIE_DUP")]
+    lines += [
+        f"  worst     vector {each['position']:,}: {each['verdict']}, similarity {each['similarity']:.6f}"
+        for each in worst[:3]
+    ]
     return lines
 
 

@@ -45,9 +45,7 @@ class RateLimiter:
     def __init__(self, limits: Iterable[Limit | str | Window] = (), *, guard: float | None = None) -> None:
         """`guard` in seconds widens every window against one-way jitter; None means `rules.rate.default_guard`."""
         self.windows: Sequence[Window] = tuple(
-            each
-            if isinstance(each, Window)
-            else Window(parse_limit(each) if isinstance(each, str) else each, guard)
+            each if isinstance(each, Window) else Window(parse_limit(each) if isinstance(each, str) else each, guard)
             for each in limits
         )
         self._waiters: OrderedDict[asyncio.Future[_Grant], int] = OrderedDict()

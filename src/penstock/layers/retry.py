@@ -16,7 +16,9 @@ from ..rules.retry import RetryPolicy, Stop, decide
 Classify = Callable[[Exception], Classified]
 
 
-def retry(classify: Classify, policy: RetryPolicy | None = None, *, chance: Callable[[], float] = random.random) -> Layer[Req, Resp]:
+def retry(
+    classify: Classify, policy: RetryPolicy | None = None, *, chance: Callable[[], float] = random.random
+) -> Layer[Req, Resp]:
     """A layer that calls `inner` again after failures that `classify` calls retryable or throttled.
 
     What to retry on has no default: `classify` says it (`penstock.stacks.retry_on` makes one). When the policy says

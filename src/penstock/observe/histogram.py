@@ -28,7 +28,7 @@ class Histogram:
         """Count one duration; below 0 counts as 0, above 19 hours as 19 hours."""
         us = int(seconds * 1e6)
         if us < _SUB:
-            index = us if us > 0 else 0
+            index = max(0, us)
         else:
             if us > _HIGHEST_US:
                 us = _HIGHEST_US

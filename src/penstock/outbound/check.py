@@ -250,9 +250,7 @@ class _Census:
         if id_map is None:
             return None
         # A source of its own: the other one's buffer is in use by the reading thread.
-        other = open_vectors(
-            self._job.source, format=self._job.format, dim=self._job.dim, column=self._job.column
-        )
+        other = open_vectors(self._job.source, format=self._job.format, dim=self._job.dim, column=self._job.column)
 
         def same(hit_id: Any, expected_id: Any) -> bool:
             hit, expected = id_map.position(hit_id), id_map.position(expected_id)

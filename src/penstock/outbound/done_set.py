@@ -13,7 +13,7 @@ class DoneSet:
 
     __slots__ = ("base", "bits", "count", "failed")
 
-    def __init__(self, base: int = 0, bits: bytes = b"", failed: bytes = b"") -> None:
+    def __init__(self, base: int = 0, bits: bytes | bytearray = b"", failed: bytes = b"") -> None:
         self.base = base
         """Every position below is done. A multiple of 8."""
         self.bits = bytearray(bits)
@@ -56,7 +56,7 @@ class DoneSet:
             if mask and index < len(whole):
                 whole[index] &= ~mask & 0xFF
         fresh = DoneSet(0, whole)
-        fresh._trim()  # noqa: SLF001  # of the same class
+        fresh._trim()  # of the same class
         return fresh
 
     @property

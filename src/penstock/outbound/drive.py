@@ -103,7 +103,7 @@ class Driver:
                 self.complete = self._engine.complete
                 for task in (committer, *shows):
                     task.cancel()
-        except* Exception as group_error:
+        except* Exception as group_error:  # noqa: BLE001  # only unwrapped: what was raised goes on up
             raise _only(group_error) from None
         finally:
             # Also after a cancellation: what has finished must not be called again.

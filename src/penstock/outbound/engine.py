@@ -108,7 +108,9 @@ class Engine(Generic[T, Resp]):
         self._connect_time = 0.0
         self._throttles_in_a_row = 0
         self._schedule = math.inf
-        self._interval = min((w.limit.seconds + w.guard) / w.limit.count for w in limiter.windows) if limiter.windows else 0.0
+        self._interval = (
+            min((w.limit.seconds + w.guard) / w.limit.count for w in limiter.windows) if limiter.windows else 0.0
+        )
 
         self.counters = Counters()
         self._group = asyncio.TaskGroup()
@@ -391,12 +393,13 @@ class Engine(Generic[T, Resp]):
             left = self._policy.total_timeout - (item.sent - item.first_sent)
             if self._first_timeout is None or left < self._first_timeout:
                 # Rare: the last attempts of an item that is about to run out of time.
-                return await _within(left, sending)
+                value: Resp = await _within(left, sending)
+                return value
         timer = self._timeouts
         timer.start(task, item.sent)
         try:
-            value: Resp = await sending
-            return value
+            value = await sending
+            return value  # noqa: RET504  # the annotation is what makes it typed
         except asyncio.CancelledError as error:
             if timer.expired(task):
                 raise AttemptTimeout(_TIMED_OUT.format(self._first_timeout), sent=Sent.UNKNOWN) from error

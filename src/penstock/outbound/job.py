@@ -92,9 +92,7 @@ class Session:
             total_timeout=flow.total_timeout,
         )
 
-    def _summary(
-        self, counters: Counters, limiter: RateLimiter, driver: Driver, sent_before: int
-    ) -> dict[str, Any]:
+    def _summary(self, counters: Counters, limiter: RateLimiter, driver: Driver, sent_before: int) -> dict[str, Any]:
         return summarise(
             counters,
             limiter,

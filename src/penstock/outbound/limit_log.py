@@ -27,7 +27,7 @@ class LimitLog:
     """Windows whose logs are kept in `folder`."""
 
     def __init__(self, folder: Path, limits: Sequence[Limit], guard: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._maps: list[tuple[memoryview, mmap.mmap]] = []
+        self._maps: list[tuple[memoryview[float], mmap.mmap]] = []
         recent = {path: _read(path, clock) for path in sorted(folder.glob("limit-*.log"))}
         self.windows = [self._open(folder, limit, guard, recent, clock.now()) for limit in limits]
         wanted = {_path(folder, limit) for limit in limits}
@@ -43,9 +43,7 @@ class LimitLog:
             mapped.close()
         self._maps.clear()
 
-    def _open(
-        self, folder: Path, limit: Limit, guard: float | None, recent: dict[Path, _Kept], now: float
-    ) -> Window:
+    def _open(self, folder: Path, limit: Limit, guard: float | None, recent: dict[Path, _Kept], now: float) -> Window:
         own = _path(folder, limit)
         # A limit that was changed between two starts still counts what was sent under the old one.
         times = sorted(time for path, each in recent.items() for time in each.times(expand=path != own))
@@ -56,7 +54,7 @@ class LimitLog:
             cells[index] = min(time, now)
         return Window(limit, guard, cells=cells)
 
-    def _map(self, path: Path, count: int) -> memoryview:
+    def _map(self, path: Path, count: int) -> memoryview[float]:
         size = _HEADER + 8 * count
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -130,7 +130,9 @@ class RecordFile:
         """
         return RecordStream(self, index, done, start, parse=parse or self.format == "csv" or self.key is not None)
 
-    def items(self, file: BinaryIO, start: int, index: array[int], *, parse: bool) -> Iterator[tuple[int, Item[Record]]]:
+    def items(
+        self, file: BinaryIO, start: int, index: array[int], *, parse: bool
+    ) -> Iterator[tuple[int, Item[Record]]]:
         """(bytes, item) of each record from position `start` on."""
         block = min(start // INDEX_EVERY, len(index) - 1)
         position = block * INDEX_EVERY

@@ -87,8 +87,10 @@ class RunFolder:
         return (self.path / "run.json").exists() and self.journal.exists()
 
     def clear(self) -> None:
-        """Forget the run: everything but the lock goes. The fingerprint goes first, so that a crash in between
-        leaves a folder that counts as not begun."""
+        """Forget the run: everything but the lock goes.
+
+        The fingerprint goes first, so that a crash in between leaves a folder that counts as not begun.
+        """
         with contextlib.suppress(FileNotFoundError):
             (self.path / "run.json").unlink()
         for entry in self.path.iterdir():
@@ -135,7 +137,7 @@ class RunFolder:
     def _kept(self) -> dict[str, Any]:
         try:
             kept: dict[str, Any] = orjson.loads((self.path / "run.json").read_bytes())
-            kept["facts"], kept["private"], kept["salt"], kept["format"]  # noqa: B018  # all must be there
+            kept["facts"], kept["private"], kept["salt"], kept["format"]  # all must be there
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise RunRefused(f"{self.path}/run.json cannot be read ({error}); --fresh starts afresh") from error
         return kept

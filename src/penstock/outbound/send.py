@@ -17,7 +17,7 @@ from .http_call import HttpCall, Interpreter, RequestBuilder, RequestTemplate
 from .job import Flow, Session, check_flow, knock, make_client
 from .journal import Journal
 from .output_file import JsonLinesOutput, drop_failed
-from .records import Record, RecordFile, Survey
+from .records import RecordFile, Survey
 from .run_folder import RunFolder
 from .storage import DISK
 
@@ -119,7 +119,9 @@ def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) 
     begun = folder.begun()
     if not begun:
         if job.out.exists() and job.out.stat().st_size:
-            raise OutputError(f"{job.out} exists and has no run beside it; give another --out, or --fresh to replace it")
+            raise OutputError(
+                f"{job.out} exists and has no run beside it; give another --out, or --fresh to replace it"
+            )
         folder.clear()
     records = RecordFile(_input_of(job, folder, begun=begun), format=job.format or _stdin_format(job), key=job.key)
     facts, private = _fingerprint(job, records)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -59,12 +60,13 @@ class Storage(Protocol):
 
 
 @contextlib.contextmanager
-def _told(path: Path, doing: str) -> object:  # type: ignore[misc]
+def _told(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"{doing} {path}: {error.strerror or error}; what was committed is safe, the same command goes on from there"
+            f"{doing} {path}: {error.strerror or error}; what was committed is safe, "
+            "and the same command goes on from there"
         ) from error
 
 

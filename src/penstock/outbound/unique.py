@@ -7,6 +7,7 @@ candidates: with ten million keys two different ones collide once in 370,000 inp
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 from array import array
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class UniqueKeys:
         if len(set(digests)) == len(digests):
             return []
         rows = sorted(zip(digests, pairs[1::2], strict=True))
-        return [(a[1], b[1]) for a, b in zip(rows, rows[1:], strict=False) if a[0] == b[0]]
+        return [(a[1], b[1]) for a, b in itertools.pairwise(rows) if a[0] == b[0]]
 
     def _flush(self, number: int) -> None:
         with self._path(number).open("ab") as file:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import UsageError
 
@@ -69,6 +70,18 @@ def default_guard(limit: Limit) -> float:
     return min(0.015 * limit.seconds, 0.15)
 
 
+class Cells(Protocol):
+    """Where a log is kept: a fixed number of floats that can be read and set."""
+
+    def __getitem__(self, index: int, /) -> float:
+        """The time in a cell."""
+        ...
+
+    def __setitem__(self, index: int, value: float, /) -> None:
+        """Put a time into a cell."""
+        ...
+
+
 class Window:
     """The state of one limit: the log of its sends, and its pace. Times are seconds on one monotonic clock.
 
@@ -82,7 +95,7 @@ class Window:
         self,
         limit: Limit,
         guard: float | None = None,
-        cells: MutableSequence[float] | None = None,
+        cells: Cells | None = None,
         head: int = 0,
     ) -> None:
         self.limit = limit
@@ -94,7 +107,7 @@ class Window:
         self._group = limit.count // self._size
         self._fill = 0
         self._head = head
-        self._cells = array("d", [-math.inf]) * self._size if cells is None else cells
+        self._cells: Cells = array("d", [-math.inf]) * self._size if cells is None else cells
         self._span = limit.seconds + self.guard
         self._interval = self._span / limit.count
         last = self._cells[(head - 1) % self._size]
@@ -118,7 +131,7 @@ class Window:
         if cells < 1:
             return pace
         expires = self._cells[(self._head + cells - 1) % self._size] + self._span
-        return expires if expires > pace else pace
+        return max(pace, expires)
 
     def take(self, now: float, weight: int = 1, *, waited: bool = False) -> int:
         """Record `weight` sends at `now`; returns the cell of the last one.
@@ -172,7 +185,7 @@ class Window:
 
     def detach(self) -> None:
         """Go on with a copy of the log, so that the place it was kept in can be closed."""
-        self._cells = array("d", self._cells)
+        self._cells = array("d", [self._cells[index] for index in range(self._size)])
 
     def hold(self, until: float) -> None:
         """Start the pace again at `until`, so that the end of a pause is not a burst."""

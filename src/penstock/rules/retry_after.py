@@ -7,7 +7,7 @@ be read is never shortened, but for a bound of 30 years that keeps it a number a
 from __future__ import annotations
 
 import re
-from datetime import timezone
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST_SECONDS = 1e9
@@ -39,7 +39,7 @@ def _epoch(text: str | None) -> float | None:
     try:
         parsed = parsedate_to_datetime(text or "")
         if parsed.tzinfo is None:
-            parsed = parsed.replace(tzinfo=timezone.utc)
+            parsed = parsed.replace(tzinfo=UTC)
         return parsed.timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -170,9 +170,7 @@ def calibrate(
     """
     scores = _numbers(self_scores)
     if self_scores and not any(abs(chosen.apply(score) - 1.0) <= MODE_BAND for score in scores):
-        seen = (
-            f"they lie from {min(scores):.6g} to {max(scores):.6g}" if scores else "no answer holds a score"
-        )
+        seen = f"they lie from {min(scores):.6g} to {max(scores):.6g}" if scores else "no answer holds a score"
         return Refusal(
             f"with the score map {chosen.name} not one of {len(self_scores)} first answers is near 1 "
             f"({seen}): either the vectors are not stored there or the score map does not fit"
@@ -210,9 +208,7 @@ def _calibration(chosen: ScoreMap, scores: Sequence[float], tolerance: float, ho
             "unless the answer's id decides (--id PATH)"
         )
     text += ". Other choices: --score-map NAME, --tolerance X."
-    return Calibration(
-        chosen, 1.0 - tolerance, 1.0 + tolerance, near_low, near_high, sampled=len(scores), text=text
-    )
+    return Calibration(chosen, 1.0 - tolerance, 1.0 + tolerance, near_low, near_high, sampled=len(scores), text=text)
 
 
 def _why_unclear(scores: Sequence[float], at_one: float, at_zero: float, path: str) -> str:

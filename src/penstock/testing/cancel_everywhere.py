@@ -70,9 +70,7 @@ class _OneRun:
         self._task: asyncio.Task[Any] | None = None
         self._was_cancelled = False
 
-    async def play(
-        self, make_coroutine: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], Any]
-    ) -> bool:
+    async def play(self, make_coroutine: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], Any]) -> bool:
         """Return whether the coroutine was cancelled, rather than done before."""
         before = asyncio.all_tasks()
         self._task = asyncio.create_task(make_coroutine())

@@ -97,9 +97,7 @@ class FaultServer:
         if self._log_path is not None:
             self._log = self._service.log = ArrivalsLog(self._log_path)
         try:
-            self._server = await loop.create_server(
-                connect, self._host, self._wanted_port, backlog=4096, ssl=self._ssl
-            )
+            self._server = await loop.create_server(connect, self._host, self._wanted_port, backlog=4096, ssl=self._ssl)
         except BaseException:
             self._close_log()
             raise

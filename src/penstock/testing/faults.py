@@ -129,9 +129,7 @@ class FaultLedger:
 def _check(kind: str, rate: float) -> None:
     status = int(kind) if kind.isdecimal() else 0
     if kind not in KINDS and not 400 <= status <= 599:
-        raise ValueError(
-            f"there is no fault {kind!r}: choose a status from 400 to 599, or {', '.join(KINDS)}"
-        )
+        raise ValueError(f"there is no fault {kind!r}: choose a status from 400 to 599, or {', '.join(KINDS)}")
     if not 0 <= rate <= 1:
         raise ValueError(f"the share of {kind} must be between 0 and 1, not {rate}")
 

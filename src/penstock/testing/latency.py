@@ -82,9 +82,7 @@ def parse_latency(text: str) -> Latency:
     except (KeyError, ValueError) as error:
         raise ValueError(f"cannot read the latency {text!r}: write uniform:8:30 or constant:0.2") from error
     if not fewest <= len(numbers) <= most:
-        raise ValueError(
-            f"a latency of kind {kind} takes {fewest} to {most} numbers, {text!r} has {len(rest)}"
-        )
+        raise ValueError(f"a latency of kind {kind} takes {fewest} to {most} numbers, {text!r} has {len(rest)}")
     return make(*numbers)
 
 

@@ -32,7 +32,7 @@ class Recorded:
     at: float
 
 
-class ScriptExhausted(AssertionError):  # noqa: N818 - named like penstock's errors
+class ScriptExhausted(AssertionError):
     """More calls were made than the script has answers."""
 
 
@@ -81,9 +81,7 @@ class ScriptedCall:
             return self._script[index]
         if self._repeat_last:
             return self._script[-1]
-        raise ScriptExhausted(
-            f"call number {index + 1} was made, but the script has {len(self._script)} steps"
-        )
+        raise ScriptExhausted(f"call number {index + 1} was made, but the script has {len(self._script)} steps")
 
     def __repr__(self) -> str:
         return (

@@ -59,9 +59,7 @@ SHAPES: Mapping[str, SearchShape] = {
     "elasticsearch": SearchShape(
         lambda body: (body["knn"]["query_vector"], body["knn"].get("k", 10)), _write_elasticsearch
     ),
-    "chroma": SearchShape(
-        lambda body: (body["query_embeddings"][0], body.get("n_results", 10)), _write_chroma
-    ),
+    "chroma": SearchShape(lambda body: (body["query_embeddings"][0], body.get("n_results", 10)), _write_chroma),
     "milvus": SearchShape(lambda body: (body["data"][0], body.get("limit", 10)), _write_milvus),
     "pinecone": SearchShape(lambda body: (body["vector"], body.get("topK", 1)), _write_pinecone),
 }

@@ -19,9 +19,7 @@ _CENTRES = 1_000
 _SPREAD = 0.35
 
 
-def write_vectors(
-    path: str | os.PathLike[str], n: int, dim: int, seed: int = 0, *, clustered: bool = False
-) -> None:
+def write_vectors(path: str | os.PathLike[str], n: int, dim: int, seed: int = 0, *, clustered: bool = False) -> None:
     """Write `n` float32 vectors of length 1, in flat memory; the same arguments write the same bytes.
 
     Gaussian, so that two of them are never near each other in many dimensions; `clustered` puts them around
@@ -52,9 +50,7 @@ def read_blocks(path: str | os.PathLike[str], dim: int) -> Iterator[NDArray[np.f
 
     size = Path(path).stat().st_size
     if dim < 1 or size % (4 * dim):
-        raise ValueError(
-            f"{os.fspath(path)}: {size} bytes are not a whole number of vectors of {dim} float32"
-        )
+        raise ValueError(f"{os.fspath(path)}: {size} bytes are not a whole number of vectors of {dim} float32")
     buffer = np.empty((max(1, CHUNK_BYTES // (4 * dim)), dim), dtype=np.float32)
     left = size // (4 * dim)
     with Path(path).open("rb", buffering=0) as file:

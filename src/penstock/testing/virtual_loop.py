@@ -26,7 +26,7 @@ EPOCH = 1_767_225_600.0
 """Seconds since 1970 at virtual time 0: 2026-01-01T00:00:00Z."""
 
 
-class Deadlock(RuntimeError):  # noqa: N818 - named like penstock's errors
+class Deadlock(RuntimeError):
     """Nothing is ready, no timer is set and no thread is at work, yet the main task is not done."""
 
 

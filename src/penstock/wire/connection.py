@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         Not to be called while another exchange is going on.
         """
         transport = self._transport
-        assert transport is not None  # noqa: S101 - the pool hands out connected ones only
+        assert transport is not None
         self._future = future = self._create_future()
         self._request = request
         self._unanswered = True
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, coding: str) -> None:
         future = self._future
-        assert future is not None  # noqa: S101 - both callers are within an exchange
+        assert future is not None
         if coding and self.decompress and body:
             try:
                 body = decode(coding, body, self._max_bytes)

@@ -113,9 +113,7 @@ def _zstd(body: bytes, max_bytes: int) -> bytes:
     try:
         import zstandard
     except ImportError:
-        raise BadBody(
-            "the body has content coding 'zstd': install penstock[compression] to read it"
-        ) from None
+        raise BadBody("the body has content coding 'zstd': install penstock[compression] to read it") from None
     context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     out = bytearray()
     frame = context.decompressobj()

@@ -131,9 +131,7 @@ async def _start(
     connection = factory()
     name = origin.host if tls is not None else None
     try:
-        transport, _ = await loop.create_connection(
-            lambda: connection, sock=sock, ssl=tls, server_hostname=name
-        )
+        transport, _ = await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
     except BaseException as error:
         connection.discard()
         sock.close()

@@ -158,25 +158,25 @@ class OriginPool:
             connection.close()
 
     async def aclose(self) -> None:
-        """Close all connections, refuse all who wait, and return once the sockets are closed."""
+        """Close all connections, refuse all who wait, and return once the sockets are closed.
+
+        Waits for 1 s at most: a TLS peer that does not answer the goodbye is left without one.
+        """
         self._close()
         if not self.connections:
             return
         self._all_gone = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                await asyncio.shield(self._all_gone)
+                await self._all_gone
         except TimeoutError:
             for connection in self.connections:
                 connection.abort()
-            await self._all_gone
 
     def _close(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(
-                    UsageError("the client was closed while this call waited for a connection")
-                )
+                waiter.set_exception(UsageError("the client was closed while this call waited for a connection"))
         self._waiters.clear()
         for connection in self._idle:
             connection.close()

@@ -60,9 +60,7 @@ def _follow_up(request: Request, status: int, url: str, *, same_origin: bool) ->
 
 def _resolve(base: str, location: str) -> str:
     # Servers send raw UTF-8 and spaces in Location; what is not printable ASCII is encoded as it came.
-    quoted = "".join(
-        c if "!" <= c <= "~" else f"%{byte:02X}" for c in location for byte in c.encode("latin-1")
-    )
+    quoted = "".join(c if "!" <= c <= "~" else f"%{byte:02X}" for c in location for byte in c.encode("latin-1"))
     try:
         return urllib.parse.urljoin(base, quoted)
     except ValueError as error:

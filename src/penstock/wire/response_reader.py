@@ -120,7 +120,7 @@ class ResponseReader:
     def on_headers_complete(self) -> None:
         """The end of a head; that of an interim response (1xx) is dropped (RFC 9110, 15.2)."""
         parser = self._parser
-        assert parser is not None  # noqa: S101 - it is the caller
+        assert parser is not None
         self.status = parser.get_status_code()
         if self.status < 200:
             if self.status < 100 or self.status == 101:

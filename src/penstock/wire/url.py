@@ -60,9 +60,7 @@ def checked_target(target: str) -> str:
 
 def _origin(scheme: str, authority: str, url: str) -> Origin:
     if "@" in authority:
-        raise UsageError(
-            "a user name or password in the URL is refused: send an Authorization header instead"
-        )
+        raise UsageError("a user name or password in the URL is refused: send an Authorization header instead")
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         hint = "" if authority.isascii() else " (write an international name in its xn-- form)"

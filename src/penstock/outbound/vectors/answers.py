@@ -73,11 +73,7 @@ def compile_hits(
     answer holds one hit only. What cannot be read ends the list.
     """
     score_steps, id_steps = plain_steps(similarity), None if id is None else plain_steps(id)
-    if (
-        score_steps is None
-        or 0 not in score_steps
-        or (id is not None and (id_steps is None or 0 not in id_steps))
-    ):
+    if score_steps is None or 0 not in score_steps or (id is not None and (id_steps is None or 0 not in id_steps)):
         return None
     at_score = _at(score_steps)
     at_id = None if id_steps is None else _at(id_steps)
@@ -87,9 +83,7 @@ def compile_hits(
         try:
             while True:
                 place = len(found)
-                found.append(
-                    (at_score(answer, place), None if at_id is None else _as_id(at_id(answer, place)))
-                )
+                found.append((at_score(answer, place), None if at_id is None else _as_id(at_id(answer, place))))
         except (KeyError, IndexError, TypeError):
             return found
 

@@ -118,9 +118,7 @@ def judging(
         elif score is None or isinstance(score, bool) or not isinstance(score, str):
             return Found(200, math.nan, None, Finding.MALFORMED)
         else:
-            return Found(
-                200, math.nan, None, Finding.BAD_SCORE if score.lower() == "nan" else Finding.MALFORMED
-            )
+            return Found(200, math.nan, None, Finding.BAD_SCORE if score.lower() == "nan" else Finding.MALFORMED)
         if id_map is None:
             return Found(200, similarity, None, judge(similarity, None, None, calibration))
         finding = judge(similarity, hit_id, id_map.expected(query.position), calibration, same_vector)

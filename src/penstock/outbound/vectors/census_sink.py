@@ -32,9 +32,7 @@ class Found(NamedTuple):
 class CensusSink:
     """A Sink (see `drive`) over a scoreboard."""
 
-    def __init__(
-        self, scoreboard: Scoreboard, id_map: IdMap | None, storage: Storage, counters: Path
-    ) -> None:
+    def __init__(self, scoreboard: Scoreboard, id_map: IdMap | None, storage: Storage, counters: Path) -> None:
         self.pending_bytes = 0
         self.findings: Counter[Finding] = Counter(scoreboard.counts())
         self._scoreboard = scoreboard
@@ -56,9 +54,7 @@ class CensusSink:
         else:
             status, similarity, hit_id, finding = found
             hit = NO_ID if hit_id is None else self._position_of(hit_id)
-            self._scoreboard.put(
-                outcome.position, similarity, latency_us, hit, finding, outcome.attempts, status
-            )
+            self._scoreboard.put(outcome.position, similarity, latency_us, hit, finding, outcome.attempts, status)
         self.findings[finding] += 1
 
     def _position_of(self, hit_id: Any) -> int:

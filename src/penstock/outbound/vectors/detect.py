@@ -120,8 +120,7 @@ def _vecs(name: str, head: bytes, path: Path, size: int) -> Layout:
     row = 4 + dim * np.dtype(item).itemsize
     if size % row:
         raise InputError(
-            f"is cut off or not {name}: {size} bytes are not a multiple of {row} "
-            f"(dimension {dim} by its first row)",
+            f"is cut off or not {name}: {size} bytes are not a multiple of {row} (dimension {dim} by its first row)",
             path=str(path),
         )
     return Layout(name, size // row, dim, item, prefix=4)
@@ -149,9 +148,7 @@ def _width(asked: Asked) -> int:
 
 def _raw(path: Path, size: int, asked: Asked) -> Layout:
     if asked.dim is None:
-        raise InputError(
-            f"raw vectors do not say their dimension: give --dim N{_guess(size, asked)}", path=str(path)
-        )
+        raise InputError(f"raw vectors do not say their dimension: give --dim N{_guess(size, asked)}", path=str(path))
     row = asked.dim * _width(asked)
     if size % row:
         raise InputError(
@@ -176,9 +173,7 @@ def _unmarked(head: bytes, path: Path, size: int, asked: Asked) -> Layout:
         raise InputError(f"is not a file of vectors as known here ({', '.join(FORMATS)})", path=str(path))
     count, dim = _xbin_header(head)
     fits = [
-        name
-        for name, item in XBIN_ITEMS.items()
-        if count and dim and size == 8 + count * dim * np.dtype(item).itemsize
+        name for name, item in XBIN_ITEMS.items() if count and dim and size == 8 + count * dim * np.dtype(item).itemsize
     ]
     # Any file of the right length "fits" raw once a dimension is given, so two readings are possible.
     if asked.dim is not None and size % (asked.dim * _width(asked)) == 0:

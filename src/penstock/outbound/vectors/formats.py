@@ -35,9 +35,7 @@ def open_vectors(
     with open_binary(file_path) as file:
         found = detect(file, file_path, asked)
     if column is not None and isinstance(found, Layout):
-        raise UsageError(
-            f"{file_path}: a column or dataset only makes sense for Parquet and HDF5, not {found.format}"
-        )
+        raise UsageError(f"{file_path}: a column or dataset only makes sense for Parquet and HDF5, not {found.format}")
     return VectorSource(file_path, _rows(file_path, found, asked, column))
 
 

@@ -24,9 +24,7 @@ class Hdf5Rows:
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
-            raise InputError(
-                f"cannot be read as HDF5: {str(error).splitlines()[0]}", path=str(path)
-            ) from error
+            raise InputError(f"cannot be read as HDF5: {str(error).splitlines()[0]}", path=str(path)) from error
         try:
             self._data = _choose(self._file, path, dataset, dim, h5py.Dataset)
         except BaseException:
@@ -74,9 +72,7 @@ def _choose(file: Any, path: Path, name: str | None, dim: int | None, dataset_ty
             )
     data = found.get(name.strip("/"))
     if data is None:
-        raise InputError(
-            f"no dataset {name!r} with vectors; two-dimensional ones of numbers: {names}", path=str(path)
-        )
+        raise InputError(f"no dataset {name!r} with vectors; two-dimensional ones of numbers: {names}", path=str(path))
     if dim is not None and data.shape[1] != dim:
         raise InputError(f"--dim {dim} was given, but dataset {name!r} has {data.shape[1]}", path=str(path))
     return data

@@ -16,9 +16,7 @@ def npy_layout(file: FileIO, path: Path, size: int) -> Layout:
     """The layout of a 2-D array in C order. Raises InputError for anything else; never unpickles."""
     shape, fortran, item = _header(file, path)
     if item.hasobject:
-        raise InputError(
-            "holds Python objects, which would have to be unpickled; save numbers", path=str(path)
-        )
+        raise InputError("holds Python objects, which would have to be unpickled; save numbers", path=str(path))
     if item.newbyteorder("=").name not in RAW_ITEMS or item.fields is not None:
         raise InputError(
             f"holds {item.name}; convert it to float32 (numpy.save(path, array.astype('float32')))",

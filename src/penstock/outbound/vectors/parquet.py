@@ -31,9 +31,7 @@ class ParquetRows:
         try:
             self._file: Any = parquet.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
-            raise InputError(
-                f"cannot be read as Parquet: {str(error).splitlines()[0]}", path=str(path)
-            ) from error
+            raise InputError(f"cannot be read as Parquet: {str(error).splitlines()[0]}", path=str(path)) from error
         self._arrow_error: Any = pa.ArrowException
         self._path = path
         try:
@@ -59,9 +57,7 @@ class ParquetRows:
             self._seek(0)
             self.dim = self._batch.shape[1]
         if dim is not None and self.count and self.dim != dim:
-            raise InputError(
-                f"--dim {dim} was given, but column {self._column!r} has {self.dim}", path=str(self._path)
-            )
+            raise InputError(f"--dim {dim} was given, but column {self._column!r} has {self.dim}", path=str(self._path))
         self._block: Array = np.empty((0, self.dim), self.dtype)
 
     def load(self, start: int, count: int) -> Array:
@@ -134,16 +130,12 @@ class ParquetRows:
 
 def _choose(schema: Any, path: Path, column: str | None) -> tuple[str, Any]:
     """The column's name and type. Raises InputError that lists the columns that would do."""
-    fits = {
-        field.name: field.type for field in schema if str(getattr(field.type, "value_type", "")) in _ITEMS
-    }
+    fits = {field.name: field.type for field in schema if str(getattr(field.type, "value_type", "")) in _ITEMS}
     names = ", ".join(fits) or "none"
     if column is None and len(fits) == 1:
         column = next(iter(fits))
     if column is None:
-        raise InputError(
-            f"give the column with --column NAME; columns of lists of numbers: {names}", path=str(path)
-        )
+        raise InputError(f"give the column with --column NAME; columns of lists of numbers: {names}", path=str(path))
     if column not in fits:
         raise InputError(f"no column {column!r} of lists of numbers; there are: {names}", path=str(path))
     return column, fits[column]

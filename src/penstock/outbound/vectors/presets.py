@@ -63,9 +63,7 @@ class Preset:
         """One line to print before the run, empty if there is nothing to warn of."""
         if self.verified:
             return self.note
-        doubt = (
-            f"the preset {self.name} was not tried against a real server; look at the first answers by hand"
-        )
+        doubt = f"the preset {self.name} was not tried against a real server; look at the first answers by hand"
         return f"{doubt}. {self.note}" if self.note else doubt
 
     def fill(self, values: Mapping[str, str]) -> Filled:
@@ -76,9 +74,7 @@ class Preset:
         known = {**self.defaults, **values}
         for name in values:
             if name not in self.variables:
-                raise UsageError(
-                    f"the preset {self.name} has no {{{name}}}: it takes {_names(self.variables)}"
-                )
+                raise UsageError(f"the preset {self.name} has no {{{name}}}: it takes {_names(self.variables)}")
         for name in self.variables:
             if not known.get(name):
                 raise UsageError(f"the preset {self.name} needs --{name}")
@@ -86,9 +82,7 @@ class Preset:
                 raise UsageError(f"--{name} {known[name]!r}: braces are kept for placeholders")
         path = _VARIABLE.sub(lambda match: quote(known[match[1]], safe=""), self.path)
         body = _VARIABLE.sub(lambda match: orjson.dumps(known[match[1]])[1:-1].decode(), self.body)
-        similarity, id_path = (
-            _VARIABLE.sub(lambda m: known[m[1]], text) for text in (self.similarity, self.id)
-        )
+        similarity, id_path = (_VARIABLE.sub(lambda m: known[m[1]], text) for text in (self.similarity, self.id))
         return Filled(path, body, similarity, id_path)
 
 
@@ -146,10 +140,7 @@ _ALL = (
     Preset(
         name="opensearch",
         path="/{collection}/_search",
-        body=(
-            '{"query": {"knn": {"{field}": {"vector": "{vector}", "k": "{k}"}}}, "size": "{k}", '
-            '"_source": false}'
-        ),
+        body=('{"query": {"knn": {"{field}": {"vector": "{vector}", "k": "{k}"}}}, "size": "{k}", "_source": false}'),
         similarity="hits.hits[0]._score",
         id="hits.hits[0]._id",
         score_map=None,
@@ -185,9 +176,7 @@ _ALL = (
     Preset(
         name="milvus",
         path="/v2/vectordb/entities/search",
-        body=(
-            '{"collectionName": "{collection}", "data": ["{vector}"], "annsField": "{field}", "limit": "{k}"}'
-        ),
+        body=('{"collectionName": "{collection}", "data": ["{vector}"], "annsField": "{field}", "limit": "{k}"}'),
         similarity="data[0].distance",
         id="data[0].id",
         score_map=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -29,9 +30,7 @@ class Query:
 class Queries:
     """A batch source of queries for the positions in `ranges`, (first, end) in rising order, end not included."""
 
-    def __init__(
-        self, source: VectorSource, template: BodyTemplate, ranges: Iterable[tuple[int, int]]
-    ) -> None:
+    def __init__(self, source: VectorSource, template: BodyTemplate, ranges: Iterable[tuple[int, int]]) -> None:
         # Large vectors make large bodies: a block is bounded in bytes as well.
         rows = max(1, min(BLOCK_ROWS, _FULL_BODY_BYTES // (12 * source.dim)))
         self._blocks = _split(ranges, rows)
@@ -79,10 +78,7 @@ def sample_ranges(count: int, size: int, seed: int = 0) -> list[tuple[int, int]]
     """
     draw = random.Random(seed)
     edges = [count * part // size for part in range(size + 1)]
-    return [
-        (position, position + 1)
-        for position in (draw.randrange(a, b) for a, b in zip(edges, edges[1:], strict=False))
-    ]
+    return [(position, position + 1) for position in (draw.randrange(a, b) for a, b in itertools.pairwise(edges))]
 
 
 def without(ranges: Iterable[tuple[int, int]], done: set[int]) -> list[tuple[int, int]]:

@@ -110,14 +110,10 @@ class FixedRows:
             while done < size:
                 got = self._file.readinto(view[done:])
                 if not got:
-                    raise InputError(
-                        f"ends within vector {start + done // self._plan.row_bytes}", path=str(self._path)
-                    )
+                    raise InputError(f"ends within vector {start + done // self._plan.row_bytes}", path=str(self._path))
                 done += got
         except OSError as error:
-            raise InputError(
-                f"cannot be read at byte {offset}: {error.strerror}", path=str(self._path)
-            ) from error
+            raise InputError(f"cannot be read at byte {offset}: {error.strerror}", path=str(self._path)) from error
         self._forget(offset, offset + size)
         return raw
 

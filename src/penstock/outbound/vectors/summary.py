@@ -152,9 +152,7 @@ def summarise(scan: Scan, total: int) -> Summary:
     for first, data in scan():
         tally.add(first, np.frombuffer(data, NUMPY_CELL))
     if tally.findings[len(Finding) :].any():
-        raise StorageError(
-            "the scoreboard holds findings that this version does not know; use the one that wrote it"
-        )
+        raise StorageError("the scoreboard holds findings that this version does not know; use the one that wrote it")
     answered, done = _latencies(tally.upper, scan)
     mean = math.fsum(tally.similarity_sums) / tally.similarity_count if tally.similarity_count else None
     return Summary(
@@ -189,21 +187,16 @@ def _latencies(upper: Array, scan: Scan) -> tuple[Latency, Latency]:
     totals = [int(row.sum()) for row in upper]
     # For each group and quantile: the upper digit, and which value of that digit's bucket (1-based) is
     # wanted.
-    wanted = [
-        [_locate(row, share) for share in QUANTILES] if n else []
-        for row, n in zip(upper, totals, strict=True)
-    ]
+    wanted = [[_locate(row, share) for share in QUANTILES] if n else [] for row, n in zip(upper, totals, strict=True)]
     lower = {(group, digit): np.zeros(_HALF, np.int64) for group in (0, 1) for digit, _ in wanted[group]}
     if lower:
         for _, data in scan():
             _count_lower(np.frombuffer(data, NUMPY_CELL), lower)
     values = [
-        [(digit << 16 | _nth(lower[group, digit], rank)) / 1e6 for digit, rank in wanted[group]]
-        for group in (0, 1)
+        [(digit << 16 | _nth(lower[group, digit], rank)) / 1e6 for digit, rank in wanted[group]] for group in (0, 1)
     ]
     answered, done = (
-        Latency(n, *v) if n else Latency(0, None, None, None, None)
-        for n, v in zip(totals, values, strict=True)
+        Latency(n, *v) if n else Latency(0, None, None, None, None) for n, v in zip(totals, values, strict=True)
     )
     return answered, done
 
