@@ -42,6 +42,10 @@ class AttemptTimer:
     def stop(self, task: asyncio.Task[Any]) -> None:
         """The attempt in `task` has ended."""
         self._running.pop(task, None)
+        if self._expired and task in self._expired:
+            # It swallowed our cancellation; left on the task, it would be taken for somebody else's the next time.
+            self._expired.discard(task)
+            task.uncancel()
 
     def expired(self, task: asyncio.Task[Any]) -> bool:
         """Whether the CancelledError that ended the attempt was this timer's, and nobody else's as well."""

@@ -48,7 +48,8 @@ class RateLimiter:
             each if isinstance(each, Window) else Window(parse_limit(each) if isinstance(each, str) else each, guard)
             for each in limits
         )
-        self._waiters: OrderedDict[asyncio.Future[_Grant], int] = OrderedDict()
+        self._waiters: OrderedDict[asyncio.Future[_Grant], tuple[int, object]] = OrderedDict()
+        self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
         self._clock: Clock | None = None
@@ -56,7 +57,8 @@ class RateLimiter:
 
     def try_acquire(self, now: float, weight: int = 1) -> bool:
         """Take `weight` permits if nobody waits and all limits allow it at `now`."""
-        if self._waiters or now < self._paused_until:
+        # A permit that was granted and not yet taken up is ahead of us: it will be stamped when it is.
+        if self._waiters or self._under_way or now < self._paused_until:
             return False
         single = self._single
         if single is not None:
@@ -69,23 +71,24 @@ class RateLimiter:
         self._take(now, weight, waited=False)
         return True
 
-    async def acquire(self, weight: int = 1) -> None:
+    async def acquire(self, weight: int = 1, *, owner: object = None) -> None:
         """Wait for `weight` permits. Cancelled while waiting, it gives its place, or its permits, back.
 
-        Raises UsageError at once for a weight that no amount of waiting will allow.
+        `owner` is for `dismiss`. Raises UsageError at once for a weight that no amount of waiting will allow.
         """
         self._earliest(weight)
         clock = self._clock = self._clock or current_clock()
         if self.try_acquire(clock.now(), weight):
             return
         future: asyncio.Future[_Grant] = asyncio.get_running_loop().create_future()
-        self._waiters[future] = weight
+        self._waiters[future] = (weight, owner)
         self._arm()
         try:
             granted = await future
-        except asyncio.CancelledError:
+        except BaseException:
             self._withdraw(future, weight)
             raise
+        self._under_way -= 1
         self._restamp(granted, clock.now(), weight)
 
     def pause_until(self, when: float) -> None:
@@ -99,11 +102,11 @@ class RateLimiter:
                 self._timer = None
             self._arm()
 
-    def dismiss(self) -> None:
-        """Let everybody who waits now go without a permit: their `acquire` raises Stopped."""
-        waiters = list(self._waiters)
-        self._waiters.clear()
+    def dismiss(self, owner: object = None) -> None:
+        """Let those of `owner` who wait now go without a permit: their `acquire` raises Stopped. None: everybody."""
+        waiters = [future for future, (_, whose) in self._waiters.items() if owner is None or whose is owner]
         for future in waiters:
+            del self._waiters[future]
             if not future.done():
                 future.set_exception(Stopped("dismissed while waiting for a permit"))
         self._rearm()
@@ -141,6 +144,7 @@ class RateLimiter:
 
     def _withdraw(self, future: asyncio.Future[_Grant], weight: int) -> None:
         if self._waiters.pop(future, None) is None and not future.cancelled() and future.exception() is None:
+            self._under_way -= 1
             for window, cell in zip(self.windows, future.result().cells, strict=True):
                 window.give_back(cell, weight)
         # The one behind may now be the head, with a smaller weight.
@@ -161,7 +165,7 @@ class RateLimiter:
     def _arm(self) -> None:
         if self._timer is not None or not self._waiters or self._clock is None:
             return
-        head = next(iter(self._waiters.values()))
+        head, _ = next(iter(self._waiters.values()))
         # Timers have a grain of one millisecond (epoll, libuv); rounding up here avoids spinning up to the moment.
         # The schedule is absolute, so what is late goes out together with what is due and no rate is lost.
         when = max(self._earliest(head), self._clock.now() + 0.001)
@@ -172,10 +176,11 @@ class RateLimiter:
         assert self._clock is not None
         now = self._clock.now()
         while self._waiters:
-            future, weight = next(iter(self._waiters.items()))
+            future, (weight, _) = next(iter(self._waiters.items()))
             if not future.done():
                 if self._earliest(weight) > now:
                     break
+                self._under_way += 1
                 future.set_result(_Grant(now, self._take(now, weight, waited=True)))
             del self._waiters[future]
         self._arm()

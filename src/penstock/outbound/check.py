@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import OutputError, UsageError
+from ..errors import OutputError, RunRefused, UsageError
 from ..layers.rate_limit import RateLimiter
 from ..messages import Headers
 from ..rules.outcome import RetryOn
@@ -28,7 +28,7 @@ from .vectors.duplicates import equal_rows, find_duplicates
 from .vectors.formats import open_vectors
 from .vectors.queries import Queries, Query, sample_ranges
 from .vectors.report import census_summary, write_findings
-from .vectors.scoreboard import Scoreboard
+from .vectors.scoreboard import RECORD_BYTES, Scoreboard
 from .vectors.search_call import SearchCall
 from .vectors.second_look import HITS, LOOKED_AT, SecondLook, ranking
 from .vectors.source import VectorSource, fingerprint
@@ -112,8 +112,13 @@ def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> 
     if job.fresh:
         folder.clear()
     if (folder.path / "run.json").exists():
-        folder.check_fingerprint(facts, private)
-        return
+        try:
+            folder.check_fingerprint(facts, private)
+            return
+        except RunRefused:
+            # A first try with a wrong option must not stand in the way of the second.
+            if not _nothing_done(folder.path / "scoreboard", source.count):
+                raise
     folder.clear()
     if not job.skip_bad_records and source.dtype.kind == "f":
         if source.count > 2_000_000:
@@ -121,6 +126,15 @@ def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> 
         for start in range(0, source.count, _SCAN_ROWS):
             source.read(start, min(_SCAN_ROWS, source.count - start))
     folder.write_fingerprint(facts, private)
+
+
+def _nothing_done(path: Path, count: int) -> bool:
+    if not path.exists():
+        return True
+    if path.stat().st_size != count * RECORD_BYTES:
+        return False
+    with Scoreboard.open(path, count) as scoreboard:
+        return scoreboard.done_count() == 0
 
 
 class _Census:

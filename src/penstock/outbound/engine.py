@@ -16,6 +16,7 @@ Everything here runs on one event loop; the fields are only touched between awai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import math
@@ -96,6 +97,8 @@ class Engine(Generic[T, Resp]):
         self._idle: list[asyncio.Future[None]] = []
         self._slots = 0
         self._seeking = 0
+        self._waiting = 0
+        self._feeder: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._low_water = 0
         self._consumer: asyncio.Future[None] | None = None
@@ -125,23 +128,30 @@ class Engine(Generic[T, Resp]):
         self._timeouts = AttemptTimer(self._first_timeout, self._clock)
         self.counters.began = self._clock.now()
         await self._group.__aenter__()
-        self._start(self._feed())
+        self._feeder = self._start(self._feed())
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._complete = self._exhausted_well()
         self._stopping = True
+        self._forget_the_rest()
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+        if kind is not None and not issubclass(kind, asyncio.CancelledError):
+            # What the body raised goes on up as it is; the group would wrap it.
+            kind = error = trace = None
         try:
             await self._group.__aexit__(kind, error, trace)
         finally:
             self._timeouts.close()
+            self._idle.clear()
             self._left = True
 
     def __aiter__(self) -> Engine[T, Resp]:
+        if self._feeder is None:
+            raise UsageError("a run is a context: write `async with penstock.run(...) as outcomes`, then iterate")
         return self
 
     async def some(self) -> list[Outcome[T, Resp]]:
@@ -166,7 +176,7 @@ class Engine(Generic[T, Resp]):
     async def __anext__(self) -> Outcome[T, Resp]:
         results = self._results
         while not results:
-            if self._finished():
+            if self._left or self._finished():
                 if self._failure is not None:
                     raise self._failure
                 raise StopAsyncIteration
@@ -186,11 +196,18 @@ class Engine(Generic[T, Resp]):
         if self._stopping:
             return
         self._stopping = True
+        self._forget_the_rest()
+        self._limiter.dismiss(self)
+        # A source can keep silent for ever, so nobody waits for what it was about to say.
+        self._exhausted = True
+        if self._feeder is not None:
+            self._feeder.cancel()
+        self._wake_everyone()
+
+    def _forget_the_rest(self) -> None:
         self._items.clear()
         self._due.clear()
         self._delayed.clear()
-        self._limiter.dismiss()
-        self._wake_everyone()
 
     # -- what can be seen -------------------------------------------------------------------------------------------
 
@@ -227,30 +244,36 @@ class Engine(Generic[T, Resp]):
 
     async def _feed(self) -> None:
         try:
-            async for batch in batches_of(self._source):
-                if self._stopping:
-                    break
-                if not self._items:
-                    # The source was what everybody waited for: that is nobody's latency.
-                    self._schedule = self._clock.now()
-                self._items.extend(batch)
-                self._seek()
-                # The next batch is asked for while this one is being sent, so reading and sending overlap.
-                self._low_water = max(len(batch), _LEAST_READ_AHEAD)
-                while len(self._items) > self._low_water and not self._stopping:
-                    self._room = asyncio.get_running_loop().create_future()
-                    await self._room
+            async with contextlib.aclosing(batches_of(self._source)) as batches:
+                async for batch in batches:
+                    if self._stopping:
+                        break
+                    await self._read_ahead(batch)
         except Exception as error:  # noqa: BLE001  # the consumer gets it, after the outcomes that came before
             self._failure = error
         finally:
             self._exhausted = True
             self._wake_everyone()
 
+    async def _read_ahead(self, batch: list[Item[T]]) -> None:
+        if not self._items:
+            # The source was what everybody waited for: that is nobody's latency.
+            self._schedule = self._clock.now()
+        self._items.extend(batch)
+        self._seek()
+        # The next batch is asked for while this one is being sent, so reading and sending overlap.
+        self._low_water = max(len(batch), _LEAST_READ_AHEAD)
+        while len(self._items) > self._low_water and not self._stopping:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
     def _take(self) -> Item[T] | None:
         if len(self._results) >= self._max_results:
             return None
-        if self._due:
-            return self._due.popleft()
+        while self._due:
+            item = self._due.popleft()
+            if not self._out_of_time(item):
+                return item
         if not self._items or len(self._delayed) >= MOST_DELAYED:
             return None
         item = self._items.popleft()
@@ -266,14 +289,15 @@ class Engine(Generic[T, Resp]):
 
     # -- slots ------------------------------------------------------------------------------------------------------
 
-    def _start(self, coroutine: Any) -> None:
-        task = self._group.create_task(coroutine)
+    def _start(self, coroutine: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._group.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _seek(self) -> None:
         """Get one more slot to look for work, if there is work and none too many are looking already."""
-        if not self._work_to_do() or self._seeking >= self._most_seeking() or self._limiter.waiting:
+        if not self._work_to_do() or self._seeking >= self._most_seeking() or self._waiting:
             return
         if self._idle:
             # The latest to fall idle is the first to be woken, so that what is not needed stays idle.
@@ -350,7 +374,8 @@ class Engine(Generic[T, Resp]):
                 if not self._limiter.try_acquire(now):
                     self._seeking -= 1
                     seeking = False
-                    await self._limiter.acquire()
+                    if not await self._permitted(item):
+                        return
                     now = self._clock.now()
             if seeking:
                 self._seeking -= 1
@@ -362,8 +387,6 @@ class Engine(Generic[T, Resp]):
             sending = prepared.send() if prepared is not None else self._call(item.value)
             prepared = None
             value = await self._within_timeout(item, task, sending)
-        except Stopped:
-            return
         except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
             self._ended(item, None, error, sent)
         else:
@@ -373,6 +396,28 @@ class Engine(Generic[T, Resp]):
                 self._seeking -= 1
             if prepared is not None:
                 prepared.release()
+
+    async def _permitted(self, item: Item[T]) -> bool:
+        """Wait for a permit; False if the run was told to stop, or the item's time passed, before there was one."""
+        self._waiting += 1
+        try:
+            while not self._stopping:
+                with contextlib.suppress(Stopped):
+                    await self._limiter.acquire(owner=self)
+                    return not (self._stopping or self._out_of_time(item))
+            return False
+        finally:
+            self._waiting -= 1
+
+    def _out_of_time(self, item: Item[T]) -> bool:
+        """End an item whose total timeout passed while it waited for its turn: its answer could not be awaited."""
+        total = self._policy.total_timeout
+        now = self._clock.now()
+        if total is None or item.attempts == 0 or now - item.first_sent < total:
+            return False
+        message = f"the total timeout of {total:g} s passed while attempt {item.attempts + 1} waited for its turn"
+        self._emit(Outcome(item, ok=False, kind="deadline", message=message, response=now - item.intended))
+        return True
 
     def _at_once(self, value: T) -> bool:
         """Whether a call can be sent in this very moment, without a connection to be opened first."""
@@ -393,17 +438,20 @@ class Engine(Generic[T, Resp]):
             left = self._policy.total_timeout - (item.sent - item.first_sent)
             if self._first_timeout is None or left < self._first_timeout:
                 # Rare: the last attempts of an item that is about to run out of time.
-                value: Resp = await _within(left, sending)
-                return value
+                sending = _within(left, sending)
         timer = self._timeouts
         timer.start(task, item.sent)
         try:
-            value = await sending
-            return value  # noqa: RET504  # the annotation is what makes it typed
+            value: Resp = await sending
+            return value
         except asyncio.CancelledError as error:
             if timer.expired(task):
                 raise AttemptTimeout(_TIMED_OUT.format(self._first_timeout), sent=Sent.UNKNOWN) from error
-            raise
+            if task.cancelling():
+                self.counters.in_flight -= 1
+                raise
+            # Nobody cancelled us, so it is a fact about this item and no reason for the slot to end.
+            raise RuntimeError("the call awaited something that was cancelled elsewhere") from error
         finally:
             timer.stop(task)
 
@@ -484,11 +532,13 @@ class Engine(Generic[T, Resp]):
 
     def _feel(self, what: Classified, now: float) -> None:
         """Let everything under the limit know what the peer said."""
-        if what.verdict is Verdict.THROTTLED:
+        # By kind: an item that may not be tried again was told to slow down all the same.
+        throttled = what.kind == "throttled"
+        if throttled:
             self.counters.throttled += 1
             self._pause(what.retry_after, now)
         if self._adaptive:
-            overload = what.verdict is Verdict.THROTTLED or what.kind in _OVERLOAD
+            overload = throttled or what.kind in _OVERLOAD
             self._ceiling.on_end(now, self.counters.in_flight + 1, overload=overload)
 
     def _pause(self, retry_after: float | None, now: float) -> None:

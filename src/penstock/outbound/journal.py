@@ -82,7 +82,10 @@ class Journal:
     ) -> None:
         """Record that `positions` are done and their records end at `output_size`. Durable on return."""
         state = self.state
-        state.output_size, state.tail_size, state.tail_crc = output_size, len(tail), zlib.crc32(tail)
+        state.output_size = output_size
+        if tail:
+            # A commit without records leaves the last ones to tell the output by.
+            state.tail_size, state.tail_crc = len(tail), zlib.crc32(tail)
         state.counters = counters
         head = _facts(state) | {"done": len(positions), "failed": len(failed)}
         self._file.append(_frame(_COMMIT, head, positions.tobytes() + failed.tobytes()))

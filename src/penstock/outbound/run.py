@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from ..call import Call, Resp
+from ..clock import current_clock
 from ..errors import CallError, UsageError
 from ..layers.rate_limit import RateLimiter
 from ..messages import Request, Response
@@ -110,7 +111,11 @@ def make_judge(retry_on: RetryOnLike, *, idempotent: bool = False) -> Judge:
             what = _describe(error, RetryOn.TRANSIENT, idempotent=safe)
             if what.verdict is Verdict.THROTTLED:
                 return what
-            verdict = Verdict.RETRYABLE if predicate(error) else Verdict.FATAL
+            try:
+                verdict = Verdict.RETRYABLE if predicate(error) else Verdict.FATAL
+            except Exception as raised:  # noqa: BLE001  # one bad item never stops the rest
+                message = f"{what.message}; then retry_on raised {raised!r}"
+                return Classified(Verdict.FATAL, what.kind, message, what.status)
             return Classified(verdict, what.kind, what.message, what.status)
         return _describe(error, level, idempotent=safe)
 
@@ -129,7 +134,8 @@ def _describe(error: BaseException, level: RetryOn, *, idempotent: bool) -> Clas
 def _judge_response(response: Response, level: RetryOn, *, idempotent: bool) -> Classified | None:
     if 200 <= response.status < 300:
         return None
-    retry_after = parse_retry_after(response.headers.get("retry-after"), 0.0, response.headers.get("date"))
+    wall = current_clock().wall()
+    retry_after = parse_retry_after(response.headers.get("retry-after"), wall, response.headers.get("date"))
     return classify_status(response.status, retry_after, level, idempotent=idempotent)
 
 

@@ -126,10 +126,22 @@ def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) 
     records = RecordFile(_input_of(job, folder, begun=begun), format=job.format or _stdin_format(job), key=job.key)
     facts, private = _fingerprint(job, records)
     if begun:
-        folder.check_fingerprint(_known(facts, folder), private)
-    else:
+        try:
+            folder.check_fingerprint(_known(facts, folder), private)
+        except RunRefused:
+            # A first try with a wrong option must not stand in the way of the second.
+            if not _nothing_done(folder):
+                raise
+            begun = False
+    if not begun:
         _begin(job, folder, records, facts, private, reading)
     return _reopen(job, folder, records)
+
+
+def _nothing_done(folder: RunFolder) -> bool:
+    journal = Journal.open(DISK, folder.journal)
+    journal.close()
+    return journal.state.done.count == 0
 
 
 def _begin(

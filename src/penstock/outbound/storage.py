@@ -112,9 +112,9 @@ class Disk:
 
     def open(self, path: Path) -> AppendFile:
         """See Storage."""
-        new = not path.exists()
         file = _DiskFile(path)
-        if new:
+        if file.size() == 0:
+            # It may be new, also where an earlier process made it and was killed before this.
             self._sync_folder(path.parent)
         return file
 

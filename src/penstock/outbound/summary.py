@@ -57,7 +57,7 @@ def summarise(
         "elapsed_all_sessions_s": round(counters.elapsed_before + elapsed, 3),
         "rate_per_s": round(sent / elapsed, 3) if elapsed > 0 else 0.0,
         "limits": [
-            {"limit": str(window.limit), "used": round(window.used(max(elapsed, window.limit.seconds)), 4)}
+            {"limit": str(window.limit), "used": round(window.used(), 4)}
             for window in limiter.windows
         ],
         "service_ms": counters.service.percentiles_ms(),

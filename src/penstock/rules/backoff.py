@@ -13,4 +13,5 @@ def backoff(attempt: int, chance: float, *, base: float = 0.5, cap: float = 60.0
     Never more than `cap`, however many attempts: the exponent is bounded before it can overflow.
     """
     bound = min(cap, base * 2.0 ** min(max(attempt, 1) - 1, 64))
-    return bound * min(max(chance, 0.0), 1.0)
+    # The bounds stand first, so that a NaN loses every comparison with them.
+    return max(0.0, bound) * min(1.0, max(0.0, chance))

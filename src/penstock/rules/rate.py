@@ -43,8 +43,8 @@ class Limit:
     seconds: float
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UsageError(f"a limit must allow at least 1, not {self.count}")
+        if not isinstance(self.count, int) or self.count < 1:
+            raise UsageError(f"a limit must allow a whole number of at least 1, not {self.count}")
         if not (0 < self.seconds < math.inf):
             raise UsageError(f"a limit's duration must be a positive number of seconds, not {self.seconds}")
 
@@ -89,7 +89,7 @@ class Window:
     restart. It must hold `log_cells(limit)` numbers, -inf or a past time each, in send order from `head` on.
     """
 
-    __slots__ = ("_cells", "_fill", "_group", "_head", "_interval", "_pace", "_size", "_span", "guard", "limit", "sent")
+    __slots__ = ("_cells", "_fill", "_first", "_group", "_head", "_interval", "_pace", "_size", "_span", "guard", "limit", "sent")
 
     def __init__(
         self,
@@ -113,6 +113,7 @@ class Window:
         last = self._cells[(head - 1) % self._size]
         self._pace = last + self._interval
         self.sent = 0
+        self._first = 0.0
 
     @property
     def head(self) -> int:
@@ -130,8 +131,11 @@ class Window:
         cells = -(-(weight - (self._group - self._fill) % self._group) // self._group) if self._group > 1 else weight
         if cells < 1:
             return pace
-        expires = self._cells[(self._head + cells - 1) % self._size] + self._span
-        return max(pace, expires)
+        expires = self._cells[self._head]
+        for ahead in range(1, cells):
+            # Each has to expire: what was given back, or stamped late, stands out of order.
+            expires = max(expires, self._cells[(self._head + ahead) % self._size])
+        return max(pace, expires + self._span)
 
     def take(self, now: float, weight: int = 1, *, waited: bool = False) -> int:
         """Record `weight` sends at `now`; returns the cell of the last one.
@@ -141,6 +145,8 @@ class Window:
         is not saved up for a burst.
         """
         pace = self._pace
+        if self.sent == 0:
+            self._first = now
         if waited:
             pace = max(pace, now - CATCH_UP_WAITED)
         elif pace < now - CATCH_UP_IDLE:
@@ -171,7 +177,7 @@ class Window:
 
     def restamp(self, cell: int, now: float, weight: int = 1) -> None:
         """The sends recorded last in `cell` really start at `now`, later than they were permitted."""
-        for back in range(min(weight, self._size) if self._group == 1 else 1):
+        for back in range(min(1 - (1 - weight) // self._group, self._size)):
             if self._cells[cell - back] < now:
                 self._cells[cell - back] = now
 
@@ -192,9 +198,12 @@ class Window:
         if until > self._pace:
             self._pace = until
 
-    def used(self, seconds: float) -> float:
-        """The share of the limit that `sent` is of what `seconds` would have allowed."""
-        return self.sent / (self.limit.count * seconds / self.limit.seconds) if seconds > 0 else 0.0
+    def used(self) -> float:
+        """The share of the limit that was used from the first send to the last, each with its own interval."""
+        if self.sent < 1:
+            return 0.0
+        span = self._cells[self._head - 1] - self._first + self.limit.seconds / self.limit.count
+        return self.sent * self.limit.seconds / (self.limit.count * span)
 
 
 def log_cells(limit: Limit) -> int:
