@@ -16,7 +16,7 @@ EXTRAS := vectors,parquet,hdf5,compression,aiohttp
 # Set by CI: PYTEST_ARGS='--junitxml=...'; on a laptop: PYTEST_ARGS='-k limit'.
 PYTEST_ARGS ?=
 # A test that hangs must fail and say where, not stop everything; those that need longer say so themselves.
-PYTEST := $(BIN)/python -m pytest -q --timeout=120
+PYTEST := $(BIN)/python -m pytest -q --timeout
 # Tests spend much of their time waiting for timers and child processes, so at least two at a time.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
 
@@ -54,11 +54,11 @@ demo: $(VENV)/.demo-ready  ## The main job in about a minute: a census, killed h
 
 .PHONY: test
 test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves.
-	$(PYTEST) -n $(WORKERS) --dist worksteal --ignore=tests/real $(PYTEST_ARGS)
+	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real $(PYTEST_ARGS)
 
 .PHONY: test-real
 test-real: $(VENV)/.ready  ## Tests against nginx, Redis and Chroma; what is not installed is skipped and named.
-	$(PYTEST) tests/real $(PYTEST_ARGS)
+	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.ready  ## Style, import directions, and whether the generated reference is up to date.

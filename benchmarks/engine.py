@@ -120,11 +120,10 @@ def main(arguments: list[str] | None = None) -> bool:
                 peak[name] = max(peak[name], ended.peak_rss)
     medians = {name: statistics.median(each) for name, each in cpu.items()}
     base = medians["penstock.run"]
-    rows = [
-        (name, f"{us:.2f}", f"{min(cpu[name]):.2f} to {max(cpu[name]):.2f}", f"{1e6 / us:,.0f}", f"{us / base:.2f}x")
-        + (megabytes(peak[name]),)
-        for name, us in medians.items()
-    ]
+    rows = []
+    for name, us in medians.items():
+        spread = f"{min(cpu[name]):.2f} to {max(cpu[name]):.2f}"
+        rows.append((name, f"{us:.2f}", spread, f"{1e6 / us:,.0f}", f"{us / base:.2f}x", megabytes(peak[name])))
     report.table(
         f"A call that does nothing, uvloop, 64 in flight, core {CLIENT_CORE}, {options.items:,} items "
         f"(the last three fewer), median of {options.rounds} rounds",

@@ -96,7 +96,7 @@ def carry_out(case: Case, folder: Path) -> Judged:
     if case.limiter == "gcra":
         options += ["--burst", str(case.count)]
     with fault_server(folder, *options, name=f"server-{case.name}") as server:
-        command = [*PENSTOCK, "send", records, "--url", f"{server.url}/n", "--out", out, "--limit", case.text]
+        command: list[str | Path] = [*PENSTOCK, "send", records, "--url", f"{server.url}/n", "--out", out, "--limit", case.text]
         argv = [*command, "--json", "--retry-on", "safe"]
         killed_at = _kill_half_way(argv, case, server, folder) if case.kill else None
         with Child(argv, core=CLIENT_CORE, folder=folder, name=f"client-{case.name}") as child:
@@ -160,8 +160,10 @@ def _report(report: Report, judged: list[Judged | tuple[Case, str]]) -> None:
         case = each.case
         killed = f"yes, {each.gap:.2f} s gap" if case.kill else "no"
         rows.append(
-            [case.limiter, case.text, killed, f"{each.arrivals:,}", each.most, each.above, each.refused]
-            + [f"{each.share:.2%}", f"{each.arrivals - each.distinct:,}"]
+            [
+                *(case.limiter, case.text, killed, f"{each.arrivals:,}", each.most, each.above, each.refused),
+                *(f"{each.share:.2%}", f"{each.arrivals - each.distinct:,}"),
+            ]
         )
     header = ("server", "limit", "killed", "arrivals", "most in a window", "windows above", "429", "used", "repeated")
     report.table(f"penstock send against strict servers, latency {LATENCY}, by the server's log", header, rows)

@@ -40,7 +40,7 @@ def check(folder: Path, items: int) -> Used:
     vectors, out = folder / "vectors.bin", folder / f"census-{items}"
     write_vectors(vectors, items, DIM, seed=2)
     with fault_server(folder, "--oracle", vectors, "--dim", str(DIM), start_timeout=60 + items / 5e4) as server:
-        command = [*PENSTOCK, "check", vectors, "--dim", str(DIM), "--url", f"{server.url}/search", "--out", out]
+        command: list[str | Path] = [*PENSTOCK, "check", vectors, "--dim", str(DIM), "--url", f"{server.url}/search", "--out", out]
         ended = run([*command, "--in-flight", "64", "--json"], folder=folder, timeout=120 + items / 2e3)
     vectors.unlink()
     return _used("check", items, ended)
@@ -52,7 +52,7 @@ def send(folder: Path, items: int) -> Used:
     with records.open("w") as file:
         file.writelines(f'{{"n": {number}}}\n' for number in range(items))
     with fault_server(folder) as server:
-        command = [*PENSTOCK, "send", records, "--url", f"{server.url}/n", "--out", out]
+        command: list[str | Path] = [*PENSTOCK, "send", records, "--url", f"{server.url}/n", "--out", out]
         ended = run([*command, "--in-flight", "64", "--json"], folder=folder, timeout=120 + items / 2e3)
     for path in (records, out):
         path.unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def measure(report: Report, sizes: list[int], commands: tuple[str, ...] = ("chec
     ]
     header = ["command", "items", "peak MB", *(f"at {share:.0%}" for share in shares), "items/s", "seconds"]
     report.table("Resident memory, 64 in flight (VmHWM, and VmRSS over the run)", header, rows)
-    report.note("items/s is of this run against the fault server, which is the slower of the two; see `speed` for speed.")
+    report.note("items/s is against the fault server, which is the slower of the two; see `speed` for speed.")
     for command in commands:
         _judge(report, [each for each in used if each.command == command])
 
@@ -98,7 +98,10 @@ def _judge(report: Report, used: list[Used]) -> None:
     most = max(used, key=lambda each: each.items)
     goal = f"at most {PEAK_GOAL / 1e6:.0f} MB"
     report.goal(
-        f"peak of penstock {most.command}, {most.items:,} items", goal, f"{megabytes(most.peak)} MB", most.peak <= PEAK_GOAL
+        f"peak of penstock {most.command}, {most.items:,} items",
+        goal,
+        f"{megabytes(most.peak)} MB",
+        most.peak <= PEAK_GOAL,
     )
     if len(used) > 1:
         least = min(used, key=lambda each: each.items)
@@ -113,7 +116,7 @@ def _judge(report: Report, used: list[Used]) -> None:
     half = [size for _, size in most.ended.samples[len(most.ended.samples) // 10 :]]
     if len(half) >= 8:
         drift = statistics.fmean(half[len(half) // 2 :]) - statistics.fmean(half[: len(half) // 2])
-        report.note(f"penstock {most.command}, {most.items:,}: second half against first {drift / 1e6:+.2f} MB on average.")
+        report.note(f"penstock {most.command}, {most.items:,}: second half against first {drift / 1e6:+.2f} MB, means.")
 
 
 def main(arguments: list[str] | None = None) -> bool:

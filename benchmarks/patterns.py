@@ -23,7 +23,7 @@ Run = Callable[[], Awaitable[int]]
 
 def right(answer: Any) -> bool:
     """What the story asks: did it find the vector itself?"""
-    return abs(answer["similarity"] - 1.0) < 1e-5
+    return bool(abs(answer["similarity"] - 1.0) < 1e-5)
 
 
 async def aiohttp_gather(url: str, vectors: list[list[float]]) -> int:

@@ -22,7 +22,7 @@ CLIENT_CORE, SERVER_CORE = _CORES[0], _CORES[-1]
 PENSTOCK = [sys.executable, "-c", "from penstock.cli.main import main; main()"]
 
 
-class MissingTool(RuntimeError):  # noqa: N818 - it is what it says
+class MissingTool(RuntimeError):
     """A program or package that a comparison needs is not there; the message says how to get it."""
 
 

@@ -46,7 +46,7 @@ class Report:
         self.notes.append(text)
         print(f"\n{text}", flush=True)
 
-    def goal(self, what: str, goal: str, measured: object, passed: bool) -> None:  # noqa: FBT001
+    def goal(self, what: str, goal: str, measured: object, passed: bool) -> None:
         """Add one goal."""
         self.goals.append(Goal(what, goal, str(measured), passed))
         print(f"{'PASS' if passed else 'FAIL'}  {what}: {measured} (goal: {goal})", flush=True)

@@ -46,7 +46,7 @@ def nginx(folder: Path, *, core: int = SERVER_CORE) -> Iterator[int]:
     port = free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(_NGINX.format(folder=folder, port=port))
-    argv = [program, "-p", folder, "-c", configuration]
+    argv: list[str | Path] = [program, "-p", folder, "-c", configuration]
     with Child(argv, core=core, folder=folder, name="nginx") as child:
         _wait_for(child, port)
         yield port
@@ -89,7 +89,7 @@ def fault_server(
     port_file, arrivals, statistics = (folder / f"{name}.{each}" for each in ("port", "arrivals", "stats"))
     port_file.unlink(missing_ok=True)
     arrivals.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "penstock.testing.fault_server", "--port-file", port_file, "--arrivals", arrivals]
+    argv: list[str | Path] = [sys.executable, "-m", "penstock.testing.fault_server", "--port-file", port_file, "--arrivals", arrivals]
     with Child([*argv, "--stats-out", statistics, *options], core=core, folder=folder, name=name) as child:
         deadline = time.monotonic() + start_timeout
         while not port_file.exists():

@@ -1,4 +1,4 @@
-"""Calls a second on one pinned core, against nginx on the other: penstock with everything on, and what else there is."""
+"""Calls a second on one pinned core, against nginx on the other: penstock with everything on, and the others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Client = Callable[[Setting, int], Measured]
 def penstock_check(setting: Setting, number: int) -> Measured:
     """The census with everything on."""
     out = setting.folder / f"check-{number}"
-    command = [*PENSTOCK, "check", setting.vectors, "--dim", str(DIM), "--url", setting.url, "--out", out]
+    command: list[str | Path] = [*PENSTOCK, "check", setting.vectors, "--dim", str(DIM), "--url", setting.url, "--out", out]
     ended = run([*command, *_everything_on()], folder=setting.folder, timeout=TIMEOUT, name="check")
     return _of_penstock(ended, setting.items)
 
@@ -65,7 +65,7 @@ def penstock_check(setting: Setting, number: int) -> Measured:
 def penstock_send(setting: Setting, number: int) -> Measured:
     """The same requests from JSON lines, answers written to JSON lines."""
     out = setting.folder / f"send-{number}.jsonl"
-    command = [*PENSTOCK, "send", setting.records, "--url", setting.url, "--out", out]
+    command: list[str | Path] = [*PENSTOCK, "send", setting.records, "--url", setting.url, "--out", out]
     options = ["--extract", "similarity", "--retry-on", "transient", *_everything_on()]
     ended = run([*command, *options], folder=setting.folder, timeout=TIMEOUT, name="send")
     out.unlink(missing_ok=True)
@@ -90,7 +90,8 @@ def pattern(name: str, share: float) -> Client:
 
     def measure(setting: Setting, number: int) -> Measured:
         count = max(500, int(setting.items * share))
-        argv = [sys.executable, "-m", "benchmarks.patterns", name, setting.url, setting.vectors, str(DIM), str(count)]
+        what = [setting.url, str(setting.vectors), str(DIM), str(count)]
+        argv = [sys.executable, "-m", "benchmarks.patterns", name, *what]
         ended = run(argv, folder=setting.folder, timeout=TIMEOUT, name=name)
         said = ended.json()
         if said["wrong"]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ..errors import OutputError, RunRefused, UsageError
+from ..errors import OutputError, RunRefused, Stopped, UsageError
 from ..layers.rate_limit import RateLimiter
 from ..messages import Headers
 from ..rules.outcome import RetryOn
@@ -24,6 +25,7 @@ from .vectors.answers import Hit, compile_answer, compile_hits
 from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
 from .vectors.calibrate import SAMPLE, Reading, judging, learn
 from .vectors.census_sink import CensusSink, Found, load_counters
+from .vectors.control import fooled, made_up
 from .vectors.duplicates import equal_rows, find_duplicates
 from .vectors.formats import open_vectors
 from .vectors.queries import Queries, Query, sample_ranges
@@ -162,8 +164,13 @@ class _Census:
         self._headers = Headers([*job.headers, *(each for each in defaults if each[0].lower() not in given)])
         self._total = source.count if job.sample is None else min(job.sample, source.count)
         self._read = compile_answer(job.similarity, job.id)
+        self._files = contextlib.ExitStack()
 
     async def carry_out(self) -> dict[str, Any]:
+        with self._files:
+            return await self._carry_out()
+
+    async def _carry_out(self) -> dict[str, Any]:
         resumed_at = self._scoreboard.done_count()
         async with make_client(self._job.flow) as client:
             self._client = client
@@ -171,6 +178,7 @@ class _Census:
                 await knock(client, self._call(lambda answer, query: answer).request(Query(0, b"{}")))
             reading = await self._reading()
             summary = await self._main(reading, resumed_at)
+            summary["control"] = {"asked": reading.control[0], "found": reading.control[1]}
             if summary["complete"]:
                 await self._look_again(reading, summary)
         if self._job.duplicates and summary["complete"]:
@@ -207,6 +215,12 @@ class _Census:
         self._say(reading.calibration.text)
         if reading.note:
             self._say(reading.note)
+        asked, found = reading.control
+        if found:
+            self._say(
+                f"careful: {found} of {asked} made-up vectors, which nobody stored, were answered with full "
+                "similarity; this server's answers prove little"
+            )
         return reading
 
     async def _calibrate(self) -> Reading:
@@ -217,11 +231,13 @@ class _Census:
         summary = await self._session(len(ranges), quiet=True).carry_out(
             call, Queries(self._source, self._template, ranges), sink
         )
+        if not summary["complete"]:
+            raise Stopped("stopped during the first answers; the same command goes on from there")
         if not answers:
             kinds = ", ".join(f"{kind} {count}" for kind, count in summary["by_kind"].items())
             why = f": {sink.last_failure}" if sink.last_failure else ""
             raise UsageError(f"none of the first {len(ranges)} calls was answered ({kinds or 'stopped'}){why}")
-        return learn(
+        reading = learn(
             answers,
             similarity_path=self._job.similarity,
             tolerance=self._job.tolerance,
@@ -229,6 +245,16 @@ class _Census:
             with_ids=self._job.id is not None,
             ids_required=self._job.id_required,
         )
+        return await self._control(reading)
+
+    async def _control(self, reading: Reading) -> Reading:
+        """Ask for vectors that are not stored, and note how many of them the server claims to have."""
+        controls = made_up(self._source, self._template)
+        claims = _Claims()
+        await self._session(len(controls), quiet=True).carry_out(
+            self._call(fooled(self._read, reading)), controls, claims
+        )
+        return replace(reading, control=(claims.answered, claims.found))
 
     # -- the census ---------------------------------------------------------------------------------------------------
 
@@ -264,7 +290,9 @@ class _Census:
         if id_map is None:
             return None
         # A source of its own: the other one's buffer is in use by the reading thread.
-        other = open_vectors(self._job.source, format=self._job.format, dim=self._job.dim, column=self._job.column)
+        other = self._files.enter_context(
+            open_vectors(self._job.source, format=self._job.format, dim=self._job.dim, column=self._job.column)
+        )
 
         def same(hit_id: Any, expected_id: Any) -> bool:
             hit, expected = id_map.position(hit_id), id_map.position(expected_id)
@@ -289,7 +317,10 @@ class _Census:
         looked = SecondLook()
         queries = Queries(self._source, self._template.with_k(HITS), [(each, each + 1) for each in misses])
         call = self._call(ranking(hits, reading))
-        await self._session(len(misses), quiet=True).carry_out(call, queries, _Ranks(looked))
+        session = await self._session(len(misses), quiet=True).carry_out(call, queries, _Ranks(looked))
+        if not session["complete"]:
+            summary["complete"] = False
+            return
         summary["second_look"] = looked.as_json()
         DISK.write_new(path, orjson.dumps(summary["second_look"]))
 
@@ -326,6 +357,17 @@ class _Collect(_InMemory):
             self._answers.append((outcome.position, outcome.value))
         else:
             self.last_failure = outcome.message
+
+
+class _Claims(_InMemory):
+    def __init__(self) -> None:
+        self.answered = 0
+        self.found = 0
+
+    def put(self, outcome: Outcome[Query, bool]) -> None:
+        if outcome.ok:
+            self.answered += 1
+            self.found += bool(outcome.value)
 
 
 class _Ranks(_InMemory):

@@ -2,7 +2,7 @@
 
 The cells of each limit's window live in a shared memory map: a send is a plain store of 8 bytes, and a killed
 process leaves all of them behind. CLOCK_MONOTONIC is the same for all processes of one boot, so the times mean the
-same to the next one. After a reboot they do not; then the log counts as full, up to a minute after its last save,
+same to the next one. After a reboot they do not; then all sends count as made a minute after the log's last save,
 which waits at most one window and never sends too early.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,30 +46,31 @@ class LimitLog:
 
     def _open(self, folder: Path, limit: Limit, guard: float | None, recent: dict[Path, _Kept], now: float) -> Window:
         own = _path(folder, limit)
-        # A limit that was changed between two starts still counts what was sent under the old one.
-        times = sorted(time for path, each in recent.items() for time in each.times(expand=path != own))
-        cells = self._map(own, log_cells(limit))
-        times = times[-len(cells) :]
-        padding = [-math.inf] * (len(cells) - len(times))
-        for index, time in enumerate(padding + times):
-            cells[index] = min(time, now)
-        return Window(limit, guard, cells=cells)
+        if own in recent:
+            # Logs beside it are of other limits on the same sends.
+            times = recent[own].cells
+        else:
+            # A limit that was changed between two starts still counts what was sent under the old one.
+            times = [time for each in recent.values() for time in each.one_per_send()]
+        count = log_cells(limit)
+        times = sorted(min(time, now) for time in times)[-count:]
+        return Window(limit, guard, cells=self._map(own, [-math.inf] * (count - len(times)) + times))
 
-    def _map(self, path: Path, count: int) -> memoryview[float]:
-        size = _HEADER + 8 * count
+    def _map(self, path: Path, cells: list[float]) -> memoryview[float]:
+        data = _boot_id().ljust(_HEADER, b"\0")[:_HEADER] + array("d", cells).tobytes()
+        # In another file first: a process that is killed half-way must leave the old log whole.
+        part = path.with_suffix(".part")
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
+            with part.open("wb+") as file:
+                file.write(data)
+                file.flush()
                 # Without its blocks, a store into the map on a full disk would kill the process (SIGBUS).
                 if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(fd, 0, size)
-                os.ftruncate(fd, size)
-                mapped = mmap.mmap(fd, size)
-            finally:
-                os.close(fd)
+                    os.posix_fallocate(file.fileno(), 0, len(data))
+                mapped = mmap.mmap(file.fileno(), len(data))
+            part.replace(path)
         except OSError as error:
             raise StorageError(f"cannot keep the limit's log in {path}: {error.strerror or error}") from error
-        mapped[:_HEADER] = _boot_id().ljust(_HEADER, b"\0")[:_HEADER]
         whole = memoryview(mapped)
         view = whole[_HEADER:].cast("d")
         whole.release()
@@ -85,9 +87,9 @@ class _Kept:
     cells: list[float]
     group: int
 
-    def times(self, *, expand: bool) -> list[float]:
-        """One time per send where `expand`, else one per cell."""
-        if not expand or self.group == 1 or not self.cells:
+    def one_per_send(self) -> list[float]:
+        """A time for every send, where a cell can stand for many."""
+        if self.group == 1 or not self.cells:
             return self.cells
         # Written out a group per cell could be any size; a full log is the careful short form of it.
         return [max(self.cells)] * MAX_LOG_CELLS
@@ -98,11 +100,12 @@ def _read(path: Path, clock: Clock) -> _Kept:
     data = path.read_bytes()
     cells = memoryview(data)[_HEADER : _HEADER + max(0, len(data) - _HEADER) // 8 * 8].cast("d").tolist()
     group = max(1, int(path.stem.split("-")[1]) // max(1, len(cells)))
-    now = clock.now()
+    # After a reboot times can be negative: the sends of before it, on the clock of now.
+    times: list[float] = [time for time in cells if -math.inf < time < math.inf]
     if data[:_HEADER].rstrip(b"\0") != _boot_id():
         ago = clock.wall() - (path.stat().st_mtime + _REBOOT_SLACK_SECONDS)
-        return _Kept([now - max(0.0, ago)] * len(cells), group)
-    return _Kept([time for time in cells if 0.0 < time < math.inf], group)
+        return _Kept([clock.now() - max(0.0, ago)] * len(times), group)
+    return _Kept(times, group)
 
 
 def _boot_id() -> bytes:

@@ -56,10 +56,7 @@ def summarise(
         "elapsed_s": round(elapsed, 3),
         "elapsed_all_sessions_s": round(counters.elapsed_before + elapsed, 3),
         "rate_per_s": round(sent / elapsed, 3) if elapsed > 0 else 0.0,
-        "limits": [
-            {"limit": str(window.limit), "used": round(window.used(), 4)}
-            for window in limiter.windows
-        ],
+        "limits": [{"limit": str(window.limit), "used": round(window.used(), 4)} for window in limiter.windows],
         "service_ms": counters.service.percentiles_ms(),
         "response_ms": counters.response.percentiles_ms(),
         "peak_rss_bytes": peak_rss_bytes(),

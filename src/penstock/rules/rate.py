@@ -89,7 +89,20 @@ class Window:
     restart. It must hold `log_cells(limit)` numbers, -inf or a past time each, in send order from `head` on.
     """
 
-    __slots__ = ("_cells", "_fill", "_first", "_group", "_head", "_interval", "_pace", "_size", "_span", "guard", "limit", "sent")
+    __slots__ = (
+        "_cells",
+        "_fill",
+        "_first",
+        "_group",
+        "_head",
+        "_interval",
+        "_pace",
+        "_size",
+        "_span",
+        "guard",
+        "limit",
+        "sent",
+    )
 
     def __init__(
         self,

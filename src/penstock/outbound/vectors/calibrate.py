@@ -33,6 +33,8 @@ class Reading:
     calibration: Calibration
     id_map: IdMap | None
     note: str = ""
+    control: tuple[int, int] = (0, 0)
+    """Of how many made-up vectors that were answered, how many the server claimed to have."""
 
     def as_json(self) -> dict[str, Any]:
         """A form that `from_json` reads back."""
@@ -48,6 +50,7 @@ class Reading:
             "text": each.text,
             "id_map": None if ids is None else [ids.offset, ids.prefix, ids.is_text],
             "note": self.note,
+            "control": list(self.control),
         }
 
     @classmethod
@@ -63,7 +66,7 @@ class Reading:
             data["text"],
         )
         ids = data["id_map"]
-        return cls(calibration, None if ids is None else IdMap(*ids), data["note"])
+        return cls(calibration, None if ids is None else IdMap(*ids), data["note"], tuple(data["control"]))
 
 
 def learn(

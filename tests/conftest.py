@@ -1,0 +1,17 @@
+"""What all tests share: how hypothesis looks for examples."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run: a test that fails now and then tells nothing about the change that is judged by it.
+# PENSTOCK_HYPOTHESIS=search looks further, with new examples every time.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile(os.environ.get("PENSTOCK_HYPOTHESIS", "same"))
