@@ -21,7 +21,7 @@ import penstock.testing
 from penstock.cli.main import penstock as group
 from penstock.outbound.vectors.presets import PRESETS
 from penstock.rules.outcome import KINDS
-from penstock.rules.score_map import MAPS
+from penstock.rules.score_map import SCORE_MAPS
 from penstock.rules.verdict import Finding
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -91,8 +91,11 @@ def cli_page() -> Iterator[str]:
     yield "## Presets of `penstock check`"
     yield preset_table()
     yield "## Score maps of `penstock check`"
-    yield "What `--score-map` takes, and what each makes of the score `s` (or distance `d`) of an answer:"
-    yield ", ".join(f"`{name}`" for name in MAPS)
+    yield (
+        f"`--score-map` takes {', '.join(f'`{name}`' for name in SCORE_MAPS)}: what to make of the score `s` or the "
+        "distance `d` in an answer, so that 1 means the vector itself. Without it the map is inferred from a first "
+        "sample, and the census is refused where that is not clear."
+    )
 
 
 def command_part(name: str, command: click.Command) -> Iterator[str]:
