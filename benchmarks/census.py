@@ -92,7 +92,8 @@ def measure(report: Report, count: int) -> None:
         oracle: list[str | Path] = ["--oracle", vectors, "--dim", str(DIM), "--plant", folder / "plant.json"]
         with fault_server(folder, *oracle, *_options(), start_timeout=120 + count / 2e4) as server:
             out = folder / "census"
-            argv: list[str | Path] = [*PENSTOCK, "check", vectors, "--dim", str(DIM), "--url", server.url + TARGET, "--out", out]
+            argv: list[str | Path] = [*PENSTOCK]
+            argv += ["check", vectors, "--dim", str(DIM), "--url", server.url + TARGET, "--out", out]
             argv += ["--id", "id", "--in-flight", "256", "--attempt-timeout", "2s", "--second-look", "0", "--json"]
             killed, resumed, began, peaks = _killed_and_resumed(argv, server, folder, count)
             counters = server.end()

@@ -20,8 +20,6 @@ DIM = 16
 IN_FLIGHT = 64
 COMMIT_SECONDS = 0.25
 """As in penstock.outbound.drive; written down again, because a judge does not ask the judged."""
-WRITE_SECONDS = 0.25
-"""Allowed on top for a commit that is being written: the next one cannot begin before it is on disk."""
 LATENCY = "uniform:0.001:0.010"
 
 
@@ -153,7 +151,7 @@ def _one_round(
 def _judge_times(times: Sequence[float], starts: Sequence[float], deaths: Sequence[float], tally: Tally) -> None:
     for died in deaths:
         end = bisect.bisect_right(times, died + 0.01)
-        recent = end - bisect.bisect_left(times, died - COMMIT_SECONDS - WRITE_SECONDS)
+        recent = end - bisect.bisect_left(times, died - COMMIT_SECONDS)
         tally.allowed += recent + IN_FLIGHT
     for start, following in zip(starts[1:], [*starts[2:], float("inf")], strict=True):
         first = bisect.bisect_left(times, start)
@@ -214,8 +212,8 @@ def _report(report: Report, tallies: dict[str, Tally]) -> None:
     )
     report.note(
         "Repeated: arrivals at the server beyond one an item (and the 256 of a calibration). Allowed: at each kill "
-        f"{IN_FLIGHT} in flight and the arrivals of the last {COMMIT_SECONDS + WRITE_SECONDS:g} s (the commit "
-        "interval, and a commit that is being written). Resume: from the start of the process to its first arrival."
+        f"{IN_FLIGHT} in flight and the arrivals of the last {COMMIT_SECONDS:g} s, the commit interval; both summed over "
+        "all kills. Resume: from the start of the process to its first arrival."
     )
     for name, each in tallies.items():
         clean = (each.lost, each.doubled, each.wrong) == (0, 0, 0) and not each.trouble

@@ -96,7 +96,8 @@ def carry_out(case: Case, folder: Path) -> Judged:
     if case.limiter == "gcra":
         options += ["--burst", str(case.count)]
     with fault_server(folder, *options, name=f"server-{case.name}") as server:
-        command: list[str | Path] = [*PENSTOCK, "send", records, "--url", f"{server.url}/n", "--out", out, "--limit", case.text]
+        command: list[str | Path] = [*PENSTOCK]
+        command += ["send", records, "--url", f"{server.url}/n", "--out", out, "--limit", case.text]
         argv = [*command, "--json", "--retry-on", "safe"]
         killed_at = _kill_half_way(argv, case, server, folder) if case.kill else None
         with Child(argv, core=CLIENT_CORE, folder=folder, name=f"client-{case.name}") as child:

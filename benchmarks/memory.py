@@ -40,7 +40,8 @@ def check(folder: Path, items: int) -> Used:
     vectors, out = folder / "vectors.bin", folder / f"census-{items}"
     write_vectors(vectors, items, DIM, seed=2)
     with fault_server(folder, "--oracle", vectors, "--dim", str(DIM), start_timeout=60 + items / 5e4) as server:
-        command: list[str | Path] = [*PENSTOCK, "check", vectors, "--dim", str(DIM), "--url", f"{server.url}/search", "--out", out]
+        command: list[str | Path] = [*PENSTOCK]
+        command += ["check", vectors, "--dim", str(DIM), "--url", f"{server.url}/search", "--out", out]
         ended = run([*command, "--in-flight", "64", "--json"], folder=folder, timeout=120 + items / 2e3)
     vectors.unlink()
     return _used("check", items, ended)

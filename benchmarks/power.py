@@ -203,5 +203,7 @@ def measure(report: Report, cuts_wanted: int, seed: int = 0) -> None:
         [(f"{cuts.cuts:,}", cuts.runs, cuts.lost, cuts.doubled, len(cuts.refused))],
     )
     clean = cuts.cuts >= cuts_wanted and not (cuts.lost or cuts.doubled or cuts.refused)
-    measured = f"{cuts.cuts:,} cuts: {cuts.lost} lost, {cuts.doubled} doubled, {len(cuts.refused)} runs that could not go on {' '.join(cuts.refused[:3])}"
-    report.goal(f"{cuts_wanted:,} power cuts of send's output and journal", "0 lost, 0 doubled, all go on", measured, clean)
+    stuck = f"{len(cuts.refused)} runs that could not go on {' '.join(cuts.refused[:3])}"
+    measured = f"{cuts.cuts:,} cuts: {cuts.lost} lost, {cuts.doubled} doubled, {stuck}"
+    what = f"{cuts_wanted:,} power cuts of send's output and journal"
+    report.goal(what, "0 lost, 0 doubled, all go on", measured, clean)

@@ -89,7 +89,8 @@ def fault_server(
     port_file, arrivals, statistics = (folder / f"{name}.{each}" for each in ("port", "arrivals", "stats"))
     port_file.unlink(missing_ok=True)
     arrivals.unlink(missing_ok=True)
-    argv: list[str | Path] = [sys.executable, "-m", "penstock.testing.fault_server", "--port-file", port_file, "--arrivals", arrivals]
+    argv: list[str | Path] = [sys.executable, "-m", "penstock.testing.fault_server"]
+    argv += ["--port-file", port_file, "--arrivals", arrivals]
     with Child([*argv, "--stats-out", statistics, *options], core=core, folder=folder, name=name) as child:
         deadline = time.monotonic() + start_timeout
         while not port_file.exists():

@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> bool:
         hours = f"{each.seconds / 3600:.2f} h" if each.seconds > 3600 else f"{each.seconds / 60:.1f} min"
         rows.append([name, share, f"{each.done:,}", f"{each.refused:,}", hours, each.most, each.in_flight])
     report.table(
-        f"{options.items:,} items, {LIMIT} per {WINDOW:g} s kept by a sliding log, answers take 8 to 30 s, virtual time",
+        f"{options.items:,} items, {LIMIT} per {WINDOW:g} s kept by a sliding log, 8 to 30 s an answer, virtual time",
         ("way", "limit used", "answered", "refused (429)", "time", "most sent in any 60 s", "most in flight"),
         rows,
     )

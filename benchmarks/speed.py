@@ -57,7 +57,8 @@ Client = Callable[[Setting, int], Measured]
 def penstock_check(setting: Setting, number: int) -> Measured:
     """The census with everything on."""
     out = setting.folder / f"check-{number}"
-    command: list[str | Path] = [*PENSTOCK, "check", setting.vectors, "--dim", str(DIM), "--url", setting.url, "--out", out]
+    command: list[str | Path] = [*PENSTOCK]
+    command += ["check", setting.vectors, "--dim", str(DIM), "--url", setting.url, "--out", out]
     ended = run([*command, *_everything_on()], folder=setting.folder, timeout=TIMEOUT, name="check")
     return _of_penstock(ended, setting.items)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 ALLOWED_SKIPS = {
     "root may read everything": "CI runs as root, to whom no file is unreadable",
 }
-"""The reasons for which a test may be skipped in CI, and why each is allowed. A reason is matched from its beginning."""
+"""The reasons for which a test may be skipped in CI, and why each is allowed. Matched from the beginning."""
 
 
 def main(folder: Path) -> int:

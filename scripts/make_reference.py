@@ -65,10 +65,11 @@ def finish(blocks: Iterator[str]) -> str:
 def fill(text: str, made: dict[str, str]) -> str:
     """The text with every marked part replaced."""
     for name, part in made.items():
-        pattern = re.compile(rf"(<!-- made from {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not pattern.search(text):
+        if f"<!-- made from {name} -->" not in text:
             raise SystemExit(f"docs/reference/outcome.md has no part that is made from {name}")
-        text = pattern.sub(lambda match, part=part: f"{match[1]}\n{part}\n\n{match[2]}", text)
+        before, mark, _ = text.partition(f"<!-- made from {name} -->\n")
+        after = text[len(before) + len(mark) :].partition("<!-- end -->")[2]
+        text = f"{before}{mark}\n{part}\n\n<!-- end -->{after}"
     return text
 
 
@@ -90,12 +91,16 @@ def cli_page() -> Iterator[str]:
     )
     yield "## Presets of `penstock check`"
     yield preset_table()
+    yield (
+        "Verified means that the shape was read in the code of a client that uses it, or tried against the server; the "
+        "others are from memory, and a run with them says so."
+    )
     yield "## Score maps of `penstock check`"
     yield (
-        f"`--score-map` takes {', '.join(f'`{name}`' for name in SCORE_MAPS)}: what to make of the score `s` or the "
-        "distance `d` in an answer, so that 1 means the vector itself. Without it the map is inferred from a first "
-        "sample, and the census is refused where that is not clear."
+        "What to make of the score or distance in an answer, so that 1 means the vector itself. Without `--score-map` "
+        "the map is inferred from the first answers, and the census is refused where that is not clear."
     )
+    yield "\n".join(f"- `{one.name}`: {one.meaning}" for one in SCORE_MAPS.values())
 
 
 def command_part(name: str, command: click.Command) -> Iterator[str]:
@@ -123,14 +128,16 @@ def option_line(option: click.Option) -> str:
     if isinstance(option.default, (str, int, float, Path)) and not option.is_flag and option.show_default:
         facts.append(f"default `{option.default}`")
     text = re.sub(r"\s*\[default: (.*)\]$", r" Default: \1.", option.help or "")
-    text = re.sub(r"\.\. Default", ". Default", text)
-    return f"- `{name}`{f' ({", ".join(facts)})' if facts else ''}: {text}" if facts else f"- `{name}`: {text}"
+    aside = f" ({', '.join(facts)})" if facts else ""
+    return f"- `{name}`{aside}: {text}"
 
 
 def metavar(parameter: click.Parameter) -> str:
     """What stands for the value."""
     if parameter.metavar:
         return parameter.metavar
+    if "|" in parameter.type.name:
+        return parameter.type.name
     if isinstance(parameter.type, click.Choice):
         return "|".join(str(each) for each in parameter.type.choices)
     if isinstance(parameter.type, click.IntRange):
@@ -140,7 +147,8 @@ def metavar(parameter: click.Parameter) -> str:
 
 def prose(text: str) -> str:
     """Help text as Markdown: what click must not wrap becomes a block of text."""
-    parts = inspect.cleandoc(text).split("\n\n")
+    # In a raw docstring click's mark is two characters.
+    parts = inspect.cleandoc(text.replace("\\b", "\b")).split("\n\n")
     return "\n\n".join(
         "```text\n" + part.removeprefix("\b\n") + "\n```" if part.startswith("\b") else " ".join(part.split())
         for part in parts
@@ -149,12 +157,14 @@ def prose(text: str) -> str:
 
 def preset_table() -> str:
     """The presets."""
-    rows = ["| preset | request | score | needs | tried against the code of a real client |", "| --- | --- | --- | --- | --- |"]
+    rows = [
+        "| preset | request | score | needs | shape verified |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for one in PRESETS.values():
         needs = ", ".join(f"`--{name}`" for name in one.variables if name not in one.defaults) or "-"
-        rows.append(
-            f"| `{one.name}` | `{one.method} {one.path}` | `{one.similarity}` | {needs} | {'yes' if one.verified else 'no'} |"
-        )
+        tried = "yes" if one.verified else "no"
+        rows.append(f"| `{one.name}` | `{one.method} {one.path}` | `{one.similarity}` | {needs} | {tried} |")
     return "\n".join(rows)
 
 
@@ -189,7 +199,11 @@ def python_page() -> Iterator[str]:
     for name in sorted(names, key=str.lower):
         yield from name_part(name, getattr(penstock, name))
     yield "## Errors"
-    yield "```text\n" + inspect.cleandoc((sys.modules["penstock.errors"].__doc__ or "").split("::\n")[1].split("Facts")[0]) + "\n```"
+    yield (
+        "```text\n"
+        + inspect.cleandoc((sys.modules["penstock.errors"].__doc__ or "").split("::\n")[1].split("Facts")[0])
+        + "\n```"
+    )
     yield "Facts are attributes, so that a program need not parse a message."
     for name in penstock.__all__:
         value = getattr(penstock, name)
@@ -289,7 +303,7 @@ def signature(name: str, value: Any, *, one_line: bool = False) -> str | None:
 
 def parameter_text(each: inspect.Parameter) -> str:
     """One parameter."""
-    stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+    stars = "*" if each.kind is each.VAR_POSITIONAL else "**" if each.kind is each.VAR_KEYWORD else ""
     typed = "" if each.annotation is each.empty else f": {annotation(each.annotation)}"
     if each.default is each.empty:
         return f"{stars}{each.name}{typed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import ssl
 from collections.abc import Callable
 
@@ -305,7 +306,6 @@ def test_a_large_body_arrives_whole(wire: Bench) -> None:
 
 def test_a_connection_that_takes_too_long_is_a_connect_timeout(wire: Bench) -> None:
     """The listener's queue is full, so the handshake of one more connection is never answered."""
-    import socket
 
     async def test() -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
@@ -369,6 +369,20 @@ def test_prepare_opens_and_send_sends(wire: Bench) -> None:
                 await prepared.send()
             prepared.release()
             assert counts(client) == (0, 1, 0)
+
+    wire.run(test)
+
+
+def test_packets_are_not_held_back(wire: Bench) -> None:
+    """With Nagle's algorithm on, the end of a long request would wait for an acknowledgement."""
+
+    async def test() -> None:
+        async with serving(always(OK)) as server, wire.client() as client:
+            prepared = await client.prepare(Request("GET", server.url))
+            (connection,) = next(iter(client._pools.values())).connections
+            sock = connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            prepared.release()
 
     wire.run(test)
 

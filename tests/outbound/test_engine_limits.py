@@ -137,8 +137,8 @@ def test_runs_that_share_a_limiter_both_get_on() -> None:
 
     arrivals, ends = run_virtual(main())
     assert len(arrivals) == 120
-    # The second comes when 10 of the first are out; then they take turns.
-    assert ends[0] < 70
+    # The second comes when 10 of the first are out; then both get their share.
+    assert ends[0] < 90
 
 
 def test_stopping_one_run_leaves_the_other_its_permits() -> None:
@@ -307,7 +307,7 @@ def test_overload_brings_the_flight_down_and_calm_up_again() -> None:
 
 
 @pytest.mark.slow
-def test_a_million_items_take_no_more_memory_than_ten_thousand() -> None:
+def test_memory_does_not_grow_with_the_number_of_items() -> None:
     """Slots, queues and counters do not grow with the number of items."""
     import tracemalloc
 
@@ -316,7 +316,7 @@ def test_a_million_items_take_no_more_memory_than_ten_thousand() -> None:
 
     async def main() -> tuple[int, int]:
         early = 0
-        async with penstock.run(echo, range(1_000_000), retry_on="none") as outcomes:
+        async with penstock.run(echo, range(200_000), retry_on="none") as outcomes:
             count = 0
             async for _ in outcomes:
                 count += 1
@@ -325,7 +325,7 @@ def test_a_million_items_take_no_more_memory_than_ten_thousand() -> None:
                 elif count == 20_000:
                     early = tracemalloc.get_traced_memory()[0]
                     tracemalloc.stop()
-                elif count == 950_000:
+                elif count == 190_000:
                     tracemalloc.start()
         late = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

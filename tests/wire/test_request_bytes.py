@@ -53,6 +53,14 @@ def test_one_headers_object_serves_several_methods_and_bodies() -> None:
             assert got.endswith(b"b" * n)
 
 
+def test_a_headers_object_known_from_one_method_is_looked_at_again_for_another() -> None:
+    headers = Headers({"X": "y"})
+    assert b"Content-Length" not in ENCODER.encode(Request("GET", "", headers), "/")
+    assert b"Content-Length: 0\r\n" in ENCODER.encode(Request("POST", "", headers), "/")
+    with pytest.raises(UsageError):
+        ENCODER.encode(Request("GET / HTTP/1.1\r\nX: y", "", headers), "/")
+
+
 def test_many_headers_objects_are_not_mixed_up_nor_all_kept() -> None:
     encoder = RequestEncoder(Origin("http", "h", 8080), "gzip")
     for n in range(2000):

@@ -88,12 +88,13 @@ def check(**options: Any) -> int:
         import numpy as np  # noqa: F401
     except ImportError:
         raise UsageError("penstock check needs numpy: pip install 'penstock[vectors]'") from None
-    from ..outbound.check import check as check_job
+    from ..outbound.check import open_check
 
     quiet, as_json = options.pop("quiet"), options.pop("as_json")
     say = (lambda text: None) if quiet else (lambda text: click.echo(f"penstock: {text}", err=True))
     job = _job(say=say, **options)
-    summary = run_loop(check_job(job, watchers(str(job.out), quiet=quiet), say))
+    with open_check(job, say) as census:
+        summary = run_loop(census.carry_out(watchers(str(job.out), quiet=quiet)))
     print_summary(summary, out=str(job.out), quiet=quiet, as_json=as_json)
     if not summary["complete"]:
         return 3

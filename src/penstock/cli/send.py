@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from ..outbound.http_call import RequestTemplate, parse_header
-from ..outbound.send import SendJob
-from ..outbound.send import send as send_job
+from ..outbound.send import SendJob, open_send
 from ..rules.outcome import RetryOn
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
@@ -75,8 +74,8 @@ def send(**options: Any) -> int:
     """
     quiet, as_json = options.pop("quiet"), options.pop("as_json")
     job = _job(**options)
-    reading = Reading(quiet=quiet)
-    summary = run_loop(send_job(job, watchers(str(job.out), quiet=quiet), reading))
+    with open_send(job, Reading(quiet=quiet)) as run:
+        summary = run_loop(run.carry_out(watchers(str(job.out), quiet=quiet)))
     print_summary(summary, out=str(job.out), quiet=quiet, as_json=as_json)
     return exit_code(summary)
 

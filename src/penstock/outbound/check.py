@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,18 @@ class CheckJob:
 async def check(
     job: CheckJob, watch: Watch = lambda total, limiter: (), say: Say = lambda text: None
 ) -> dict[str, Any]:
-    """Carry out `job` and return its summary. `say` is told, in sentences, what was inferred and what is done.
+    """Open and carry out `job` in one; returns its summary. The reading of a new input blocks the loop."""
+    with open_check(job, say) as census:
+        return await census.carry_out()
 
-    Raises UsageError (and its kin) before the census begins, StorageError where the disk fails in the middle.
+
+@contextlib.contextmanager
+def open_check(job: CheckJob, say: Say = lambda text: None) -> Iterator[Census]:
+    """Open the census of `job`, old or new; nothing is sent yet.
+
+    This may read all vectors of a new census and blocks meanwhile, so it belongs before the event loop. `say` is told,
+    in sentences, what was inferred and what is done. Raises UsageError (and its kin) for whatever keeps the census
+    from beginning.
     """
     check_flow(job.flow)
     if job.out.exists() and not job.out.is_dir():
@@ -88,7 +98,7 @@ async def check(
             with Scoreboard.open(folder.path / "scoreboard", source.count) as scoreboard:
                 if job.retry_failed:
                     scoreboard.reset({Finding.FAILED})
-                return await _Census(job, folder, source, scoreboard, template, watch, say).carry_out()
+                yield Census(job, folder, source, scoreboard, template, say)
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -139,8 +149,8 @@ def _nothing_done(path: Path, count: int) -> bool:
         return scoreboard.done_count() == 0
 
 
-class _Census:
-    """One session of a census: calibrate, ask, look twice, sum up."""
+class Census:
+    """One session of a census, opened and locked: calibrate, ask, look twice, sum up."""
 
     def __init__(
         self,
@@ -149,7 +159,6 @@ class _Census:
         source: VectorSource,
         scoreboard: Scoreboard,
         template: BodyTemplate,
-        watch: Watch,
         say: Say,
     ) -> None:
         self._job = job
@@ -157,7 +166,7 @@ class _Census:
         self._source = source
         self._scoreboard = scoreboard
         self._template = template
-        self._watch = watch
+        self._watch: Watch = lambda total, limiter: ()
         self._say = say
         given = {name.lower() for name, _ in job.headers}
         defaults = [("Content-Type", "application/json"), ("Accept", "application/json")]
@@ -166,7 +175,13 @@ class _Census:
         self._read = compile_answer(job.similarity, job.id)
         self._files = contextlib.ExitStack()
 
-    async def carry_out(self) -> dict[str, Any]:
+    async def carry_out(self, watch: Watch = lambda total, limiter: ()) -> dict[str, Any]:
+        """Ask until all is done or stopped; returns the summary, `summary["complete"]` says which.
+
+        Raises UsageError if the host cannot be reached or the first answers are not clear, StorageError where the disk
+        fails in the middle.
+        """
+        self._watch = watch
         with self._files:
             return await self._carry_out()
 
@@ -182,7 +197,7 @@ class _Census:
             if summary["complete"]:
                 await self._look_again(reading, summary)
         if self._job.duplicates and summary["complete"]:
-            found = find_duplicates(self._source, self._folder.path / "duplicates")
+            found = await asyncio.to_thread(find_duplicates, self._source, self._folder.path / "duplicates")
             summary["duplicates"] = {"groups": found.groups, "rows": found.rows}
         if summary["complete"]:
             write_findings(self._scoreboard, self._folder.path / "findings.jsonl", DISK)
@@ -381,4 +396,4 @@ class _Ranks(_InMemory):
             self._looked.failed += 1
 
 
-__all__ = ["CheckJob", "Found", "check"]
+__all__ = ["Census", "CheckJob", "Found", "check", "open_check"]

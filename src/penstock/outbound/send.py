@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,39 +43,47 @@ class SendJob:
     fresh: bool = False
 
 
-async def send(
-    job: SendJob,
-    watch: Watch = lambda total, limiter: (),
-    reading: Callable[[int, int], None] = lambda records, bytes_read: None,
-) -> dict[str, Any]:
-    """Carry out `job` and return its summary; `summary["complete"]` says whether it came to its end.
+@contextlib.contextmanager
+def open_send(
+    job: SendJob, reading: Callable[[int, int], None] = lambda records, bytes_read: None
+) -> Iterator[SendRun]:
+    """Open the run of `job`, old or new; nothing is sent yet.
 
-    `reading(records, bytes)` is told how the survey of the input goes on. Raises UsageError (and its kin InputError,
-    OutputError, RunRefused, RunLocked) before anything is sent, StorageError where the disk fails in the middle.
+    This reads the whole input of a new run and blocks meanwhile, so it belongs before the event loop;
+    `reading(records, bytes)` is told how it goes on. Raises UsageError (and its kin InputError, OutputError,
+    RunRefused, RunLocked) for whatever keeps the run from beginning.
     """
     check_flow(job.flow)
     Interpreter(job.extract, job.expect, text=job.text)
     RequestBuilder(job.template)
     with RunFolder.open(_folder_of(job.out)) as folder:
-        prepared = _open(job, folder, reading)
+        run = _open(job, folder, reading)
         try:
-            return await prepared.carry_out(job, folder, watch)
+            yield run
         finally:
-            prepared.output.close()
+            run.output.close()
 
 
 @dataclass(slots=True)
-class _Opened:
+class SendRun:
+    """One run of a `SendJob`, opened and locked."""
+
+    job: SendJob
+    folder: RunFolder
     records: RecordFile
     index: array[int]
     total: int
     output: JsonLinesOutput
-    run_id: str
 
-    async def carry_out(self, job: SendJob, folder: RunFolder, watch: Watch) -> dict[str, Any]:
+    async def carry_out(self, watch: Watch = lambda total, limiter: ()) -> dict[str, Any]:
+        """Send until all is done or stopped; returns the summary, `summary["complete"]` says which.
+
+        Raises UsageError if the host cannot be reached, StorageError where the disk fails in the middle.
+        """
+        job, folder = self.job, self.folder
         done = self.output.done
         resumed_at = done.count
-        builder = RequestBuilder(job.template, self.run_id)
+        builder = RequestBuilder(job.template, folder.run_id())
         interpret = Interpreter(job.extract, job.expect, text=job.text)
         # Records with a problem of their own must be seen as such, so they are parsed unless all were found good.
         parse = builder.parse or job.skip_bad_records
@@ -112,7 +121,7 @@ def _folder_of(out: Path) -> Path:
     return out.with_name(out.name + ".run")
 
 
-def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) -> _Opened:
+def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) -> SendRun:
     if job.fresh:
         folder.clear()
         job.out.unlink(missing_ok=True)
@@ -170,7 +179,7 @@ def _survey(job: SendJob, folder: RunFolder, records: RecordFile, reading: Calla
     return survey
 
 
-def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> _Opened:
+def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> SendRun:
     index = array("Q")
     index.frombytes((folder.path / "input.index").read_bytes())
     total = folder.read_fingerprint()["records"]
@@ -180,7 +189,7 @@ def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> _Opened:
         output.close()
         journal = Journal.open(DISK, folder.journal)
         output = JsonLinesOutput.open(DISK, job.out, journal)
-    return _Opened(records, index, total, output, folder.run_id())
+    return SendRun(job, folder, records, index, total, output)
 
 
 def _fingerprint(job: SendJob, records: RecordFile) -> tuple[dict[str, Any], dict[str, str]]:
