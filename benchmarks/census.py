@@ -161,8 +161,11 @@ def _judge(
         for row, kind in planted.items()
     ]
     report.table(f"Planted among {count:,} vectors", ("planted", "row", "must be", "found", "right"), rows)
+    number = len(wanted)
+    caught = len(found.keys() & wanted.keys())
     right = sum(found.get(row) == verdict for row, verdict in wanted.items())
-    report.goal("planted corruptions found", f"{len(wanted)} of {len(wanted)}", right, right == len(wanted))
+    report.goal("planted corruptions found", f"{number} of {number}", caught, caught == number)
+    report.goal("found with the verdict that is meant", f"{number} of {number}", right, right == number)
     false = sorted(found.keys() - wanted.keys())
     report.goal("false alarms", "0", f"{len(false)} {[(row, found[row]) for row in false[:5]] or ''}", not false)
     kinds = sorted({*passing, *counters["injected"]})

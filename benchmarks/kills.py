@@ -212,8 +212,8 @@ def _report(report: Report, tallies: dict[str, Tally]) -> None:
     )
     report.note(
         "Repeated: arrivals at the server beyond one an item (and the 256 of a calibration). Allowed: at each kill "
-        f"{IN_FLIGHT} in flight and the arrivals of the last {COMMIT_SECONDS:g} s, the commit interval; both summed over "
-        "all kills. Resume: from the start of the process to its first arrival."
+        f"{IN_FLIGHT} in flight and the arrivals of the last {COMMIT_SECONDS:g} s, the commit interval; both summed "
+        "over all kills. Resume: from the start of the process to its first arrival."
     )
     for name, each in tallies.items():
         clean = (each.lost, each.doubled, each.wrong) == (0, 0, 0) and not each.trouble

@@ -17,6 +17,10 @@ GROWTH_GOAL = 1e6
 """Bytes per million items: what the bitmap of what is done and the index of lines may take, and no more."""
 
 
+LEAST_FOR_GROWTH = 200_000
+"""Below it a peak is that of the start."""
+
+
 @dataclass(frozen=True, slots=True)
 class Used:
     """What one run used."""
@@ -29,8 +33,8 @@ class Used:
 
     def at(self, share: float) -> int:
         """Resident bytes after this share of the run."""
-        samples = self.ended.samples
-        return samples[min(len(samples) - 1, int(share * len(samples)))][1] if samples else 0
+        wanted = share * self.ended.seconds
+        return min(self.ended.samples, key=lambda sample: abs(sample[0] - wanted), default=(0.0, 0))[1]
 
 
 def check(folder: Path, items: int) -> Used:
@@ -104,7 +108,7 @@ def _judge(report: Report, used: list[Used]) -> None:
         f"{megabytes(most.peak)} MB",
         most.peak <= PEAK_GOAL,
     )
-    if len(used) > 1:
+    if len(used) > 1 and used[0].items >= LEAST_FOR_GROWTH:
         least = min(used, key=lambda each: each.items)
         slope = (most.peak - least.peak) / (most.items - least.items) * 1e6
         report.goal(
@@ -113,11 +117,13 @@ def _judge(report: Report, used: list[Used]) -> None:
             f"{slope / 1e6:+.2f} MB per million",
             slope <= GROWTH_GOAL,
         )
-    # The run itself: the second half against the first, past the start.
-    half = [size for _, size in most.ended.samples[len(most.ended.samples) // 10 :]]
-    if len(half) >= 8:
-        drift = statistics.fmean(half[len(half) // 2 :]) - statistics.fmean(half[: len(half) // 2])
-        report.note(f"penstock {most.command}, {most.items:,}: second half against first {drift / 1e6:+.2f} MB, means.")
+    # The run itself, past its first fifth: start, survey and calibration.
+    steady = [sample for sample in most.ended.samples if sample[0] > 0.2 * most.ended.seconds]
+    if len(steady) >= 8:
+        half = len(steady) // 2
+        late, early = (statistics.fmean(size for _, size in part) for part in (steady[half:], steady[:half]))
+        name = f"penstock {most.command}, {most.items:,} items"
+        report.note(f"{name}, from 20 % on: the second half holds {(late - early) / 1e6:+.2f} MB against the first.")
 
 
 def main(arguments: list[str] | None = None) -> bool:

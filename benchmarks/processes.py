@@ -43,7 +43,7 @@ class Ended:
     cpu: float
     peak_rss: int
     samples: list[tuple[float, int]] = field(repr=False)
-    """(seconds since the start, resident bytes), about one a second."""
+    """(seconds since the start, resident bytes), ten a second at first, then about one a second."""
     stdout: str = field(repr=False)
     stderr: str = field(repr=False)
 
@@ -127,15 +127,13 @@ class Child:
 
     def _sample(self) -> None:
         with contextlib.suppress(OSError):
-            fields = dict(
-                line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines()
-            )
+            fields = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
             if "VmHWM" not in fields or fields["Name"].strip() == "taskset":
                 return
             self._peak = max(self._peak, int(fields["VmHWM"].split()[0]) * 1024)
             at = time.monotonic() - self.began
-            if not self._samples or at - self._samples[-1][0] >= 1.0:
-                self._samples.append((round(at, 1), int(fields["VmRSS"].split()[0]) * 1024))
+            if not self._samples or at - self._samples[-1][0] >= min(1.0, max(0.1, at / 20)):
+                self._samples.append((round(at, 2), int(fields["VmRSS"].split()[0]) * 1024))
 
     def __enter__(self) -> Child:
         return self

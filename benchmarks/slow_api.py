@@ -45,9 +45,7 @@ async def penstock_auto(api: SimulatedApi, items: int) -> int:
     import penstock
 
     done = 0
-    async with penstock.run(
-        api, range(items), retry_on="safe", limit=f"{LIMIT}/min", attempt_timeout=60.0
-    ) as outcomes:
+    async with penstock.run(api, range(items), retry_on="safe", limit=f"{LIMIT}/min", attempt_timeout=60.0) as outcomes:
         async for outcome in outcomes:
             done += outcome.ok
     return done

@@ -74,6 +74,9 @@ def test_every_planted_corruption_is_found_and_nothing_else(vectors: Path, tmp_p
     assert summary["accuracy"] == pytest.approx((COUNT - len(PLANT)) / COUNT)
     assert summary["verdicts"]["SELF"] == COUNT - len(PLANT)
     assert summary["control"] == {"asked": 8, "found": 0}
+    assert {name: count for name, count in summary["verdicts"].items() if count} == {
+        finding.name: count for finding, count in oracle.predict(with_ids=True).items() if count
+    }
     assert sum(summary["verdicts"].values()) == COUNT
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -130,11 +131,9 @@ def test_a_census_finds_what_was_planted(path: Path, vectors: NDArray[np.float32
 
 
 def census(answer: bytes, expected: int | None) -> Finding:
-    try:
-        parsed = orjson.loads(answer)
-    except orjson.JSONDecodeError:
-        return Finding.MALFORMED
-    if parsed.get("hits") == []:
+    # The standard library reads the literal NaN, as the census does.
+    parsed = json.loads(answer)
+    if parsed["similarity"] is None:
         return Finding.EMPTY
     return judge(parsed["similarity"], parsed["id"] if expected is not None else None, expected, calibrated())
 

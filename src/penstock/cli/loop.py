@@ -16,7 +16,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     # few cycles (tracebacks of failures), so a full look now and then is enough.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(3_000, 20, 50)
     with asyncio.Runner(loop_factory=_factory()) as runner:
         return runner.run(main)
 

@@ -78,7 +78,7 @@ class Journal:
         return cls(storage, path, file, state)
 
     def commit(
-        self, positions: array[int], failed: array[int], output_size: int, tail: bytes, counters: dict[str, Any]
+        self, positions: array[int], failed: array[int], output_size: int, tail: bytes | bytearray, counters: dict[str, Any]
     ) -> None:
         """Record that `positions` are done and their records end at `output_size`. Durable on return."""
         state = self.state
@@ -118,8 +118,12 @@ def _facts(state: State) -> dict[str, Any]:
 
 def _frame(magic: bytes, head: dict[str, Any], body: bytes) -> bytes:
     facts = orjson.dumps(head)
-    checksum = zlib.crc32(body, zlib.crc32(facts))
-    return _HEAD.pack(magic, len(facts), len(body), checksum) + facts + body
+    return _HEAD.pack(magic, len(facts), len(body), _checksum(magic, len(facts), len(body), facts + body)) + facts + body
+
+
+def _checksum(magic: bytes, facts_size: int, body_size: int, data: bytes) -> int:
+    # The sizes are covered too: a head of which a power cut left the magic, and zeros for the rest, is no empty frame.
+    return zlib.crc32(data, zlib.crc32(_HEAD.pack(magic, facts_size, body_size, 0)))
 
 
 def _snapshot(state: State) -> bytes:
@@ -139,7 +143,7 @@ def _replay(file: AppendFile) -> tuple[State | None, int]:
         if offset + _HEAD.size + facts_size + body_size > file.size():
             return state, offset
         data = file.read(offset + _HEAD.size, facts_size + body_size)
-        if len(data) != facts_size + body_size or zlib.crc32(data) != checksum:
+        if len(data) != facts_size + body_size or _checksum(magic, facts_size, body_size, data) != checksum:
             return state, offset
         state = _apply(state, orjson.loads(data[:facts_size]), data[facts_size:])
         offset += _HEAD.size + len(data)

@@ -29,7 +29,8 @@ class JsonLinesOutput:
         self._clear()
 
     def _clear(self) -> None:
-        self._lines: list[bytes] = []
+        # One buffer and not a list of records: orjson leaves each of its results in an allocation of some 4 KiB.
+        self._data = bytearray()
         self._positions = array("Q")
         self._failed = array("Q")
         self.pending_bytes = 0
@@ -69,7 +70,7 @@ class JsonLinesOutput:
     def put(self, outcome: Outcome[Any, Answer]) -> None:
         """Add the record of `outcome`."""
         line = _record(outcome)
-        self._lines.append(line)
+        self._data += line
         self._positions.append(outcome.position)
         if not outcome.ok:
             self._failed.append(outcome.position)
@@ -77,7 +78,7 @@ class JsonLinesOutput:
 
     def cut(self, counters: dict[str, Any]) -> Commit:
         """Take what was put so far as one commit; what comes goes into the next."""
-        commit = Commit(self._file, self._journal, self._lines, self._positions, self._failed, counters)
+        commit = Commit(self._file, self._journal, self._data, self._positions, self._failed, counters)
         self._clear()
         return commit
 
@@ -94,21 +95,21 @@ class Commit:
         self,
         file: AppendFile,
         journal: Journal,
-        lines: list[bytes],
+        data: bytearray,
         positions: array[int],
         failed: array[int],
         counters: dict[str, Any],
     ) -> None:
         self._file = file
         self._journal = journal
-        self._lines = lines
+        self._data = data
         self._positions = positions
         self._failed = failed
         self._counters = counters
 
     def write(self) -> None:
         """Write and sync, first the records, then the frame that makes them count. Raises StorageError."""
-        data = b"".join(self._lines)
+        data = self._data
         if data:
             self._file.append(data)
             self._file.sync()

@@ -22,7 +22,7 @@ class AppendFile(Protocol):
         """Bytes in the file."""
         ...
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         """Write all of `data` at the end."""
         ...
 
@@ -47,7 +47,7 @@ class Storage(Protocol):
     """Where files are kept."""
 
     def open(self, path: Path) -> AppendFile:
-        """Open for appending; created where it is not there."""
+        """Open for appending; created where it is not there. Its name is durable on return."""
         ...
 
     def write_new(self, path: Path, data: bytes) -> None:
@@ -80,7 +80,7 @@ class _DiskFile:
     def size(self) -> int:
         return self._size
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         with _told(self._path, "writing to"):
             view = memoryview(data)
             while view:
@@ -113,9 +113,9 @@ class Disk:
     def open(self, path: Path) -> AppendFile:
         """See Storage."""
         file = _DiskFile(path)
-        if file.size() == 0:
-            # It may be new, also where an earlier process made it and was killed before this.
-            self._sync_folder(path.parent)
+        # Also where it is not new: an earlier process may have made it, or renamed it into place, and been killed
+        # before it could sync the folder. What is now written to it would go with its name in a power cut.
+        self._sync_folder(path.parent)
         return file
 
     def write_new(self, path: Path, data: bytes) -> None:

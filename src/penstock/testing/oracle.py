@@ -52,8 +52,8 @@ PLANTS: Mapping[str, Planted] = {
     "perturbed": Planted("the right id, but 0.9995", Finding.NEAR, Finding.WRONG),
     "swapped": Planted("the next row's id, with 1.0", Finding.WRONG, Finding.SELF),
     "duplicate": Planted("an id beyond the last row, with 1.0", Finding.WRONG, Finding.SELF),
-    "nan": Planted("the right id, with the literal NaN, which is not JSON", Finding.MALFORMED, Finding.MALFORMED),
-    "null": Planted("the right id, with null for a similarity", Finding.MALFORMED, Finding.MALFORMED),
+    "nan": Planted("the right id, with the literal NaN", Finding.BAD_SCORE, Finding.BAD_SCORE),
+    "null": Planted("the right id, with null for a similarity", Finding.EMPTY, Finding.EMPTY),
     "too_high": Planted("the right id, with 1.5", Finding.BAD_SCORE, Finding.BAD_SCORE),
     "empty": Planted("no hit", Finding.EMPTY, Finding.EMPTY),
 }

@@ -26,7 +26,7 @@ class SearchShape:
 
 def _write_default(hits: Sequence[Hit]) -> bytes:
     listed = [{"id": item, "similarity": similarity} for item, similarity in hits]
-    return orjson.dumps({**listed[0], "hits": listed} if listed else {"hits": []})
+    return orjson.dumps({**listed[0], "hits": listed} if listed else {"similarity": None, "id": None, "hits": []})
 
 
 def _write_qdrant(hits: Sequence[Hit]) -> bytes:

@@ -32,8 +32,8 @@ class Queries:
 
     def __init__(self, source: VectorSource, template: BodyTemplate, ranges: Iterable[tuple[int, int]]) -> None:
         # Large vectors make large bodies: a block is bounded in bytes as well.
-        rows = max(1, min(BLOCK_ROWS, _FULL_BODY_BYTES // (12 * source.dim)))
-        self._blocks = _split(ranges, rows)
+        self._rows = max(1, min(BLOCK_ROWS, _FULL_BODY_BYTES // (12 * source.dim)))
+        self._blocks = _split(ranges, self._rows)
         self._source = source
         self._template = template
         self._lock = threading.Lock()
@@ -50,13 +50,16 @@ class Queries:
                 self._closed = True
 
     def _next(self) -> list[Item[Query]]:
+        """A batch: one block, or as many small ones (of a sample, of what is left over) as make up one."""
+        items: list[Item[Query]] = []
         with self._lock:
-            block = None if self._closed else next(self._blocks, None)
-            if block is None:
-                return []
-            first, end = block
-            vectors, good = self._source.read_with_mask(first, end - first)
-            bodies = self._template.block(vectors, first)
+            while not self._closed and len(items) < self._rows and (block := next(self._blocks, None)):
+                items += self._read(*block)
+        return items
+
+    def _read(self, first: int, end: int) -> list[Item[Query]]:
+        vectors, good = self._source.read_with_mask(first, end - first)
+        bodies = self._template.block(vectors, first)
         items = [Item(first + row, Query(first + row, body)) for row, body in enumerate(bodies)]
         if good is not None:
             for item, fine in zip(items, good, strict=True):
@@ -80,7 +83,3 @@ def sample_ranges(count: int, size: int, seed: int = 0) -> list[tuple[int, int]]
     edges = [count * part // size for part in range(size + 1)]
     return [(position, position + 1) for position in (draw.randrange(a, b) for a, b in itertools.pairwise(edges))]
 
-
-def without(ranges: Iterable[tuple[int, int]], done: set[int]) -> list[tuple[int, int]]:
-    """`ranges` of one position each, less those in `done`."""
-    return [each for each in ranges if each[0] not in done]

@@ -41,7 +41,7 @@ _PAGE_BYTES = _PAGE_RECORDS * RECORD_BYTES
 _FINDING_AT = 12
 _MAX_PAGES = 1024
 """Pages kept before they are written without waiting for a commit: 4 MiB, whatever the order of items."""
-_SCAN_RECORDS = 65_536
+_SCAN_RECORDS = 16_384
 _NOT_DONE = re.compile(rb"\0+")
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -194,7 +194,7 @@ class Scoreboard:
         return number
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """(first position, bytes of up to 65,536 records), as committed, in order: for re-analysis."""
+        """(first position, bytes of up to 16,384 records), as committed, in order: for re-analysis."""
         yield from self._blocks(0, self.count)
 
     def summary(self) -> Summary:
