@@ -24,7 +24,7 @@ WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(BIN)/pip:
+$(VENV)/.made:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "make: no Python from 3.11 up with venv was found; install one, or say PYTHON=/path/to/python3" >&2; \
 		exit 1; fi
@@ -33,14 +33,15 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
 	@# --group, below, came with pip 25.1.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@
 
 # Two stamps, so that the demo need not wait for what only tests and linters use.
-$(VENV)/.demo-ready: pyproject.toml | $(BIN)/pip
+$(VENV)/.demo-ready: pyproject.toml | $(VENV)/.made
 	@echo "Installing penstock into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[vectors]'
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml | $(BIN)/pip
+$(VENV)/.ready: pyproject.toml | $(VENV)/.made
 	@echo "Installing penstock and what its tests use into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' --group test --group lint
 	@touch $@ $(VENV)/.demo-ready

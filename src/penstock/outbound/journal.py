@@ -78,7 +78,12 @@ class Journal:
         return cls(storage, path, file, state)
 
     def commit(
-        self, positions: array[int], failed: array[int], output_size: int, tail: bytes | bytearray, counters: dict[str, Any]
+        self,
+        positions: array[int],
+        failed: array[int],
+        output_size: int,
+        tail: bytes | bytearray,
+        counters: dict[str, Any],
     ) -> None:
         """Record that `positions` are done and their records end at `output_size`. Durable on return."""
         state = self.state
@@ -118,7 +123,9 @@ def _facts(state: State) -> dict[str, Any]:
 
 def _frame(magic: bytes, head: dict[str, Any], body: bytes) -> bytes:
     facts = orjson.dumps(head)
-    return _HEAD.pack(magic, len(facts), len(body), _checksum(magic, len(facts), len(body), facts + body)) + facts + body
+    return (
+        _HEAD.pack(magic, len(facts), len(body), _checksum(magic, len(facts), len(body), facts + body)) + facts + body
+    )
 
 
 def _checksum(magic: bytes, facts_size: int, body_size: int, data: bytes) -> int:

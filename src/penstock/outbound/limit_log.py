@@ -51,7 +51,7 @@ class LimitLog:
             times = recent[own].cells
         else:
             # A limit that was changed between two starts still counts what was sent under the old one.
-            times = [time for each in recent.values() for time in each.one_per_send()]
+            times = [time for each in recent.values() for time in each.since(now - limit.seconds, log_cells(limit))]
         count = log_cells(limit)
         times = sorted(min(time, now) for time in times)[-count:]
         return Window(limit, guard, cells=self._map(own, [-math.inf] * (count - len(times)) + times))
@@ -86,26 +86,34 @@ def _path(folder: Path, limit: Limit) -> Path:
 class _Kept:
     cells: list[float]
     group: int
+    seconds: float
+    full: bool
 
-    def one_per_send(self) -> list[float]:
-        """A time for every send, where a cell can stand for many."""
-        if self.group == 1 or not self.cells:
-            return self.cells
-        # Written out a group per cell could be any size; a full log is the careful short form of it.
-        return [max(self.cells)] * MAX_LOG_CELLS
+    def since(self, begin: float, most: int) -> list[float]:
+        """A time for every send after `begin`, as late as it can have been; about `most` of them are enough."""
+        if self.group > 1 and self.cells:
+            # Written out a group per cell could be any size; a full log is the careful short form of it.
+            return [max(self.cells)] * MAX_LOG_CELLS
+        times = latest = [time for time in self.cells if time > begin]
+        while self.full and latest and len(times) < most:
+            # Of sends before the log's own, its limit says when they were at the latest.
+            latest = [time - self.seconds for time in latest if time - self.seconds > begin]
+            times = times + latest
+        return times
 
 
 def _read(path: Path, clock: Clock) -> _Kept:
     """Times of sends in the log at `path`, on `clock`."""
     data = path.read_bytes()
     cells = memoryview(data)[_HEADER : _HEADER + max(0, len(data) - _HEADER) // 8 * 8].cast("d").tolist()
-    group = max(1, int(path.stem.split("-")[1]) // max(1, len(cells)))
+    _, count, seconds = path.stem.split("-", 2)
+    group = max(1, int(count) // max(1, len(cells)))
     # After a reboot times can be negative: the sends of before it, on the clock of now.
     times: list[float] = [time for time in cells if -math.inf < time < math.inf]
     if data[:_HEADER].rstrip(b"\0") != _boot_id():
         ago = clock.wall() - (path.stat().st_mtime + _REBOOT_SLACK_SECONDS)
-        return _Kept([clock.now() - max(0.0, ago)] * len(times), group)
-    return _Kept(times, group)
+        times = [clock.now() - max(0.0, ago)] * len(times)
+    return _Kept(times, group, float(seconds), full=len(times) == len(cells) > 0)
 
 
 def _boot_id() -> bytes:

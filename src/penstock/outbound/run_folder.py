@@ -61,8 +61,10 @@ class RunFolder:
                 f"{path} is in use by process {pid or '(unknown)'}; wait for it, or give another --out",
                 pid=int(pid) if pid.isdigit() else None,
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        # The number is for the message above; the lock holds without it, also where the disk is full.
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
         return cls(path, fd, storage)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 from array import array
@@ -18,7 +19,7 @@ from .http_call import HttpCall, Interpreter, RequestBuilder, RequestTemplate
 from .job import Flow, Session, check_flow, knock, make_client
 from .journal import Journal
 from .output_file import JsonLinesOutput, drop_failed
-from .records import RecordFile, Survey
+from .records import INDEX_EVERY, RecordFile, Survey
 from .run_folder import RunFolder
 from .storage import DISK
 
@@ -57,7 +58,10 @@ def open_send(
     Interpreter(job.extract, job.expect, text=job.text)
     RequestBuilder(job.template)
     with RunFolder.open(_folder_of(job.out)) as folder:
-        run = _open(job, folder, reading)
+        try:
+            run = _open(job, folder, reading)
+        except OSError as error:
+            raise OutputError(f"{error.filename or folder.path}: {error.strerror or error}; nothing was sent") from error
         try:
             yield run
         finally:
@@ -162,7 +166,7 @@ def _begin(
     reading: Callable[[int, int], None],
 ) -> None:
     survey = _survey(job, folder, records, reading)
-    (folder.path / "input.index").write_bytes(survey.index.tobytes())
+    DISK.write_new(folder.path / "input.index", survey.index.tobytes())
     Journal.create(DISK, folder.journal).close()
     DISK.open(job.out).close()
     # Last: with it the run counts as begun.
@@ -180,9 +184,8 @@ def _survey(job: SendJob, folder: RunFolder, records: RecordFile, reading: Calla
 
 
 def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> SendRun:
-    index = array("Q")
-    index.frombytes((folder.path / "input.index").read_bytes())
     total = folder.read_fingerprint()["records"]
+    index = _read_index(folder.path / "input.index", total)
     journal = Journal.open(DISK, folder.journal)
     output = JsonLinesOutput.open(DISK, job.out, journal)
     if job.retry_failed and drop_failed(DISK, job.out, journal):
@@ -190,6 +193,15 @@ def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> SendRun:
         journal = Journal.open(DISK, folder.journal)
         output = JsonLinesOutput.open(DISK, job.out, journal)
     return SendRun(job, folder, records, index, total, output)
+
+
+def _read_index(path: Path, total: int) -> array[int]:
+    data = path.read_bytes() if path.exists() else b""
+    index = array("Q")
+    if len(data) != index.itemsize * -(-total // INDEX_EVERY):
+        raise RunRefused(f"{path} is damaged: it is not the index of {total:,} records; --fresh starts afresh")
+    index.frombytes(data)
+    return index
 
 
 def _fingerprint(job: SendJob, records: RecordFile) -> tuple[dict[str, Any], dict[str, str]]:
@@ -236,12 +248,14 @@ def _input_of(job: SendJob, folder: RunFolder, *, begun: bool) -> Path:
     fresh = folder.path / "stdin.part"
     with fresh.open("wb") as target:
         shutil.copyfileobj(sys.stdin.buffer, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())
     if begun and kept.exists():
         if fresh.stat().st_size == 0:
             # The same command without its pipe goes on with what it was given the first time.
             return kept
         _must_equal(kept, fresh)
-    fresh.replace(kept)
+    DISK.replace(fresh, kept)
     return kept
 
 

@@ -106,25 +106,22 @@ def judging(
     calibration, id_map = reading.calibration, reading.id_map
     apply = calibration.score_map.apply
     plain = calibration.score_map.name == "identity"
+    low, high = calibration.low, calibration.high
 
     def found(answer: Any, query: Query) -> Found:
         score, hit_id, problem = read(answer)
-        return judge_hit(score, hit_id, problem, query)
-
-    def judge_hit(score: object, hit_id: Id | None, problem: Finding | None, query: Query) -> Found:
+        expected = None if id_map is None else id_map.expected(query.position)
+        # The plain case first: it is passed ten million times, and `judge` would say the same.
+        if plain and type(score) is float and low <= score <= high and (hit_id == expected or id_map is None):
+            return Found(200, score, hit_id, Finding.SELF)
         if problem is not None:
             return Found(200, math.nan, None, problem)
-        if plain and type(score) is float:
-            similarity = score
-        elif isinstance(score, (int, float)) and not isinstance(score, bool):
-            similarity = to_similarity(score, apply)
-        elif score is None or isinstance(score, bool) or not isinstance(score, str):
-            return Found(200, math.nan, None, Finding.MALFORMED)
-        else:
-            return Found(200, math.nan, None, Finding.BAD_SCORE if score.lower() == "nan" else Finding.MALFORMED)
+        if isinstance(score, bool) or not isinstance(score, (int, float)):
+            spelt = isinstance(score, str) and score.lower() == "nan"
+            return Found(200, math.nan, None, Finding.BAD_SCORE if spelt else Finding.MALFORMED)
+        similarity = to_similarity(score, apply)
         if id_map is None:
             return Found(200, similarity, None, judge(similarity, None, None, calibration))
-        finding = judge(similarity, hit_id, id_map.expected(query.position), calibration, same_vector)
-        return Found(200, similarity, hit_id, finding)
+        return Found(200, similarity, hit_id, judge(similarity, hit_id, expected, calibration, same_vector))
 
     return found
