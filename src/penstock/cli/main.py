@@ -25,7 +25,7 @@ OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="penstock")
 def penstock() -> None:
-    r"""Many HTTP calls out of one small machine: at exactly the limit, in flat memory, safe to kill.
+    """Many HTTP calls out of one small machine: at exactly the limit, in flat memory, safe to kill.
 
     \b
     Exit codes:
@@ -33,7 +33,7 @@ def penstock() -> None:
       1  finished, some items failed
       2  could not start: usage, input, output; nothing was sent
       3  stopped before the end; the same command goes on from there
-    """
+    """  # noqa: D301  # \b is click's mark for "keep these lines", and a raw text would show it
 
 
 penstock.add_command(send)

@@ -216,7 +216,8 @@ class Window:
         if self.sent < 1:
             return 0.0
         span = self._cells[self._head - 1] - self._first + self.limit.seconds / self.limit.count
-        return self.sent * self.limit.seconds / (self.limit.count * span)
+        # A run that is shorter than a window can be ahead of the average rate without being above the limit.
+        return min(1.0, self.sent * self.limit.seconds / (self.limit.count * span))
 
 
 def log_cells(limit: Limit) -> int:
