@@ -91,7 +91,7 @@ class _File:
     def size(self) -> int:
         return len(self._content().now)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         content = self._content()
         try:
             self.disk.step()

@@ -1,7 +1,7 @@
 """`async def call(request) -> response` is a Call; penstock sets how much flows through it."""
 
 from ._version import __version__
-from .call import Call, Layer, stack
+from .call import AnyLayer, Call, Layer, stack
 from .errors import (
     AttemptTimeout,
     BadBody,
@@ -35,6 +35,7 @@ from .rules.rate import Limit, parse_limit
 from .wire import Client
 
 __all__ = [
+    "AnyLayer",
     "AttemptTimeout",
     "BadBody",
     "Call",

@@ -18,6 +18,14 @@ Call: TypeAlias = Callable[[Req], Awaitable[Resp]]
 Layer: TypeAlias = Callable[[Call[Req, Resp]], Call[Req, Resp]]
 
 
+class AnyLayer(Protocol):
+    """A Layer that fits calls of every type, because it does not look at what they take and return."""
+
+    def __call__(self, inner: Call[Req, Resp], /) -> Call[Req, Resp]:
+        """Wrap `inner`."""
+        ...
+
+
 class Prepared(Protocol[Resp_co]):
     """A call that is ready to go: its connection is open, its bytes are built, nothing is sent yet.
 

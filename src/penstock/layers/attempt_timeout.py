@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from ..call import Call, Layer, Req, Resp
+from ..call import AnyLayer, Call, Req, Resp
 from ..errors import AttemptTimeout, Sent
 
 
-def attempt_timeout(seconds: float) -> Layer[Req, Resp]:
+def attempt_timeout(seconds: float) -> AnyLayer:
     """A layer that cancels `inner` after `seconds` and raises AttemptTimeout."""
 
     def wrap(inner: Call[Req, Resp]) -> Call[Req, Resp]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from ..call import Call, Layer, Req, Resp
+from ..call import AnyLayer, Call, Req, Resp
 from ..errors import UsageError
 
 
-def concurrency_limit(max_in_flight: int) -> Layer[Req, Resp]:
+def concurrency_limit(max_in_flight: int) -> AnyLayer:
     """A layer that lets at most `max_in_flight` calls of `inner` run at once; the others wait in order."""
     if max_in_flight < 1:
         raise UsageError(f"max_in_flight must be at least 1, not {max_in_flight}")

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..call import Call, Layer, Req, Resp
+from ..call import AnyLayer, Call, Req, Resp
 from ..clock import Clock, call_at, current_clock
 from ..errors import Stopped
 from ..rules.rate import Limit, Window, parse_limit
@@ -186,7 +186,7 @@ class RateLimiter:
         self._arm()
 
 
-def rate_limit(limiter: RateLimiter) -> Layer[Req, Resp]:
+def rate_limit(limiter: RateLimiter) -> AnyLayer:
     """A layer that waits for one permit of `limiter` before each call of `inner`."""
 
     def wrap(inner: Call[Req, Resp]) -> Call[Req, Resp]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from ..call import Call, Layer, Req, Resp
+from ..call import AnyLayer, Call, Req, Resp
 from ..clock import current_clock
 from ..rules.outcome import Classified
 from ..rules.retry import RetryPolicy, Stop, decide
@@ -18,7 +18,7 @@ Classify = Callable[[Exception], Classified]
 
 def retry(
     classify: Classify, policy: RetryPolicy | None = None, *, chance: Callable[[], float] = random.random
-) -> Layer[Req, Resp]:
+) -> AnyLayer:
     """A layer that calls `inner` again after failures that `classify` calls retryable or throttled.
 
     What to retry on has no default: `classify` says it (`penstock.stacks.retry_on` makes one). When the policy says

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from ..call import Call, Layer, Req, Resp
+from ..call import AnyLayer, Call, Req, Resp
 from ..errors import TotalTimeout
 
 
-def total_timeout(seconds: float) -> Layer[Req, Resp]:
+def total_timeout(seconds: float) -> AnyLayer:
     """A layer that cancels `inner` after `seconds` and raises TotalTimeout."""
 
     def wrap(inner: Call[Req, Resp]) -> Call[Req, Resp]:

@@ -61,7 +61,9 @@ def open_send(
         try:
             run = _open(job, folder, reading)
         except OSError as error:
-            raise OutputError(f"{error.filename or folder.path}: {error.strerror or error}; nothing was sent") from error
+            raise OutputError(
+                f"{error.filename or folder.path}: {error.strerror or error}; nothing was sent"
+            ) from error
         try:
             yield run
         finally:

@@ -82,4 +82,3 @@ def sample_ranges(count: int, size: int, seed: int = 0) -> list[tuple[int, int]]
     draw = random.Random(seed)
     edges = [count * part // size for part in range(size + 1)]
     return [(position, position + 1) for position in (draw.randrange(a, b) for a, b in itertools.pairwise(edges))]
-
