@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ..call import AnyLayer, Call, Req, Resp
-from ..errors import AttemptTimeout, Sent
+from .attempt_timer import within
 
 
 def attempt_timeout(seconds: float) -> AnyLayer:
@@ -13,13 +11,7 @@ def attempt_timeout(seconds: float) -> AnyLayer:
 
     def wrap(inner: Call[Req, Resp]) -> Call[Req, Resp]:
         async def limited(request: Req) -> Resp:
-            try:
-                async with asyncio.timeout(seconds) as scope:
-                    return await inner(request)
-            except TimeoutError as error:
-                if not scope.expired():
-                    raise
-                raise AttemptTimeout(f"no complete answer within {seconds:g} s", sent=Sent.UNKNOWN) from error
+            return await within(seconds, inner(request))
 
         return limited
 

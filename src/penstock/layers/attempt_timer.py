@@ -9,9 +9,13 @@ where it comes out, unless somebody else has cancelled the task as well.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from ..clock import Clock, call_at
+from ..errors import AttemptTimeout, Sent
+
+T = TypeVar("T")
 
 
 class AttemptTimer:
@@ -74,3 +78,19 @@ class AttemptTimer:
             del self._running[task]
             self._expired.add(task)
             task.cancel()
+
+
+def timed_out(seconds: float | None) -> AttemptTimeout:
+    """The error of an attempt that had no complete answer in time."""
+    return AttemptTimeout(f"no complete answer within {seconds:.3g} s", sent=Sent.UNKNOWN)
+
+
+async def within(seconds: float, sending: Awaitable[T]) -> T:
+    """One attempt with a timeout of its own. Raises AttemptTimeout."""
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            return await sending
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise timed_out(seconds) from error

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from ..call import AnyLayer, Call, Req, Resp
 from ..clock import Clock, call_at, current_clock
 from ..errors import Stopped
+from ..rules.backoff import backoff
 from ..rules.rate import Limit, Window, parse_limit
+
+_SHORTEST_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class RateLimiter:
         self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
+        self._episodes = 0
         self._clock: Clock | None = None
         self._single = self.windows[0] if len(self.windows) == 1 else None
 
@@ -101,6 +105,23 @@ class RateLimiter:
                 self._timer.cancel()
                 self._timer = None
             self._arm()
+
+    def throttled(self, retry_after: float | None, now: float, chance: float) -> None:
+        """The peer refused a call at `now`: one signal for everything under these limits.
+
+        It waits `retry_after` seconds if the peer said so, else by backoff over the episodes since the last good
+        answer; `chance` is uniform in [0, 1). Calls in flight together are refused together: one episode, one pause.
+        """
+        if retry_after is None:
+            if now < self._paused_until:
+                return
+            self._episodes += 1
+            retry_after = max(_SHORTEST_PAUSE, backoff(self._episodes, chance))
+        self.pause_until(now + retry_after)
+
+    def answered(self) -> None:
+        """The peer gave a good answer."""
+        self._episodes = 0
 
     def dismiss(self, owner: object = None) -> None:
         """Let those of `owner` who wait now go without a permit: their `acquire` raises Stopped. None: everybody."""

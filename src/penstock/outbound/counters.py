@@ -35,6 +35,15 @@ class Counters:
         self.response = Histogram()
         """The same from the intended start."""
 
+    def sent(self, *, again: bool) -> None:
+        """Count an attempt that is in flight from now on; `again` if it is not the item's first."""
+        if again:
+            self.retries += 1
+        self.attempts += 1
+        self.in_flight += 1
+        if self.in_flight > self.in_flight_peak:
+            self.in_flight_peak = self.in_flight
+
     def count(self, outcome: Outcome[Any, Any]) -> None:
         """Count one outcome."""
         self.items += 1

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import itertools
 import math
 import random
 from collections import deque
@@ -26,17 +24,19 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from ..call import Call, Resp
-from ..clock import Clock, call_at, current_clock
-from ..errors import AttemptTimeout, Sent, Stopped, UsageError
-from ..layers.attempt_timer import AttemptTimer
+from ..clock import Clock, current_clock
+from ..errors import Stopped, UsageError
+from ..layers.attempt_timer import AttemptTimer, timed_out, within
 from ..layers.rate_limit import RateLimiter
-from ..rules.backoff import backoff
 from ..rules.in_flight import Ceiling
 from ..rules.outcome import Classified, Verdict
 from ..rules.retry import Retry, RetryPolicy, decide
+from ..rules.schedule import Schedule
 from .counters import Counters
-from .feed import BatchSource, batches_of
+from .delay_queue import DelayQueue
+from .feed import BatchSource, ReadAhead
 from .outcome import Item, Outcome
+from .results import Results
 
 T = TypeVar("T")
 
@@ -46,8 +46,6 @@ Judge = Callable[[Any, Any, BaseException | None], Classified | None]
 MOST_DELAYED = 2048
 """Retries waiting at once; beyond it no new items are taken, which bounds memory while everything fails."""
 
-_TIMED_OUT = "no complete answer within {:.3g} s"
-_LEAST_READ_AHEAD = 8
 _MOST_CONNECTING = 64
 _OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
 
@@ -76,7 +74,6 @@ class Engine(Generic[T, Resp]):
         self._call = call
         self._prepare = getattr(call, "prepare", None)
         self._ready = getattr(call, "ready", None)
-        self._source = items
         self._judge = judge
         self._limiter = limiter
         self._ceiling = ceiling
@@ -88,32 +85,22 @@ class Engine(Generic[T, Resp]):
         self._max_results = max_results
         self._chance = chance
 
-        self._items: deque[Item[T]] = deque()
+        self._ahead: ReadAhead[T] = ReadAhead(items)
         self._due: deque[Item[T]] = deque()
-        self._delayed: list[tuple[float, int, Item[T]]] = []
-        self._results: deque[Outcome[T, Resp]] = deque()
-        self._order = itertools.count()
+        self._delayed: DelayQueue[Item[T]]
+        self._results: Results[Outcome[T, Resp]] = Results()
 
         self._idle: list[asyncio.Future[None]] = []
         self._slots = 0
         self._seeking = 0
         self._waiting = 0
         self._feeder: asyncio.Task[None] | None = None
-        self._room: asyncio.Future[None] | None = None
-        self._low_water = 0
-        self._consumer: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._exhausted = False
-        self._failure: BaseException | None = None
         self._stopping = False
         self._left = False
         self._complete = False
         self._connect_time = 0.0
-        self._throttles_in_a_row = 0
-        self._schedule = math.inf
-        self._interval = (
-            min((w.limit.seconds + w.guard) / w.limit.count for w in limiter.windows) if limiter.windows else 0.0
-        )
+        # Several limits are kept at the pace of the tightest.
+        self._schedule = Schedule(max((window.interval for window in limiter.windows), default=0.0))
 
         self.counters = Counters()
         self._group = asyncio.TaskGroup()
@@ -126,6 +113,7 @@ class Engine(Generic[T, Resp]):
     async def __aenter__(self) -> Engine[T, Resp]:
         self._clock = current_clock()
         self._timeouts = AttemptTimer(self._first_timeout, self._clock)
+        self._delayed = DelayQueue(self._clock, self._release)
         self.counters.began = self._clock.now()
         await self._group.__aenter__()
         self._feeder = self._start(self._feed())
@@ -135,8 +123,6 @@ class Engine(Generic[T, Resp]):
         self._complete = self._exhausted_well()
         self._stopping = True
         self._forget_the_rest()
-        if self._timer is not None:
-            self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         if kind is not None and not issubclass(kind, asyncio.CancelledError):
@@ -156,40 +142,32 @@ class Engine(Generic[T, Resp]):
 
     async def some(self) -> list[Outcome[T, Resp]]:
         """All outcomes that are there, at least one; none only at the end. Cheaper than one by one."""
-        if not self._results:
-            try:
-                first = await self.__anext__()
-            except StopAsyncIteration:
-                return []
-            self._results.appendleft(first)
-        else:
-            first = None
-        outcomes = list(self._results)
-        self._results.clear()
-        count = self.counters.count
+        if not await self._wait_for_results():
+            return []
+        outcomes = self._results.take_all()
         for outcome in outcomes:
-            if outcome is not first:
-                count(outcome)
+            self.counters.count(outcome)
         self._seek()
         return outcomes
 
     async def __anext__(self) -> Outcome[T, Resp]:
-        results = self._results
-        while not results:
-            if self._left or self._finished():
-                if self._failure is not None:
-                    raise self._failure
-                raise StopAsyncIteration
-            self._consumer = asyncio.get_running_loop().create_future()
-            try:
-                await self._consumer
-            finally:
-                self._consumer = None
-        outcome = results.popleft()
+        if not self._results and not await self._wait_for_results():
+            raise StopAsyncIteration
+        outcome = self._results.take()
         self.counters.count(outcome)
-        if len(results) == self._max_results - 1:
+        if len(self._results) == self._max_results - 1:
             self._seek()
         return outcome
+
+    async def _wait_for_results(self) -> bool:
+        """Whether there are any; False at the end. Raises what the source raised, after all that came before it."""
+        while not self._results:
+            if self._left or self._finished():
+                if self._ahead.failure is not None:
+                    raise self._ahead.failure
+                return False
+            await self._results.changed()
+        return True
 
     def stop(self) -> None:
         """Send nothing more; let what is in flight come to its outcome, then end the iteration."""
@@ -199,22 +177,17 @@ class Engine(Generic[T, Resp]):
         self._forget_the_rest()
         self._limiter.dismiss(self)
         # A source can keep silent for ever, so nobody waits for what it was about to say.
-        self._exhausted = True
+        self._ahead.exhausted = True
         if self._feeder is not None:
             self._feeder.cancel()
         self._wake_everyone()
 
     def _forget_the_rest(self) -> None:
-        self._items.clear()
+        self._ahead.items.clear()
         self._due.clear()
         self._delayed.clear()
 
     # -- what can be seen -------------------------------------------------------------------------------------------
-
-    @property
-    def in_flight(self) -> int:
-        """Attempts that were sent and have not ended."""
-        return self.counters.in_flight
 
     @property
     def stopping(self) -> bool:
@@ -232,11 +205,11 @@ class Engine(Generic[T, Resp]):
         return self._complete if self._left else self._exhausted_well()
 
     def _exhausted_well(self) -> bool:
-        return not self._stopping and self._failure is None and self._finished() and not self._results
+        return not self._stopping and self._ahead.failure is None and self._finished() and not self._results
 
     def __repr__(self) -> str:
         return (
-            f"<Engine {self.counters.in_flight} in flight, {self._slots} slots, {len(self._items)} read ahead, "
+            f"<Engine {self.counters.in_flight} in flight, {self._slots} slots, {len(self._ahead.items)} read ahead, "
             f"{len(self._due) + len(self._delayed)} to retry, {len(self._results)} results>"
         )
 
@@ -244,28 +217,14 @@ class Engine(Generic[T, Resp]):
 
     async def _feed(self) -> None:
         try:
-            async with contextlib.aclosing(batches_of(self._source)) as batches:
-                async for batch in batches:
-                    if self._stopping:
-                        break
-                    await self._read_ahead(batch)
-        except Exception as error:  # noqa: BLE001  # the consumer gets it, after the outcomes that came before
-            self._failure = error
+            await self._ahead.fill(self._arrived)
         finally:
-            self._exhausted = True
             self._wake_everyone()
 
-    async def _read_ahead(self, batch: list[Item[T]]) -> None:
-        if not self._items:
-            # The source was what everybody waited for: that is nobody's latency.
-            self._schedule = self._clock.now()
-        self._items.extend(batch)
+    def _arrived(self, starved: bool) -> None:
+        if starved:
+            self._schedule.restart(self._clock.now())
         self._seek()
-        # The next batch is asked for while this one is being sent, so reading and sending overlap.
-        self._low_water = max(len(batch), _LEAST_READ_AHEAD)
-        while len(self._items) > self._low_water and not self._stopping:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
 
     def _take(self) -> Item[T] | None:
         if len(self._results) >= self._max_results:
@@ -274,18 +233,16 @@ class Engine(Generic[T, Resp]):
             item = self._due.popleft()
             if not self._out_of_time(item):
                 return item
-        if not self._items or len(self._delayed) >= MOST_DELAYED:
+        if not self._ahead.items or len(self._delayed) >= MOST_DELAYED:
             return None
-        item = self._items.popleft()
-        if self._room is not None and len(self._items) <= self._low_water and not self._room.done():
-            self._room.set_result(None)
+        item = self._ahead.take()
         item.taken = self._clock.now()
         return item
 
     def _work_to_do(self) -> bool:
         if len(self._results) >= self._max_results:
             return False
-        return bool(self._due) or (bool(self._items) and len(self._delayed) < MOST_DELAYED)
+        return bool(self._due) or (bool(self._ahead.items) and len(self._delayed) < MOST_DELAYED)
 
     # -- slots ------------------------------------------------------------------------------------------------------
 
@@ -312,9 +269,10 @@ class Engine(Generic[T, Resp]):
 
     def _most_seeking(self) -> int:
         # While one connects, the limit goes on: rate * connect time more are needed to keep up with it.
-        if self._interval == 0.0:
+        interval = self._schedule.interval
+        if interval == 0.0:
             return _MOST_CONNECTING
-        return min(_MOST_CONNECTING, 1 + math.ceil(self._connect_time / self._interval))
+        return min(_MOST_CONNECTING, 1 + math.ceil(self._connect_time / interval))
 
     async def _slot(self) -> None:
         task = asyncio.current_task()
@@ -337,13 +295,13 @@ class Engine(Generic[T, Resp]):
             self._slots -= 1
             # Whoever leaves hands on: work that came while it was looking must not wait for the next event.
             self._seek()
-            self._notify()
+            self._results.wake()
 
     async def _fall_idle(self) -> None:
         future = asyncio.get_running_loop().create_future()
         self._idle.append(future)
         if self._finished():
-            self._notify()
+            self._results.wake()
         await future
 
     def _wake_everyone(self) -> None:
@@ -352,9 +310,7 @@ class Engine(Generic[T, Resp]):
                 self._seeking += 1
                 idle.set_result(None)
         self._idle.clear()
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._notify()
+        self._results.wake()
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
@@ -416,7 +372,7 @@ class Engine(Generic[T, Resp]):
         if total is None or item.attempts == 0 or now - item.first_sent < total:
             return False
         message = f"the total timeout of {total:g} s passed while attempt {item.attempts + 1} waited for its turn"
-        self._emit(Outcome(item, ok=False, kind="deadline", message=message, response=now - item.intended))
+        self._results.put(Outcome(item, ok=False, kind="deadline", message=message, response=now - item.intended))
         return True
 
     def _at_once(self, value: T) -> bool:
@@ -438,7 +394,7 @@ class Engine(Generic[T, Resp]):
             left = self._policy.total_timeout - (item.sent - item.first_sent)
             if self._first_timeout is None or left < self._first_timeout:
                 # Rare: the last attempts of an item that is about to run out of time.
-                sending = _within(left, sending)
+                sending = within(left, sending)
         timer = self._timeouts
         timer.start(task, item.sent)
         try:
@@ -446,7 +402,7 @@ class Engine(Generic[T, Resp]):
             return value
         except asyncio.CancelledError as error:
             if timer.expired(task):
-                raise AttemptTimeout(_TIMED_OUT.format(self._first_timeout), sent=Sent.UNKNOWN) from error
+                raise timed_out(self._first_timeout) from error
             if task.cancelling():
                 self.counters.in_flight -= 1
                 raise
@@ -457,25 +413,11 @@ class Engine(Generic[T, Resp]):
 
     def _note_send(self, item: Item[T], now: float) -> None:
         item.sent = now
-        counters = self.counters
         if item.attempts == 0:
             item.first_sent = now
-            # The schedule is the limit's: an item is due one interval after the one before, whether or not a slot
-            # was free. What waits for slots then shows in `response` (no coordinated omission).
-            intended = self._schedule
-            if self._interval == 0.0:
-                intended = item.taken
-            elif not intended < now:
-                intended = now
-            item.intended = intended
-            self._schedule = intended + self._interval
-        else:
-            counters.retries += 1
+            item.intended = self._schedule.intended(item.taken, now)
+        self.counters.sent(again=item.attempts > 0)
         item.attempts += 1
-        counters.attempts += 1
-        counters.in_flight += 1
-        if counters.in_flight > counters.in_flight_peak:
-            counters.in_flight_peak = counters.in_flight
 
     def _ended(self, item: Item[T], value: Resp | None, error: Exception | None, sent: bool) -> None:
         now = self._clock.now()
@@ -495,12 +437,11 @@ class Engine(Generic[T, Resp]):
             return
         self._feel(what, now)
         decision = decide(self._policy, what, item.attempts, now - item.first_sent, self._chance())
-        if isinstance(decision, Retry) and not self._stopping:
-            self._delay(item, now + decision.delay)
-            return
         if isinstance(decision, Retry):
+            if not self._stopping:
+                self._delayed.push(item, now + decision.delay)
             return
-        self._emit(
+        self._results.put(
             Outcome(
                 item,
                 ok=False,
@@ -525,10 +466,10 @@ class Engine(Generic[T, Resp]):
             self.counters.attempts += 1
 
     def _succeeded(self, item: Item[T], value: Resp | None, now: float) -> None:
-        self._throttles_in_a_row = 0
+        self._limiter.answered()
         if self._adaptive:
             self._ceiling.on_end(now, self.counters.in_flight + 1, overload=False)
-        self._emit(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
+        self._results.put(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
 
     def _feel(self, what: Classified, now: float) -> None:
         """Let everything under the limit know what the peer said."""
@@ -536,69 +477,21 @@ class Engine(Generic[T, Resp]):
         throttled = what.kind == "throttled"
         if throttled:
             self.counters.throttled += 1
-            self._pause(what.retry_after, now)
+            self._limiter.throttled(what.retry_after, now, self._chance())
+            self._schedule.hold(self._limiter.paused_until)
         if self._adaptive:
             overload = throttled or what.kind in _OVERLOAD
             self._ceiling.on_end(now, self.counters.in_flight + 1, overload=overload)
 
-    def _pause(self, retry_after: float | None, now: float) -> None:
-        if retry_after is None:
-            if now < self._limiter.paused_until:
-                return
-            # Calls in flight together are refused together: one episode, one pause.
-            self._throttles_in_a_row += 1
-            retry_after = max(0.05, backoff(self._throttles_in_a_row, self._chance()))
-        self._limiter.pause_until(now + retry_after)
-        # A pause is the peer's wish: what it holds back is late from its end on.
-        self._schedule = max(self._schedule, self._limiter.paused_until) if self._schedule < math.inf else math.inf
-
-    # -- the delay queue ----------------------------------------------------------------------------------------------
-
-    def _delay(self, item: Item[T], when: float) -> None:
-        heapq.heappush(self._delayed, (when, next(self._order), item))
-        if self._delayed[0][2] is item:
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._delayed and not self._stopping:
-            self._timer = call_at(self._clock, self._delayed[0][0], self._release_due)
-
-    def _release_due(self) -> None:
-        self._timer = None
-        now = self._clock.now() + 0.0005
-        while self._delayed and self._delayed[0][0] <= now:
-            self._due.append(heapq.heappop(self._delayed)[2])
-        self._arm()
+    def _release(self, due: list[Item[T]]) -> None:
+        self._due.extend(due)
         self._seek()
 
-    # -- results ------------------------------------------------------------------------------------------------------
-
-    def _emit(self, outcome: Outcome[T, Resp]) -> None:
-        self._results.append(outcome)
-        consumer = self._consumer
-        if consumer is not None and not consumer.done():
-            consumer.set_result(None)
-
-    def _notify(self) -> None:
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def _nothing_left(self) -> bool:
-        return not (self._items or self._due or self._delayed)
+        return not (self._ahead.items or self._due or self._delayed)
 
     def _finished(self) -> bool:
         """Whether no outcome will come any more (slots that are idle do not count)."""
-        return self._exhausted and self._slots == len(self._idle) and self._nothing_left()
-
-
-async def _within(seconds: float, sending: Any) -> Any:
-    try:
-        async with asyncio.timeout(seconds) as scope:
-            return await sending
-    except TimeoutError as error:
-        if not scope.expired():
-            raise
-        raise AttemptTimeout(_TIMED_OUT.format(seconds), sent=Sent.UNKNOWN) from error
+        return self._ahead.exhausted and self._slots == len(self._idle) and self._nothing_left()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Generic, Protocol, TypeVar
 
 from .outcome import Item
 
@@ -15,6 +17,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 SYNC_BATCH = 16
 """Items taken from a plain iterable at a time: few, because its code runs on the event loop."""
+
+LEAST_READ_AHEAD = 8
+"""Items that wait to be taken when the next batch is asked for, where batches are smaller than that."""
 
 
 class BatchSource(Protocol[T_co]):
@@ -59,6 +64,51 @@ async def batches_of(
         yield chunk
     if failure is not None:
         raise failure
+
+
+class ReadAhead(Generic[T]):
+    """What was read from a source and not taken yet: at most two batches.
+
+    `fill` runs in a task of its own; the next batch is asked for while this one is being sent, so that reading and
+    sending overlap.
+    """
+
+    def __init__(self, source: Iterable[T] | AsyncIterable[T] | BatchSource[T]) -> None:
+        self._source = source
+        self._room: asyncio.Future[None] | None = None
+        self._low_water = 0
+        self.items: deque[Item[T]] = deque()
+        self.exhausted = False
+        """Nothing more will come."""
+        self.failure: Exception | None = None
+        """What the source raised, for whoever consumes the outcomes."""
+
+    async def fill(self, arrived: Callable[[bool], None]) -> None:
+        """Read to the end of the source. `arrived` is told of each batch, and whether everybody waited for it."""
+        try:
+            async with aclosing(batches_of(self._source)) as batches:
+                async for batch in batches:
+                    starved = not self.items
+                    self.items.extend(batch)
+                    arrived(starved)
+                    await self._room_for(len(batch))
+        except Exception as error:  # noqa: BLE001  # the consumer gets it, after the outcomes that came before
+            self.failure = error
+        finally:
+            self.exhausted = True
+
+    async def _room_for(self, size: int) -> None:
+        self._low_water = max(size, LEAST_READ_AHEAD)
+        while len(self.items) > self._low_water:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def take(self) -> Item[T]:
+        """The next item; there must be one."""
+        item = self.items.popleft()
+        if self._room is not None and len(self.items) <= self._low_water and not self._room.done():
+            self._room.set_result(None)
+        return item
 
 
 @asynccontextmanager

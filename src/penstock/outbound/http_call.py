@@ -18,7 +18,7 @@ from ..errors import BadBody, InputError, StatusError, Unexpected, UsageError
 from ..messages import Headers, Request, Response
 from ..rules.outcome import is_idempotent
 from ..rules.retry_after import parse_retry_after
-from ..rules.template import MissingField, json_filler, placeholders, text_filler, url_filler
+from ..rules.template import json_filler, placeholders, text_filler, url_filler
 from .outcome import Answer
 from .records import Record
 
@@ -103,7 +103,7 @@ class RequestBuilder:
         try:
             url = self._url(fields)
             body = self._encode(record) if self._encode is not None else b""
-        except MissingField as error:
+        except UsageError as error:
             raise InputError(str(error)) from error
         except TypeError as error:
             raise InputError(f"cannot be written as JSON: {error}") from error

@@ -129,6 +129,11 @@ class Window:
         self._first = 0.0
 
     @property
+    def interval(self) -> float:
+        """Seconds between two sends at an even pace, the guard included."""
+        return self._interval
+
+    @property
     def head(self) -> int:
         """Index of the oldest cell: where the next send will be written."""
         return self._head
@@ -215,7 +220,8 @@ class Window:
         """The share of the limit that was used from the first send to the last, each with its own interval."""
         if self.sent < 1:
             return 0.0
-        span = self._cells[self._head - 1] - self._first + self.limit.seconds / self.limit.count
+        # The last may have been given back; then its cell says nothing.
+        span = max(0.0, self._cells[self._head - 1] - self._first) + self.limit.seconds / self.limit.count
         # A run that is shorter than a window can be ahead of the average rate without being above the limit.
         return min(1.0, self.sent * self.limit.seconds / (self.limit.count * span))
 

@@ -34,8 +34,13 @@ def placeholders(text: str) -> set[str]:
 
 
 def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
-    """A function from a record to the URL. It raises MissingField for a record without the field, or with null."""
+    """A function from a record to the URL.
+
+    It raises MissingField for a record without the field, or with null, and UsageError for one that makes `.` or `..`
+    a segment of the path: that means another folder, percent-encoded or not (RFC 3986, 6.2.2.3).
+    """
     parts = _PLACEHOLDER.split(template)
+    own_dots = _dot_segments(template)
     if len(parts) == 1:
         return lambda record: template
 
@@ -47,7 +52,10 @@ def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
                 raise MissingField(name)
             out.append(quote(_text(value), safe="", errors="replace"))
             out.append(literal)
-        return "".join(out)
+        url = "".join(out)
+        if "/." in url and _dot_segments(url) > own_dots:
+            raise UsageError("has '.' or '..' for a whole segment of the URL's path, which means another folder")
+        return url
 
     return fill
 
@@ -74,6 +82,10 @@ def text_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
         return "".join(out)
 
     return fill
+
+
+def _dot_segments(url: str) -> int:
+    return sum(segment in (".", "..") for segment in re.split("[?#]", url, maxsplit=1)[0].split("/"))
 
 
 def _filler(shape: Any) -> Fill:
