@@ -47,7 +47,7 @@ class Server:
 
 @contextlib.contextmanager
 def fault_server(folder: Path, *options: str) -> Iterator[Server]:
-    """`with fault_server(tmp_path, "--latency", "0.1") as server`."""
+    """Start a server with these options, its files in `folder`; it is killed at the end of the block."""
     port_file, arrivals, stats = folder / "port", folder / "arrivals", folder / "stats.json"
     files = ["--port-file", str(port_file), "--arrivals", str(arrivals), "--stats-out", str(stats)]
     command = [sys.executable, "-m", "penstock.testing.fault_server", *files, *options]
@@ -74,7 +74,7 @@ def write_items(path: Path, count: int) -> Path:
     return path
 
 
-def start_send(arguments: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
+def start_send(arguments: Sequence[object], **options: Any) -> subprocess.Popen[bytes]:
     """`penstock send` with these arguments, under way."""
     command = [*PENSTOCK, "send", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -107,7 +107,7 @@ def finish(process: subprocess.Popen[bytes]) -> Ended:
     return Ended(process.returncode, output.decode(), errors.decode())
 
 
-def run_send(*arguments: str | Path, **options: Any) -> Ended:
+def run_send(*arguments: object, **options: Any) -> Ended:
     """`penstock send` from its start to its end."""
     return finish(start_send(arguments, **options))
 

@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from .processes import ENVIRONMENT, PENSTOCK, fault_server, finish, records, run_send, start_send, wait_until, write_items
+from .processes import (
+    ENVIRONMENT,
+    PENSTOCK,
+    fault_server,
+    finish,
+    records,
+    run_send,
+    start_send,
+    wait_until,
+    write_items,
+)
 
 pytestmark = pytest.mark.real
 
@@ -108,7 +118,7 @@ def test_secrets_never_reach_the_run_folder(tmp_path: Path) -> None:
     secrets = {"header": "s3cr3t-header", "url": "s3cr3t-url", "env": "s3cr3t-env", "body": "s3cr3t-body"}
     source, out = write_items(tmp_path / "items.jsonl", 30), tmp_path / "out.jsonl"
     with fault_server(tmp_path, "--fault", "500=0.3", "--fault", "reset=0.2") as server:
-        command: list[str | Path] = [source, "--out", out, "--limit", "500/s", "--retry-on", "transient"]
+        command: list[object] = [source, "--out", out, "--limit", "500/s", "--retry-on", "transient"]
         command += ["--url", f"{server.url}/n?api_key={secrets['url']}", "--header", f"X-Key: {secrets['header']}"]
         command += ["--header", "Authorization: Bearer ${TOKEN}", "--idempotency-key", "Idempotency-Key"]
         command += ["--body", json.dumps({"token": secrets["body"], "n": "{n}"})]
@@ -126,9 +136,9 @@ def test_secrets_never_reach_the_run_folder(tmp_path: Path) -> None:
         assert secret.encode() not in kept
 
 
-def begun(tmp_path: Path, url: str, **options: Any) -> tuple[list[str | Path], Path]:
+def begun(tmp_path: Path, url: str, **options: Any) -> tuple[list[object], Path]:
     source, out = write_items(tmp_path / "items.jsonl", 10), tmp_path / "out.jsonl"
-    command: list[str | Path] = [source, "--url", f"{url}/n", "--out", out]
+    command: list[object] = [source, "--url", f"{url}/n", "--out", out]
     ended = run_send(*command, **options)
     assert ended.code == 0, ended
     return command, out
@@ -167,7 +177,7 @@ def test_a_changed_input_is_refused_and_fresh_starts_again(tmp_path: Path) -> No
     """A run belongs to its input: one byte more or less or other is refused until --fresh says so."""
     with fault_server(tmp_path) as server:
         command, out = begun(tmp_path, server.url)
-        source = Path(command[0])
+        source = Path(str(command[0]))
         whole = source.read_text()
         for changed in (whole + '{"n": 10}\n', whole.replace("3", "4"), whole[: whole.index('{"n": 9')]):
             source.write_text(changed)

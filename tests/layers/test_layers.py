@@ -90,7 +90,7 @@ def test_cancelled_anywhere_nothing_is_in_flight(name: str) -> None:
     async def run() -> None:
         call = ScriptedCall([After(0.2, 1), ValueError(), After(0.1, 2), ValueError()] * 3, repeat_last=True)
         state.append(call)
-        layered: Call[str, int] = LAYERS[name](call)  # type: ignore[arg-type]
+        layered: Call[str, int] = LAYERS[name](call)
         await asyncio.gather(*(layered("x") for _ in range(4)), return_exceptions=True)
 
     def check() -> None:
@@ -241,7 +241,7 @@ def test_the_attempt_timer_ends_each_attempt_at_its_own_time() -> None:
 
         ends = await asyncio.gather(one(0, 10), one(1, 2), one(2, 10), one(2, 4.999), one(3, 100))
         timed.timer.close()
-        return ends
+        return list(ends)
 
     assert run_virtual(main()) == [("expired", 5.0), (None, 3.0), ("expired", 7.0), (None, 6.999), ("expired", 8.0)]
 

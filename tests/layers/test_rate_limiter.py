@@ -119,7 +119,7 @@ def test_one_timer_serves_all_waiters(count: int) -> None:
     timers = 0
 
     class CountingLoop(VirtualTimeLoop):
-        def call_later(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        def call_later(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
             nonlocal timers
             timers += 1
             return super().call_later(*args, **kwargs)

@@ -30,9 +30,7 @@ def kinds(outcomes: list[Outcome[Any, Any]]) -> Counter[str]:
 class PairedCall:
     """A Preparable that counts: everything that was prepared must be sent or released, once."""
 
-    def __init__(
-        self, connect: Callable[[Any], Awaitable[Any]], answer: Callable[[Any], Awaitable[Any]]
-    ) -> None:
+    def __init__(self, connect: Callable[[Any], Awaitable[Any]], answer: Callable[[Any], Awaitable[Any]]) -> None:
         self._connect = connect
         self._answer = answer
         self.prepared = 0

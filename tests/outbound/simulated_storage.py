@@ -136,11 +136,11 @@ class _OpenFile:
     def size(self) -> int:
         return self._real.seek(0, 2)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         self._storage._step()
         offset = self.size()
         self._real.write(data)
-        self._file.pending.append((offset, data))
+        self._file.pending.append((offset, bytes(data)))
 
     def truncate(self, size: int) -> None:
         self._storage._step()

@@ -53,7 +53,8 @@ class Batches:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 1000])
 @pytest.mark.parametrize(
-    "make", [range, generate, generate_async, lambda n: list(range(n)), lambda n: set(range(n)), lambda n: Batches(n, 7)]
+    "make",
+    [range, generate, generate_async, lambda n: list(range(n)), lambda n: set(range(n)), lambda n: Batches(n, 7)],
 )
 @pytest.mark.parametrize("call", [echo, slow_echo])
 @pytest.mark.parametrize("in_flight", ["auto", 1, 3])
@@ -440,7 +441,7 @@ def test_a_run_cancelled_anywhere_leaves_nothing() -> None:
         if state:
             assert state["call"].in_flight == 0
             assert state["limiter"].waiting == 0
-            assert state["engine"].in_flight == 0
+            assert state["engine"].counters.in_flight == 0
             state.clear()
 
     report = cancel_everywhere(run, check)

@@ -294,10 +294,10 @@ def test_overload_brings_the_flight_down_and_calm_up_again() -> None:
             async for _ in outcomes:
                 count += 1
                 if count == 2000:
-                    low = outcomes.in_flight
+                    low = outcomes.counters.in_flight
                     api_down = False
                 if count == 6000:
-                    high = outcomes.in_flight
+                    high = outcomes.counters.in_flight
                     break
         return low, high
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -105,7 +106,11 @@ def test_a_request_says_of_itself_whether_it_may_be_repeated() -> None:
     ]
     call = ScriptedCall([LOST], repeat_last=True)
     outcomes = run_virtual(run_all(call, items, retry_on="safe", max_attempts=2))
-    assert {o.item.method + str(len(o.item.headers)): o.attempts for o in outcomes} == {"GET0": 2, "POST0": 1, "POST1": 2}
+    assert {o.item.method + str(len(o.item.headers)): o.attempts for o in outcomes} == {
+        "GET0": 2,
+        "POST0": 1,
+        "POST1": 2,
+    }
 
 
 @pytest.mark.parametrize("retry_on", ["sometimes", "", None, 5])
@@ -167,7 +172,7 @@ def test_the_pauses_between_attempts_grow_and_are_counted_as_waiting() -> None:
 @pytest.mark.parametrize("limit", ["50/s", None])
 def test_a_retry_after_is_shared_by_everybody_and_ends_in_no_burst(level: str, limit: str | None) -> None:
     """After one 429 with Retry-After nothing is sent until it ends; then the limit's pace goes on, without a burst."""
-    refused_at = []
+    refused_at: list[float] = []
 
     async def call(item: int) -> int:
         sent.append(current_clock().now())
@@ -185,7 +190,7 @@ def test_a_retry_after_is_shared_by_everybody_and_ends_in_no_burst(level: str, l
     after = [time for time in sent if time >= silent_until]
     assert len(after) > 50
     if limit is not None:
-        assert all(b - a >= 0.0199 for a, b in zip(after, after[1:], strict=False))
+        assert all(b - a >= 0.0199 for a, b in itertools.pairwise(after))
 
 
 def test_a_shorter_retry_after_does_not_shorten_a_longer_one() -> None:

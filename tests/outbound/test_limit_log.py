@@ -90,9 +90,7 @@ def test_logs_of_limits_that_are_gone_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("down", [0.0, 5.0, 59.0, 130.0, 10_000.0])
-def test_after_a_reboot_nothing_is_sent_too_early(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: float
-) -> None:
+def test_after_a_reboot_nothing_is_sent_too_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, down: float) -> None:
     """The clock starts again, the sends of before count with a minute of doubt, also at a second restart."""
     limit = Limit(10, 100.0)
     before = ManualClock(start=5_000.0)

@@ -54,7 +54,7 @@ def read(records: RecordFile, found: Survey, start: int = 0, done: Any = (), *, 
         ("a.csv", b"a,b\n1,x\n2,y\n", [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]),
         ("a.csv", b"a,b\r\n1,x\r\n2,y", [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]),
         ("a.csv", b"\xef\xbb\xbfa,b\n1,x\n", [{"a": "1", "b": "x"}]),
-        ("a.csv", b'a,b\n1,"two\nlines, and ""quotes"""\n2,y\n', [{"a": "1", "b": 'two\nlines, and "quotes"'}, {"a": "2", "b": "y"}]),
+        ("a.csv", b'a,b\n1,"two\nlines, ""quoted"""\n', [{"a": "1", "b": 'two\nlines, "quoted"'}]),
         ("a.csv", b"\n\na,b\n\n1,x\n\n\n2,y\n\n", [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]),
         ("a.csv", b'"a\nb",c\n1,2\n', [{"a\nb": "1", "c": "2"}]),
         ("a.csv", "a\nä\n".encode(), [{"a": "ä"}]),
@@ -216,7 +216,7 @@ def test_reading_from_any_position_equals_a_full_read(
     assert got == [(number, number, row) for number, row in enumerate(rows) if number >= start and number not in done]
 
 
-cells = st.text(st.sampled_from('ab",\n \'ä;\t'), max_size=6)
+cells = st.text(st.sampled_from("ab\",\n 'ä;\t"), max_size=6)
 
 
 @given(

@@ -71,7 +71,17 @@ def test_a_limit_is_written_as_it_is_read(count: int, unit: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "seconds"),
-    [(0, 1.0), (-1, 1.0), (1, 0.0), (1, -1.0), (1, math.inf), (1, math.nan), (math.nan, 1.0), (math.inf, 1.0), (1.5, 1.0)],
+    [
+        (0, 1.0),
+        (-1, 1.0),
+        (1, 0.0),
+        (1, -1.0),
+        (1, math.inf),
+        (1, math.nan),
+        (math.nan, 1.0),
+        (math.inf, 1.0),
+        (1.5, 1.0),
+    ],
 )
 def test_limits_that_make_no_sense_are_refused(count: Any, seconds: float) -> None:
     """No limit of nothing, of a part, or in no time."""
@@ -86,7 +96,9 @@ def test_guards_that_make_no_sense_are_refused(guard: float) -> None:
         Window(Limit(1, 1.0), guard)
 
 
-@pytest.mark.parametrize(("seconds", "guard"), [(1.0, 0.015), (10.0, 0.15), (60.0, 0.15), (86_400.0, 0.15), (0.1, 0.0015)])
+@pytest.mark.parametrize(
+    ("seconds", "guard"), [(1.0, 0.015), (10.0, 0.15), (60.0, 0.15), (86_400.0, 0.15), (0.1, 0.0015)]
+)
 def test_the_default_guard_is_a_small_part_of_the_window(seconds: float, guard: float) -> None:
     """1.5 % of the window, at most 150 ms."""
     assert default_guard(Limit(1, seconds)) == pytest.approx(guard)
@@ -151,8 +163,6 @@ def test_a_heavy_send_waits_for_all_it_needs_also_after_a_give_back() -> None:
     assert window.earliest(2) == 10.0
 
 
-
-
 class Traffic:
     """Sends under a window as a limiter makes them: granted in one pass, each then stamped anew or given back."""
 
@@ -189,7 +199,9 @@ class Traffic:
 
 dispatches = st.tuples(
     st.floats(0, 3),
-    st.lists(st.tuples(st.integers(1, 12), st.one_of(st.none(), st.just(0.0), st.floats(0, 0.5))), min_size=1, max_size=6),
+    st.lists(
+        st.tuples(st.integers(1, 12), st.one_of(st.none(), st.just(0.0), st.floats(0, 0.5))), min_size=1, max_size=6
+    ),
     st.booleans(),
     st.sampled_from(["", "", "", "", "restart", "hold", "wait"]),
 )

@@ -55,7 +55,9 @@ def test_no_value_changes_the_shape_of_a_url(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [".", ".."])
-@pytest.mark.parametrize("template", ["http://a/items/{id}", "http://a/items/{id}/x", "http://a/{id}?q=1", "http://a/b/{id}#x"])
+@pytest.mark.parametrize(
+    "template", ["http://a/items/{id}", "http://a/items/{id}/x", "http://a/{id}?q=1", "http://a/b/{id}#x"]
+)
 def test_a_dot_segment_cannot_climb(value: str, template: str) -> None:
     """A whole segment of dots would leave the folder on its way through a normalising proxy: it is refused."""
     with pytest.raises(UsageError):
@@ -71,7 +73,8 @@ def test_dots_that_are_no_segment_are_values(template: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "field"), [({}, "a.b"), ({"a": 1}, "a.b"), ({"a": {}}, "a.b"), ({"a": {"b": None}}, "a.b"), ({"a": None}, "a.b")]
+    ("record", "field"),
+    [({}, "a.b"), ({"a": 1}, "a.b"), ({"a": {}}, "a.b"), ({"a": {"b": None}}, "a.b"), ({"a": None}, "a.b")],
 )
 def test_a_missing_or_null_field_in_a_url_is_named(record: dict[str, Any], field: str) -> None:
     """There is no such thing as an empty segment by accident."""
@@ -135,7 +138,9 @@ def test_placeholders_are_found(names: list[str]) -> None:
     assert placeholders(" ".join(f"{{{name}}}" for name in names)) == set(names)
 
 
-@given(st.recursive(st.none() | st.integers() | st.text("ab{}.x", max_size=5), lambda inner: st.lists(inner, max_size=3)))
+@given(
+    st.recursive(st.none() | st.integers() | st.text("ab{}.x", max_size=5), lambda inner: st.lists(inner, max_size=3))
+)
 def test_a_body_without_placeholders_is_itself(value: Any) -> None:
     """What has no placeholder goes through as it is."""
     text = json.dumps(value)

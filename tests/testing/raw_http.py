@@ -38,9 +38,7 @@ class Connection:
     async def answer(self) -> Answer:
         """Read one. Raises IncompleteReadError or ConnectionResetError where the server ends it first."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])
-        }
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
         body = await self.reader.readexactly(int(headers["content-length"]))
         return Answer(int(head[0].split()[1]), headers, body)
 
@@ -50,9 +48,7 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connect(
-    server: FaultServer, ssl_context: ssl.SSLContext | None = None
-) -> AsyncIterator[Connection]:
+async def connect(server: FaultServer, ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[Connection]:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=ssl_context)
     try:
         yield Connection(reader, writer)

@@ -94,9 +94,7 @@ def test_arrivals_survive_a_kill(tmp_path: Path) -> None:
         (["--attempts-affected", "some"], "some"),
     ],
 )
-def test_wrong_options_are_refused(
-    options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_options_are_refused(options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(options)
     assert ended.value.code == 2

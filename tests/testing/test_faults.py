@@ -48,9 +48,7 @@ def test_attempts_are_hit_independently() -> None:
 @pytest.mark.parametrize("affected", [0, 1, 3])
 def test_attempts_affected_ends_the_faults(affected: int) -> None:
     plan = FaultPlan(3, {"500": 1.0}, attempts_affected=affected)
-    assert [plan.fault_for(5, attempt) for attempt in range(1, 6)] == ["500"] * affected + [None] * (
-        5 - affected
-    )
+    assert [plan.fault_for(5, attempt) for attempt in range(1, 6)] == ["500"] * affected + [None] * (5 - affected)
 
 
 def test_a_lasting_fault_hits_every_attempt_alike() -> None:
@@ -76,9 +74,7 @@ def test_the_order_of_writing_is_no_matter() -> None:
     st.lists(st.integers(0, 200), max_size=100),
     st.integers(1, 6),
 )
-def test_the_ledger_injects_what_was_predicted(
-    seed: int, affected: int, items: list[int], max_attempts: int
-) -> None:
+def test_the_ledger_injects_what_was_predicted(seed: int, affected: int, items: list[int], max_attempts: int) -> None:
     """Whatever the order of arrival: here each item is tried until it is answered, or given up."""
     plan = FaultPlan(seed, {"429": 0.3, "500": 0.2}, lasting={"404": 0.1}, attempts_affected=affected)
     ledger = FaultLedger(plan)

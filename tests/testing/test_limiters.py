@@ -27,9 +27,7 @@ def admitted(limiter: Limiter, steps: list[float], start: float = 0.0) -> list[f
 
 
 @given(LIMITS, WINDOWS, STEPS, st.floats(-1e6, 1e6))
-def test_a_sliding_log_never_lets_more_through(
-    limit: int, window: float, steps: list[float], start: float
-) -> None:
+def test_a_sliding_log_never_lets_more_through(limit: int, window: float, steps: list[float], start: float) -> None:
     assert most_in_any_window(admitted(SlidingLog(limit, window), steps, start), window) <= limit
 
 
@@ -45,9 +43,7 @@ def test_a_sliding_log_refuses_only_what_is_too_much(limit: int, window: float, 
 
 
 @given(LIMITS, st.integers(1, 8), st.floats(0, 3), STEPS)
-def test_a_fixed_window_holds_its_own_windows(
-    limit: int, window: int, phase: float, steps: list[float]
-) -> None:
+def test_a_fixed_window_holds_its_own_windows(limit: int, window: int, phase: float, steps: list[float]) -> None:
     through = admitted(FixedWindow(limit, window, phase), steps)
     for index in range(-3, 600 // window + 2):
         start, end = phase + index * window, phase + (index + 1) * window
@@ -72,9 +68,7 @@ def test_gcra_lets_no_more_than_limit_and_burst_through(limit: int, burst: int, 
 @pytest.mark.parametrize(
     ("window", "phase", "index"), [(0.01, 0.0, 401), (0.21, 0.5, 2180), (4.66, 2.7, 5634), (2.76, 0.2, 9273)]
 )
-def test_a_fixed_window_begins_at_its_boundary_whatever_division_says(
-    window: float, phase: float, index: int
-) -> None:
+def test_a_fixed_window_begins_at_its_boundary_whatever_division_says(window: float, phase: float, index: int) -> None:
     boundary = phase + index * window
     before = math.nextafter(boundary, 0)
     limiter = FixedWindow(1, window, phase)
@@ -135,9 +129,7 @@ def test_most_in_any_window(times: list[float], window: float, most: int) -> Non
     assert most_in_any_window(times, window) == most
 
 
-@pytest.mark.parametrize(
-    ("times", "window"), [([2.0, 1.0], 1.0), ([math.nan], 1.0), ([1.0], 0.0), ([1.0], -1.0)]
-)
+@pytest.mark.parametrize(("times", "window"), [([2.0, 1.0], 1.0), ([math.nan], 1.0), ([1.0], 0.0), ([1.0], -1.0)])
 def test_a_log_that_cannot_be_judged_is_refused(times: list[float], window: float) -> None:
     with pytest.raises(ValueError, match="must"):
         most_in_any_window(times, window)
@@ -145,9 +137,7 @@ def test_a_log_that_cannot_be_judged_is_refused(times: list[float], window: floa
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize(("limit", "window"), [(0, 1.0), (-1, 1.0), (1, 0.0), (1, math.inf), (1, math.nan)])
-def test_a_limit_that_is_none_is_refused(
-    make: Callable[[int, float], Limiter], limit: int, window: float
-) -> None:
+def test_a_limit_that_is_none_is_refused(make: Callable[[int, float], Limiter], limit: int, window: float) -> None:
     with pytest.raises(ValueError, match="must"):
         make(limit, window)
 

@@ -140,10 +140,7 @@ def census(answer: bytes, expected: int | None) -> Finding:
 
 def test_a_rank_miss_is_found_at_the_second_look(path: Path, vectors: NDArray[np.float32]) -> None:
     oracle = Oracle(path, dim=DIM, plant={1: "rank_missed", 2: "deleted"})
-    ids = {
-        row: [hit["id"] for hit in orjson.loads(oracle(body(vectors[row], top_k=50)))["hits"]]
-        for row in (1, 2)
-    }
+    ids = {row: [hit["id"] for hit in orjson.loads(oracle(body(vectors[row], top_k=50)))["hits"]] for row in (1, 2)}
     assert 1 in ids[1]
     assert 2 not in ids[2]
     assert len(ids[1]) == len(set(ids[1])) == len(ids[2]) == 50

@@ -118,9 +118,7 @@ def test_an_api_takes_its_time_and_keeps_its_limit() -> None:
 
 def test_an_api_can_answer_anything() -> None:
     async def main() -> None:
-        api = SimulatedApi(
-            latency=constant(1), answer=lambda n: After(n, ConnectionLost("x")) if n else "zero"
-        )
+        api = SimulatedApi(latency=constant(1), answer=lambda n: After(n, ConnectionLost("x")) if n else "zero")
         assert await api(0) == "zero"
         with pytest.raises(ConnectionLost):
             await api(5)

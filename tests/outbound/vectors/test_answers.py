@@ -95,9 +95,7 @@ def test_answers(paths: tuple[str, str | None], answer: Any, found: object) -> N
     assert read_answer(answer, *paths) == found
 
 
-@pytest.mark.parametrize(
-    ("path", "option"), [("a..b", "--similarity"), ("", "--similarity"), ("[", "--similarity")]
-)
+@pytest.mark.parametrize(("path", "option"), [("a..b", "--similarity"), ("", "--similarity"), ("[", "--similarity")])
 def test_paths_that_are_refused(path: str, option: str) -> None:
     """Before anything is sent, with the option's name."""
     with pytest.raises(UsageError, match=option):
@@ -108,9 +106,7 @@ def test_paths_that_are_refused(path: str, option: str) -> None:
 
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.sampled_from("abx")),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("ab"), inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("ab"), inner, max_size=3)),
     max_leaves=12,
 )
 
@@ -159,9 +155,7 @@ def test_all_hits(paths: tuple[str, str | None], answer: Any, found: list[object
     assert hits(answer) == found
 
 
-@pytest.mark.parametrize(
-    "paths", [("similarity", None), ("a[0].s", "id"), ("max(a)", None), ("a[1].s", None)]
-)
+@pytest.mark.parametrize("paths", [("similarity", None), ("a[0].s", "id"), ("max(a)", None), ("a[1].s", None)])
 def test_answers_with_one_hit_only(paths: tuple[str, str | None]) -> None:
     """No list, no second look."""
     assert compile_hits(*paths) is None

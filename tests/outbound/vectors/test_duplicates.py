@@ -35,9 +35,7 @@ def _plain(data: Vectors) -> list[list[int]]:
     return sorted(group for group in rows.values() if len(group) > 1)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "dim"), [("float32", 8), ("float32", 3), ("uint8", 5), ("uint8", 16), ("int8", 1)]
-)
+@pytest.mark.parametrize(("dtype", "dim"), [("float32", 8), ("float32", 3), ("uint8", 5), ("uint8", 16), ("int8", 1)])
 def test_planted(tmp_path: Path, dtype: str, dim: int) -> None:
     """Pairs, a triple and a copy at the end, for rows of any width."""
     data = (np.random.default_rng(4).standard_normal((3000, dim)) * 1000).astype(np.float32).view(np.uint8)

@@ -279,9 +279,7 @@ def test_no_permission(tmp_path: Path) -> None:
         ("v.bin", bytes(48), {"dim": 12, "column": "emb"}, "only makes sense"),
     ],
 )
-def test_content_that_is_refused(
-    tmp_path: Path, name: str, content: bytes, options: dict[str, Any], said: str
-) -> None:
+def test_content_that_is_refused(tmp_path: Path, name: str, content: bytes, options: dict[str, Any], said: str) -> None:
     """Each names the file and what is wrong with it."""
     path = tmp_path / name
     path.write_bytes(content)
@@ -460,9 +458,7 @@ def test_hdf5_datasets(tmp_path: Path) -> None:
         assert (source.count, source.dim) == (4, 5)
 
 
-@pytest.mark.parametrize(
-    ("module", "extra", "make"), [("pyarrow", "parquet", _parquet), ("h5py", "hdf5", _hdf5)]
-)
+@pytest.mark.parametrize(("module", "extra", "make"), [("pyarrow", "parquet", _parquet), ("h5py", "hdf5", _hdf5)])
 def test_missing_extra_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -543,10 +539,7 @@ def test_close_twice(tmp_path: Path) -> None:
 def test_repr_is_for_people(tmp_path: Path) -> None:
     """Name, count, dimension and type."""
     with open_vectors(_raw(tmp_path / "v.bin", _floats()), dim=DIM) as source:
-        assert (
-            repr(source)
-            == "<VectorSource v.bin: 1,000 vectors of 12 float32 (raw: rows of 48 bytes, no header)>"
-        )
+        assert repr(source) == "<VectorSource v.bin: 1,000 vectors of 12 float32 (raw: rows of 48 bytes, no header)>"
 
 
 def test_a_source_needs_no_file_of_ours(tmp_path: Path) -> None:

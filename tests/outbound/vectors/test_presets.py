@@ -63,10 +63,7 @@ def test_which_are_verified() -> None:
         ),
         (
             "weaviate",
-            {
-                "query": "{ Get { Things(nearVector: {vector: [0.5]}, limit: 1) "
-                "{ _additional { id distance } } } }"
-            },
+            {"query": "{ Get { Things(nearVector: {vector: [0.5]}, limit: 1) { _additional { id distance } } } }"},
         ),
         ("pinecone", {"vector": [0.5], "topK": 1}),
         ("milvus", {"collectionName": "Things", "data": [[0.5]], "annsField": "embedding", "limit": 1}),
@@ -93,11 +90,7 @@ def test_values_are_escaped() -> None:
     assert preset("qdrant").fill({"collection": "a/b ü"}).path == "/collections/a%2Fb%20%C3%BC/points/query"
     filled = preset("milvus").fill({"collection": 'a"b', "field": "v"})
     assert orjson.loads(filled.body)["collectionName"] == 'a"b'
-    assert (
-        preset("chroma")
-        .fill({"collection": "c"})
-        .path.startswith("/api/v2/tenants/default_tenant/databases/")
-    )
+    assert preset("chroma").fill({"collection": "c"}).path.startswith("/api/v2/tenants/default_tenant/databases/")
 
 
 @pytest.mark.parametrize(
