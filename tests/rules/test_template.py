@@ -38,7 +38,7 @@ def test_urls(template: str, record: dict[str, Any], url: str) -> None:
     assert url_filler(template)(record) == url
 
 
-@given(st.text(max_size=30))
+@given(st.text(min_size=1, max_size=30))
 def test_no_value_changes_the_shape_of_a_url(value: str) -> None:
     """Whatever the value: the same host, the same number of segments, the same query names, no control character."""
     url = url_filler("https://api.example.com/items/{id}/parts?q={id}&z=1")({"id": value})
@@ -146,3 +146,16 @@ def test_a_body_without_placeholders_is_itself(value: Any) -> None:
     text = json.dumps(value)
     if not placeholders(text):
         assert json_filler(text)({}) == value
+
+
+@pytest.mark.parametrize("template", ["http://h/items/{id}", "http://h/{id}/x", "http://h/{id}?a=1"])
+def test_an_empty_segment_is_refused(template: str) -> None:
+    """An empty field would name the collection in the place of one item of it."""
+    with pytest.raises(UsageError, match="empty field 'id'"):
+        url_filler(template)({"id": ""})
+
+
+@pytest.mark.parametrize("template", ["http://h/items?q={id}", "http://h/a{id}", "http://h/{id}.json"])
+def test_an_empty_value_elsewhere_is_fine(template: str) -> None:
+    """A query parameter may be empty, and so may a part of a segment."""
+    assert url_filler(template)({"id": ""}) == template.replace("{id}", "")

@@ -126,3 +126,9 @@ def test_a_connection_that_opens_while_the_client_closes_is_closed(monkeypatch: 
         assert made[0].closed
 
     run(test)
+
+
+@pytest.mark.parametrize("url", ["", "http://h", "http://h/", "http://h/x", "nonsense"])
+def test_nothing_is_ready_before_anything_was_called(url: str) -> None:
+    """A client without a connection says so of every URL, the empty one too, and raises nothing."""
+    assert not Client().ready_for(url)

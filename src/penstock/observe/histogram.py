@@ -26,7 +26,7 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration; below 0 counts as 0, above 19 hours as 19 hours."""
-        us = int(seconds * 1e6)
+        us = int(seconds * 1_000_000.0)
         if us < _SUB:
             index = max(0, us)
         else:

@@ -80,7 +80,8 @@ class RequestBuilder:
             fields.append(("Accept", "application/json, */*;q=0.5"))
         self._headers = Headers(fields)
         # Where placeholders stand in the host, no connection is known to be the right one beforehand.
-        self.origin = template.url[: template.url.find("/", 8) + 1].split("{")[0]
+        slash = template.url.find("/", 8)
+        self.origin = (template.url if slash < 0 else template.url[: slash + 1]).split("{")[0]
         """Scheme, host and a slash; whatever else it is, no connection is open to it."""
         self.parse = bool(template.fields)
         """Whether records must be looked into."""

@@ -22,7 +22,8 @@ class Results(Generic[T]):
     def put(self, result: T) -> None:
         """Add one, and wake the consumer."""
         self._waiting.append(result)
-        self.wake()
+        if self._consumer is not None:
+            self.wake()
 
     def wake(self) -> None:
         """Let the consumer look again, whether or not there is anything."""

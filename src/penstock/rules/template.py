@@ -36,8 +36,8 @@ def placeholders(text: str) -> set[str]:
 def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
     """A function from a record to the URL.
 
-    It raises MissingField for a record without the field, or with null, and UsageError for one that makes `.` or `..`
-    a segment of the path: that means another folder, percent-encoded or not (RFC 3986, 6.2.2.3).
+    It raises MissingField for a record without the field, or with null, and UsageError for one that makes a segment of
+    the path empty, `.` or `..`: that means another resource, percent-encoded or not (RFC 3986, 6.2.2.3).
     """
     parts = _PLACEHOLDER.split(template)
     own_dots = _dot_segments(template)
@@ -50,6 +50,9 @@ def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
             value = _field(record, name)
             if value is None:
                 raise MissingField(name)
+            if value == "" and _is_segment(out[-1], literal):
+                # DELETE /items/ is not DELETE /items/{id}.
+                raise UsageError(f"has an empty field {name!r}, which the URL's path asks for")
             out.append(quote(_text(value), safe="", errors="replace"))
             out.append(literal)
         url = "".join(out)
@@ -58,6 +61,10 @@ def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
         return url
 
     return fill
+
+
+def _is_segment(before: str, after: str) -> bool:
+    return before.endswith("/") and "?" not in before and (not after or after[0] in "/?#")
 
 
 def json_filler(template: str) -> Fill:

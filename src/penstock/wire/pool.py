@@ -66,6 +66,10 @@ class OriginPool:
         """Connections ready for use."""
         return len(self._idle)
 
+    def has_idle(self) -> bool:
+        """Whether a call need not wait for a connection to open."""
+        return bool(self._idle)
+
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot."""

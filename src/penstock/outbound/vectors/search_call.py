@@ -41,7 +41,8 @@ class SearchCall:
         return read_response(await self._client(self.request(query)), query, self._read)
 
     def _is_ready(self, query: Query) -> bool:
-        return bool(self._client.ready_for(self._url))
+        ready: bool = self._client.ready_for(self._url)
+        return ready
 
     async def _prepare(self, query: Query) -> _Exchange:
         return _Exchange(await self._client.prepare(self.request(query)), query, self._read)
