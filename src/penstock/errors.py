@@ -156,8 +156,9 @@ class BadBody(CallError):
 
     kind = "bad_body"
 
-    def __init__(self, message: str, *, sent: Sent = Sent.YES) -> None:
+    def __init__(self, message: str, *, status: int | None = None, sent: Sent = Sent.YES) -> None:
         super().__init__(message, sent=sent)
+        self.status = status
 
 
 class StatusError(CallError):
@@ -165,8 +166,8 @@ class StatusError(CallError):
 
     kind = "http_4xx"
 
-    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
-        super().__init__(message, sent=Sent.YES)
+    def __init__(self, message: str = "", *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message or f"HTTP {status}", sent=Sent.YES)
         self.status = status
         self.retry_after = retry_after
 
@@ -186,7 +187,9 @@ class Throttled(CallError):
 
     kind = "throttled"
 
-    def __init__(self, message: str, *, retry_after: float | None = None, sent: Sent = Sent.NO) -> None:
+    def __init__(
+        self, message: str = "the peer asks to slow down", *, retry_after: float | None = None, sent: Sent = Sent.NO
+    ) -> None:
         super().__init__(message, sent=sent)
         self.retry_after = retry_after
 

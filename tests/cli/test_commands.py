@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import subprocess
@@ -193,3 +194,57 @@ def test_help_and_version(capsys: Any) -> None:
         assert "--out" in capsys.readouterr().out
     assert run_command(["--version"]) == 0
     assert run_command([]) == 2
+
+
+def test_fresh_costs_nothing_until_the_new_run_can_begin(url: str, jsonl: Path, tmp_path: Path) -> None:
+    """The input itself, a file that is not ours and the old output all survive a command that cannot start."""
+    out, notes = tmp_path / "out.jsonl", tmp_path / "notes.txt"
+    notes.write_text("precious")
+    before = jsonl.read_bytes()
+    assert run_command(["send", str(jsonl), "--url", url, "--out", str(out), "--quiet"]) == 0
+    done = out.read_bytes()
+    for source, target in ((jsonl, jsonl), (jsonl, notes), (tmp_path / "none.jsonl", out)):
+        assert run_command(["send", str(source), "--url", url, "--out", str(target), "--fresh"]) == 2
+    assert run_command(["send", str(jsonl), "--url", f"{url}/{{nope}}", "--out", str(out), "--fresh"]) == 2
+    assert (jsonl.read_bytes(), notes.read_text(), out.read_bytes()) == (before, "precious", done)
+
+
+def test_retry_failed_needs_a_run(url: str, jsonl: Path, tmp_path: Path, capsys: Any) -> None:
+    """A slip in --out must not send everything again."""
+    command = ["send", str(jsonl), "--url", url, "--out", str(tmp_path / "typo.jsonl"), "--retry-failed"]
+    assert run_command(command) == 2
+    assert "no run" in capsys.readouterr().err
+
+
+def test_whole_numbers_beyond_64_bits_stay_exact(url: str, tmp_path: Path) -> None:
+    """In the URL, in a field of the body, and in the middle of a text."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"n": 12345678901234567890123}\n')
+    arguments = ["--body", '{"q": "{n}", "t": "no {n}"}', "--answer", "text", "--quiet"]
+    assert run_command(["send", str(source), "--url", f"{url}/{{n}}", "--out", str(out), *arguments]) == 0
+    assert _records(out)[0]["value"] == '{"q":12345678901234567890123,"t":"no 12345678901234567890123"}'
+
+
+def test_a_server_that_goes_away_costs_few_items(jsonl: Path, tmp_path: Path) -> None:
+    """While nobody is there the host is probed; the attempts of the items are not used up."""
+    source, out = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(f'{{"n": {n}}}\n' for n in range(20_000)))
+    server = subprocess.Popen([sys.executable, "-m", "penstock.testing.fault_server"], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    where = server.stdout.readline().decode().split()[-1]
+    command = [*COMMAND, "send", str(source), "--url", where, "--out", str(out), "--limit", "500/s", "--quiet"]
+    try:
+        with subprocess.Popen(command) as client:
+            while not out.exists() or out.stat().st_size == 0:
+                assert client.poll() is None
+            server.kill()
+            server.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                client.wait(3)
+            client.terminate()
+            assert client.wait(20) == 3
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+    assert sum(not record["ok"] for record in _records(out)) < 50

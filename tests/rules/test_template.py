@@ -30,7 +30,8 @@ from penstock.rules.template import MissingField, json_filler, placeholders, tex
         ("http://a/{a.b}", {"a.b": "flat", "a": {"b": "deep"}}, "http://a/flat"),
         ("http://a/{x}/{y}?q={x}", {"x": 1, "y": 2}, "http://a/1/2?q=1"),
         ("http://a/fixed", {}, "http://a/fixed"),
-        ("http://a/{}{ }{1}", {}, "http://a/{}{ }{1}"),
+        ("http://a/{}{ }{,}", {}, "http://a/{}{ }{,}"),
+        ("http://a/{first name}/{a-b}", {"first name": "x", "a-b": 2}, "http://a/x/2"),
     ],
 )
 def test_urls(template: str, record: dict[str, Any], url: str) -> None:

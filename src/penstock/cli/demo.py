@@ -179,7 +179,8 @@ def _judge(out: Path, summary: dict[str, Any], plant: dict[int, str], vectors: i
         f"""
 What to look at:  {out}/census/findings.jsonl  the vectors that were not found as they should be
                   {out}/census/summary.json    the figures
-What to try next: penstock send --help         one call per record of your own .jsonl or .csv
+What to try next, with the command of this environment ({Path(sys.executable).parent}):
+                  penstock send --help         one call per record of your own .jsonl or .csv
                   penstock check --help        a census of your own search API
 """
     )

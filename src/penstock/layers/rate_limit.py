@@ -19,6 +19,7 @@ from ..rules.backoff import backoff
 from ..rules.rate import Limit, Window, parse_limit
 
 _SHORTEST_PAUSE = 0.05
+_HOST_DOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class RateLimiter:
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
         self._episodes = 0
+        self._unreachable = 0
         self._clock: Clock | None = None
         self._single = self.windows[0] if len(self.windows) == 1 else None
 
@@ -119,9 +121,18 @@ class RateLimiter:
             retry_after = max(_SHORTEST_PAUSE, backoff(self._episodes, chance))
         self.pause_until(now + retry_after)
 
+    def unreachable(self, now: float, chance: float) -> None:
+        """A call at `now` found nobody; after some in a row the host is taken to be down.
+
+        Then it is probed now and then, and the attempts of all other items are not used up meanwhile.
+        """
+        self._unreachable += 1
+        if self._unreachable >= _HOST_DOWN:
+            self.throttled(None, now, chance)
+
     def answered(self) -> None:
         """The peer gave a good answer."""
-        self._episodes = 0
+        self._episodes = self._unreachable = 0
 
     def dismiss(self, owner: object = None) -> None:
         """Let those of `owner` who wait now go without a permit: their `acquire` raises Stopped. None: everybody."""

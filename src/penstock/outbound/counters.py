@@ -30,6 +30,8 @@ class Counters:
         self.in_flight_peak = 0
         self.elapsed_before = 0.0
         """Seconds that earlier sessions of the same run took."""
+        self.paused_until = 0.0
+        """Seconds since the epoch: until when the peer asked everybody to wait; a restart keeps to it."""
         self.service = Histogram()
         """Durations of the last attempts, seconds from the send to the complete answer."""
         self.response = Histogram()
@@ -68,6 +70,7 @@ class Counters:
             "throttled": self.throttled,
             "in_flight_peak": self.in_flight_peak,
             "elapsed": self.elapsed_before + elapsed,
+            "paused_until": self.paused_until,
             "service": self.service.as_json(),
             "response": self.response.as_json(),
         }
@@ -81,5 +84,6 @@ class Counters:
         self.attempts, self.retries, self.throttled = saved["attempts"], saved["retries"], saved["throttled"]
         self.in_flight_peak = saved["in_flight_peak"]
         self.elapsed_before = saved["elapsed"]
+        self.paused_until = saved.get("paused_until", 0.0)
         self.service = Histogram.from_json(saved["service"])
         self.response = Histogram.from_json(saved["response"])

@@ -47,6 +47,7 @@ MOST_DELAYED = 2048
 """Retries waiting at once; beyond it no new items are taken, which bounds memory while everything fails."""
 
 _MOST_CONNECTING = 64
+_UNREACHABLE = frozenset({"connect", "connect_timeout", "dns"})
 _OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
 
 
@@ -322,7 +323,7 @@ class Engine(Generic[T, Resp]):
         try:
             now = self._clock.now()
             if not (self._at_once(item.value) and self._limiter.try_acquire(now)):
-                if self._prepare is not None:
+                if self._prepare is not None and now >= self._limiter.paused_until:
                     prepared = await self._connect(item.value, now)
                 now = self._clock.now()
                 if self._stopping:
@@ -479,9 +480,11 @@ class Engine(Generic[T, Resp]):
             self.counters.throttled += 1
             self._limiter.throttled(what.retry_after, now, self._chance())
             self._schedule.hold(self._limiter.paused_until)
+            self.counters.paused_until = self._clock.wall() + self._limiter.paused_until - now
+        if what.kind in _UNREACHABLE:
+            self._limiter.unreachable(now, self._chance())
         if self._adaptive:
-            overload = throttled or what.kind in _OVERLOAD
-            self._ceiling.on_end(now, self.counters.in_flight + 1, overload=overload)
+            self._ceiling.on_end(now, self.counters.in_flight + 1, overload=throttled or what.kind in _OVERLOAD)
 
     def _release(self, due: list[Item[T]]) -> None:
         self._due.extend(due)

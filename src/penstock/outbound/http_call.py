@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -126,11 +127,19 @@ def _encoder(template: RequestTemplate, given: set[str]) -> tuple[Callable[[Reco
         text = text_filler(template.body)
         return lambda record: text(record.fields).encode("utf-8", "replace"), ""
     fill = json_filler(template.body)
-    return lambda record: orjson.dumps(fill(record.fields)), "application/json"
+    return lambda record: _as_json(fill(record.fields)), "application/json"
 
 
 def _record_as_json(record: Record) -> bytes:
-    return record.raw if record.raw is not None else orjson.dumps(record.fields)
+    return record.raw if record.raw is not None else _as_json(record.fields)
+
+
+def _as_json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # A whole number beyond 64 bits.
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 class Interpreter:
@@ -177,7 +186,10 @@ def status_error(response: Response) -> StatusError:
 
 def _not_json(response: Response, error: orjson.JSONDecodeError) -> BadBody:
     kind = response.headers.get("content-type") or "no content type"
-    return BadBody(f"the answer ({kind}) is not JSON, {error.msg}: {quote_body(response.body)} (see --answer text)")
+    return BadBody(
+        f"the answer ({kind}) is not JSON, {error.msg}: {quote_body(response.body)} (see --answer text)",
+        status=response.status,
+    )
 
 
 def quote_body(body: bytes) -> str:

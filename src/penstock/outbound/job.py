@@ -66,6 +66,9 @@ class Session:
             limiter = RateLimiter(log.windows)
             engine = self._engine(call, source, limiter)
             engine.counters.restore(self.counters)
+            pause = engine.counters.paused_until - SYSTEM_CLOCK.wall()
+            if pause > 0:
+                limiter.pause_until(SYSTEM_CLOCK.now() + pause)
             sent_before = engine.counters.attempts
             series = Series(self.folder.path / "series.jsonl")
             driver = Driver(engine, sink, (series, *self.watch(self.total, limiter)))

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import csv
 import hashlib
+import json
 import os
+import re
 import threading
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,6 +30,7 @@ INDEX_EVERY = 4096
 BATCH_RECORDS = 256
 BATCH_BYTES = 1 << 20
 LONGEST_RECORD = 64 << 20
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _SAMPLES = 64
 _SAMPLE_BYTES = 64 << 10
 
@@ -206,7 +209,9 @@ class RecordFile:
         if len(raw) > LONGEST_RECORD:
             return Record(None, None, f"is longer than {LONGEST_RECORD >> 20} MiB")
         try:
-            return Record(orjson.loads(raw), raw)
+            # orjson makes a float of a whole number beyond 64 bits, which would then be another number.
+            exact = _LONG_NUMBER.search(raw) is not None
+            return Record(json.loads(raw) if exact else orjson.loads(raw), raw)
         except orjson.JSONDecodeError as error:
             return Record(None, None, f"is not JSON: {error.msg} at column {error.colno}")
 

@@ -88,15 +88,16 @@ class RunFolder:
         """Whether a run was begun here: its fingerprint and journal are durable."""
         return (self.path / "run.json").exists() and self.journal.exists()
 
-    def clear(self) -> None:
-        """Forget the run: everything goes but the lock, and the logs of recent sends, which are the API's business.
+    def clear(self, keep: str = "") -> None:
+        """Forget the run, but for the lock and the logs of recent sends, which are the API's business.
 
-        The fingerprint goes first, so that a crash in between leaves a folder that counts as not begun.
+        `keep` names one more file that stays. The fingerprint goes first, so that a crash in between leaves a folder
+        that counts as not begun.
         """
         with contextlib.suppress(FileNotFoundError):
             (self.path / "run.json").unlink()
         for entry in self.path.iterdir():
-            if entry.name == "lock" or (entry.name.startswith("limit-") and entry.suffix == ".log"):
+            if entry.name in ("lock", keep) or (entry.name.startswith("limit-") and entry.suffix == ".log"):
                 continue
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

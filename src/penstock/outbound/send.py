@@ -128,16 +128,8 @@ def _folder_of(out: Path) -> Path:
 
 
 def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) -> SendRun:
-    if job.fresh:
-        folder.clear()
-        job.out.unlink(missing_ok=True)
-    begun = folder.begun()
-    if not begun:
-        if job.out.exists() and job.out.stat().st_size:
-            raise OutputError(
-                f"{job.out} exists and has no run beside it; give another --out, or --fresh to replace it"
-            )
-        folder.clear()
+    begun = folder.begun() and not job.fresh
+    _protect(job, folder, begun=begun)
     records = RecordFile(_input_of(job, folder, begun=begun), format=job.format or _stdin_format(job), key=job.key)
     facts, private = _fingerprint(job, records)
     if begun:
@@ -151,6 +143,16 @@ def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) 
     if not begun:
         _begin(job, folder, records, facts, private, reading)
     return _reopen(job, folder, records)
+
+
+def _protect(job: SendJob, folder: RunFolder, *, begun: bool) -> None:
+    """Refuse what would cost a file that is not ours, or do twice what was only to be mended."""
+    if job.source is not None and job.out.exists() and job.source.exists() and job.out.samefile(job.source):
+        raise OutputError(f"--out {job.out} is the input itself; give another --out")
+    if job.out.exists() and job.out.stat().st_size and not folder.begun():
+        raise OutputError(f"{job.out} exists and is not the output of a run; give another --out, or move it away")
+    if job.retry_failed and not begun:
+        raise UsageError(f"--retry-failed: there is no run at {folder.path} whose failed items could be done again")
 
 
 def _nothing_done(folder: RunFolder) -> bool:
@@ -168,6 +170,8 @@ def _begin(
     reading: Callable[[int, int], None],
 ) -> None:
     survey = _survey(job, folder, records, reading)
+    # Only now, when the new run is known to be one that can begin, what was there before goes.
+    folder.clear(keep="stdin")
     DISK.write_new(folder.path / "input.index", survey.index.tobytes())
     Journal.create(DISK, folder.journal).close()
     DISK.open(job.out).close()

@@ -15,7 +15,9 @@ from urllib.parse import quote
 
 from ..errors import UsageError
 
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+# Any name of a field, with spaces and dashes too, as headers of CSV files have them; what begins otherwise, such as
+# `{"a": 1}` or `{ id }` in a query language, is text.
+_PLACEHOLDER = re.compile(r"\{(\w[^{}\n]*)\}")
 
 Fill = Callable[[Mapping[str, Any]], Any]
 
