@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -150,12 +150,7 @@ async def knock(client: Any, request: Request) -> None:
     prepared.release()
 
 
-def now() -> float:
-    """Seconds since the epoch, for records of when a run began."""
-    return SYSTEM_CLOCK.wall()
-
-
-def check_flow(flow: Flow, options: Sequence[str] = ()) -> None:
+def check_flow(flow: Flow) -> None:
     """Raises UsageError for numbers that make no sense together."""
     if flow.max_attempts < 1:
         raise UsageError(f"--attempts must be at least 1, not {flow.max_attempts}")
