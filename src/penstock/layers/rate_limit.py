@@ -16,7 +16,7 @@ from ..call import AnyLayer, Call, Req, Resp
 from ..clock import Clock, call_at, current_clock
 from ..errors import Stopped
 from ..rules.backoff import backoff
-from ..rules.rate import Limit, Window, parse_limit
+from ..rules.rate import Limit, LimitWindow, Window, parse_limit
 
 _SHORTEST_PAUSE = 0.05
 _HOST_DOWN = 5
@@ -46,10 +46,12 @@ class RateLimiter:
     waiters. Not for use from several threads or event loops.
     """
 
-    def __init__(self, limits: Iterable[Limit | str | Window] = (), *, guard: float | None = None) -> None:
+    def __init__(self, limits: Iterable[Limit | str | LimitWindow] = (), *, guard: float | None = None) -> None:
         """`guard` in seconds widens every window against one-way jitter; None means `rules.rate.default_guard`."""
-        self.windows: Sequence[Window] = tuple(
-            each if isinstance(each, Window) else Window(parse_limit(each) if isinstance(each, str) else each, guard)
+        self.windows: Sequence[LimitWindow] = tuple(
+            Window(parse_limit(each) if isinstance(each, str) else each, guard)
+            if isinstance(each, (str, Limit))
+            else each
             for each in limits
         )
         self._waiters: OrderedDict[asyncio.Future[_Grant], tuple[int, object]] = OrderedDict()

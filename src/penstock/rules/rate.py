@@ -23,7 +23,9 @@ from ..errors import UsageError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0}
 _UNITS |= {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
-_LIMIT = re.compile(r"\s*(\d{1,12})\s*(?:/|per\s)\s*(\d{1,9}(?:\.\d{1,9})?)?\s*([a-z]+)\s*")
+_LIMIT = re.compile(
+    r"\s*(\d{1,12})\s*(?:/|per\s)\s*(\d{1,9}(?:\.\d{1,9})?)?\s*([A-Za-z]+)\s*(?:@([A-Za-z0-9][A-Za-z0-9._-]{0,63}))?\s*"
+)
 
 MAX_LOG_CELLS = 65_536
 """A log longer than this counts sends in groups: 512 KiB, at the cost of at most 2 / 65,536 of the rate."""
@@ -37,10 +39,14 @@ CATCH_UP_IDLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `count` sends in any window of `seconds`."""
+    """At most `count` sends in any window of `seconds`.
+
+    Where `name` is not empty, all processes of this user and machine that use the name share the limit.
+    """
 
     count: int
     seconds: float
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.count, int) or self.count < 1:
@@ -50,16 +56,16 @@ class Limit:
 
     def __str__(self) -> str:
         names = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}
-        return f"{self.count}/{names.get(self.seconds, f'{self.seconds:g}s')}"
+        return f"{self.count}/{names.get(self.seconds, f'{self.seconds:g}s')}{'@' if self.name else ''}{self.name}"
 
 
 def parse_limit(text: str) -> Limit:
-    """Read `100/min`, `10/s`, `600/5m` or `100/1s`. Raises UsageError for anything else."""
-    match = _LIMIT.fullmatch(text.lower())
-    unit = _UNITS.get(match[3]) if match else None
+    """Read `100/min`, `10/s`, `600/5m` or `100/min@shared-name`. Raises UsageError for anything else."""
+    match = _LIMIT.fullmatch(text)
+    unit = _UNITS.get(match[3].lower()) if match else None
     if match is None or unit is None:
         raise UsageError(f"cannot read the limit {text!r}: write COUNT/DURATION, such as 100/min, 10/s or 600/5m")
-    return Limit(int(match[1]), float(match[2] or 1) * unit)
+    return Limit(int(match[1]), float(match[2] or 1) * unit, match[4] or "")
 
 
 def default_guard(limit: Limit) -> float:
@@ -79,6 +85,46 @@ class Cells(Protocol):
 
     def __setitem__(self, index: int, value: float, /) -> None:
         """Put a time into a cell."""
+        ...
+
+
+class LimitWindow(Protocol):
+    """What a RateLimiter asks of the state of one limit; `Window` is the usual one. Times are seconds on one clock."""
+
+    limit: Limit
+    sent: int
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two sends at an even pace."""
+        ...
+
+    def earliest(self, weight: int = 1) -> float:
+        """See Window."""
+        ...
+
+    def take(self, now: float, weight: int = 1, *, waited: bool = False) -> int:
+        """See Window."""
+        ...
+
+    def restamp(self, cell: int, now: float, weight: int = 1) -> None:
+        """See Window."""
+        ...
+
+    def give_back(self, cell: int, weight: int = 1) -> None:
+        """See Window."""
+        ...
+
+    def hold(self, until: float) -> None:
+        """See Window."""
+        ...
+
+    def used(self) -> float:
+        """See Window."""
+        ...
+
+    def detach(self) -> None:
+        """See Window."""
         ...
 
 
