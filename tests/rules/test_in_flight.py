@@ -5,14 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.rules.in_flight import CUT, EPISODE_SECONDS, Ceiling
+from penstock.rules.in_flight import CUT, EPISODE_SECONDS, Ceiling, Ending
+
+GOOD, OVERLOAD = Ending.GOOD, Ending.OVERLOAD
 
 
 def test_a_few_failures_among_successes_cut_nothing() -> None:
     """One in ten is an API's normal noise."""
     ceiling = Ceiling(cap=100, now=100)
     for number in range(10_000):
-        ceiling.on_end(number * 0.01, 100, overload=number % 10 == 0)
+        ceiling.on_end(number * 0.01, 100, latency=0.1, ending=OVERLOAD if number % 10 == 0 else GOOD)
     assert ceiling.now == 100
 
 
@@ -20,9 +22,9 @@ def test_overload_cuts_once_an_episode() -> None:
     """Calls that were in flight together fail together: one cut for all of them."""
     ceiling = Ceiling(cap=100, now=100)
     for _ in range(1000):
-        ceiling.on_end(10.0, 100, overload=True)
+        ceiling.on_end(10.0, 100, latency=0.1, ending=OVERLOAD)
     assert ceiling.now == int(100 * CUT)
-    ceiling.on_end(10.0 + EPISODE_SECONDS, 80, overload=True)
+    ceiling.on_end(10.0 + EPISODE_SECONDS, 80, latency=0.1, ending=OVERLOAD)
     assert ceiling.now == int(int(100 * CUT) * CUT)
 
 
@@ -30,7 +32,7 @@ def test_a_cut_counts_from_what_was_really_in_flight() -> None:
     """A ceiling far above the traffic is brought down to it, or the cut would change nothing."""
     ceiling = Ceiling(cap=1000, now=1000)
     for _ in range(100):
-        ceiling.on_end(10.0, 50, overload=True)
+        ceiling.on_end(10.0, 50, latency=0.1, ending=OVERLOAD)
     assert ceiling.now == 40
 
 
@@ -40,11 +42,11 @@ def test_calm_brings_it_back_to_the_cap() -> None:
     now = 0.0
     for _ in range(2000):
         now += 0.1
-        ceiling.on_end(now, ceiling.now, overload=True)
+        ceiling.on_end(now, ceiling.now, latency=0.1, ending=OVERLOAD)
     assert ceiling.now == 1
     for _ in range(500):
         now += 0.1
-        ceiling.on_end(now, ceiling.now, overload=False)
+        ceiling.on_end(now, ceiling.now, latency=0.1, ending=GOOD)
     assert ceiling.now == 64
 
 
@@ -52,7 +54,7 @@ def test_it_does_not_grow_while_something_else_holds_the_traffic_back() -> None:
     """Successes with few in flight are no reason for more."""
     ceiling = Ceiling(cap=64, now=10)
     for number in range(1000):
-        ceiling.on_end(float(number), 3, overload=False)
+        ceiling.on_end(float(number), 3, latency=0.1, ending=GOOD)
     assert ceiling.now == 10
 
 

@@ -28,7 +28,7 @@ from ..clock import Clock, current_clock
 from ..errors import Stopped, UsageError
 from ..layers.attempt_timer import AttemptTimer, timed_out, within
 from ..layers.rate_limit import RateLimiter
-from ..rules.in_flight import Ceiling
+from ..rules.in_flight import Ending, InFlightLimit
 from ..rules.outcome import Classified, Verdict
 from ..rules.retry import Retry, RetryPolicy, decide
 from ..rules.schedule import Schedule
@@ -65,7 +65,7 @@ class Engine(Generic[T, Resp]):
         *,
         judge: Judge,
         limiter: RateLimiter,
-        ceiling: Ceiling,
+        ceiling: InFlightLimit,
         adaptive: bool,
         policy: RetryPolicy,
         attempt_timeout: float | None,
@@ -469,7 +469,7 @@ class Engine(Generic[T, Resp]):
     def _succeeded(self, item: Item[T], value: Resp | None, now: float) -> None:
         self._limiter.answered()
         if self._adaptive:
-            self._ceiling.on_end(now, self.counters.in_flight + 1, overload=False)
+            self._ceiling.on_end(now, self.counters.in_flight + 1, latency=now - item.sent, ending=Ending.GOOD)
         self._results.put(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
 
     def _feel(self, what: Classified, now: float) -> None:
@@ -484,13 +484,12 @@ class Engine(Generic[T, Resp]):
         if what.kind in _UNREACHABLE:
             self._limiter.unreachable(now, self._chance())
         if self._adaptive:
-            self._ceiling.on_end(now, self.counters.in_flight + 1, overload=throttled or what.kind in _OVERLOAD)
+            ending = Ending.REFUSED if throttled else Ending.OVERLOAD if what.kind in _OVERLOAD else Ending.GOOD
+            self._ceiling.on_end(now, self.counters.in_flight + 1, latency=now - item.sent, ending=ending)
 
     def _release(self, due: list[Item[T]]) -> None:
         self._due.extend(due)
         self._seek()
-
-    # -- the end ------------------------------------------------------------------------------------------------------
 
     def _nothing_left(self) -> bool:
         return not (self._ahead.items or self._due or self._delayed)

@@ -10,7 +10,9 @@ few failures among many successes are an API's normal noise, and say nothing abo
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+from typing import Protocol
 
 DEFAULT_CAP = 1000
 """The most that `"auto"` has in flight under a limit."""
@@ -26,6 +28,27 @@ CALM_SHARE = 0.1
 _WEIGHT = 0.05
 
 
+class Ending(enum.Enum):
+    """How an attempt ended, as far as how much the peer can take is concerned."""
+
+    GOOD = "good"
+    """A complete answer, also one that says no to this item alone (4xx)."""
+    REFUSED = "refused"
+    """429, or 503 with Retry-After: too many a second."""
+    OVERLOAD = "overload"
+    """Timeout, reset, 5xx, no connection: perhaps too many at once."""
+
+
+class InFlightLimit(Protocol):
+    """How many may be in flight now; told of every attempt that ends."""
+
+    now: int
+
+    def on_end(self, now: float, in_flight: int, *, latency: float, ending: Ending) -> None:
+        """An attempt ended at `now` (seconds), `latency` seconds after its send, while `in_flight` were under way."""
+        ...
+
+
 @dataclass(slots=True)
 class Ceiling:
     """The most in flight at present, between 1 and `cap`."""
@@ -36,9 +59,9 @@ class Ceiling:
     share: float = 0.0
     """Of overload among the latest endings."""
 
-    def on_end(self, now: float, in_flight: int, *, overload: bool) -> None:
+    def on_end(self, now: float, in_flight: int, *, latency: float, ending: Ending) -> None:
         """An attempt ended at `now` (seconds) while `in_flight` were under way, itself included."""
-        if not overload:
+        if ending is Ending.GOOD:
             if self.share < 1e-6:
                 self.share = 0.0
             else:
