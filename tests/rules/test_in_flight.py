@@ -66,6 +66,6 @@ def test_it_stays_between_one_and_the_cap(cap: int, ends: list[tuple[float, int,
     """Whatever happens, also with a clock that jumps back and forth."""
     ceiling = Ceiling(cap=cap, now=cap)
     for now, in_flight, overload in ends:
-        ceiling.on_end(now, in_flight, overload=overload)
+        ceiling.on_end(now, in_flight, latency=0.1, ending=OVERLOAD if overload else GOOD)
         assert 1 <= ceiling.now <= cap
         assert 0.0 <= ceiling.share <= 1.0

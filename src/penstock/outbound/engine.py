@@ -436,7 +436,7 @@ class Engine(Generic[T, Resp]):
         if what is None or what.verdict is Verdict.SUCCESS:
             self._succeeded(item, value, now)
             return
-        self._feel(what, now)
+        self._feel(item, what, now)
         decision = decide(self._policy, what, item.attempts, now - item.first_sent, self._chance())
         if isinstance(decision, Retry):
             if not self._stopping:
@@ -472,7 +472,7 @@ class Engine(Generic[T, Resp]):
             self._ceiling.on_end(now, self.counters.in_flight + 1, latency=now - item.sent, ending=Ending.GOOD)
         self._results.put(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
 
-    def _feel(self, what: Classified, now: float) -> None:
+    def _feel(self, item: Item[T], what: Classified, now: float) -> None:
         """Let everything under the limit know what the peer said."""
         # By kind: an item that may not be tried again was told to slow down all the same.
         throttled = what.kind == "throttled"
