@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from penstock.errors import RunRefused, UsageError
+from penstock.errors import InputError, RunRefused, UsageError
 from penstock.outbound.check import CheckJob, check
 from penstock.outbound.job import Flow
 from penstock.rules.outcome import RetryOn
@@ -211,3 +211,17 @@ def test_a_preset_shape_with_a_second_look(vectors: Path, tmp_path: Path) -> Non
     summary = _run(job, FaultServer(answer=oracle))
     look = summary["second_look"]
     assert (look["looked_at"], look["rank_miss"], look["unreachable"]) == (3, 2, 1)
+
+
+def test_fresh_with_a_bad_input_costs_nothing_of_the_old_census(vectors: Path, tmp_path: Path) -> None:
+    """The old findings go when the new census can begin, and not before."""
+    out = tmp_path / "census"
+    oracle = Oracle(vectors, dim=DIM, plant=PLANT)
+    _run(CheckJob(vectors, out, "", flow=_flow(), dim=DIM, id="id"), FaultServer(answer=oracle))
+    bad = tmp_path / "bad.bin"
+    bad.write_bytes(vectors.read_bytes()[:-4] + b"\x00\x00\xc0\x7f")
+
+    with pytest.raises(InputError, match="NaN"):
+        _run(CheckJob(bad, out, "", flow=_flow(), dim=DIM, id="id", fresh=True), FaultServer(answer=oracle))
+    assert {line["position"] for line in _lines(out)} == set(PLANT)
+    assert (out / "run.json").exists()

@@ -121,9 +121,7 @@ def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> 
         "--on-bad-record": "skip" if job.skip_bad_records else "fail",
     }
     private = {"--url": job.url, "--body": job.body}
-    if job.fresh:
-        folder.clear()
-    if (folder.path / "run.json").exists():
+    if (folder.path / "run.json").exists() and not job.fresh:
         try:
             folder.check_fingerprint(facts, private)
             return
@@ -131,12 +129,13 @@ def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> 
             # A first try with a wrong option must not stand in the way of the second.
             if not _nothing_done(folder.path / "scoreboard", source.count):
                 raise
-    folder.clear()
     if not job.skip_bad_records and source.dtype.kind == "f":
         if source.count > 2_000_000:
             say("reading all vectors once, to find NaN and infinity before anything is sent")
         for start in range(0, source.count, _SCAN_ROWS):
             source.read(start, min(_SCAN_ROWS, source.count - start))
+    # Only now, when the new census is known to be one that can begin, what was there before goes.
+    folder.clear()
     folder.write_fingerprint(facts, private)
 
 
@@ -240,10 +239,11 @@ class Census:
 
     async def _calibrate(self) -> Reading:
         ranges = sample_ranges(self._source.count, min(SAMPLE, self._total))
+        self._say(f"asking for {len(ranges)} of them first, to learn how to read the answers")
         answers: list[tuple[int, Hit]] = []
         sink = _Collect(answers)
         call = self._call(lambda answer, query: self._read(answer))
-        summary = await self._session(len(ranges), quiet=True).carry_out(
+        summary = await self._session(len(ranges)).carry_out(
             call, Queries(self._source, self._template, ranges), sink
         )
         if not summary["complete"]:
