@@ -12,13 +12,13 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := vectors,parquet,hdf5,compression,aiohttp
+EXTRAS := vectors,parquet,hdf5,compression,aiohttp,prometheus,report
 # Set by CI: PYTEST_ARGS='--junitxml=...'; on a laptop: PYTEST_ARGS='-k limit'.
 PYTEST_ARGS ?=
 # A test that hangs must fail and say where, not stop everything; those that need longer say so themselves.
 PYTEST := $(BIN)/python -m pytest -q --timeout
-# Tests spend much of their time waiting for timers and child processes, so at least two at a time.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 8 ? 8 : n )))
+# Tests spend much of their time waiting for timers and child processes, so one more at a time than there are cores.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 8 ? 8 : n + 1 )))
 
 .PHONY: help
 help:  ## Show this list.
@@ -50,7 +50,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/.made
 setup: $(VENV)/.ready  ## Make .venv with everything; the other targets do this themselves.
 
 .PHONY: demo
-demo: $(VENV)/.demo-ready  ## The main job in about a minute: a census, killed half-way, resumed, judged.
+demo: $(VENV)/.demo-ready  ## The main jobs in about a minute: a pull and a census, killed half-way, resumed, judged.
 	@$(BIN)/penstock demo
 
 .PHONY: test
@@ -58,7 +58,7 @@ test: $(VENV)/.ready  ## All tests that need no other server than the ones they 
 	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real $(PYTEST_ARGS)
 
 .PHONY: test-real
-test-real: $(VENV)/.ready  ## Tests against nginx, Redis and Chroma; what is not installed is skipped and named.
+test-real: $(VENV)/.ready  ## Tests against Chroma, Datasette, json-server and Chromium; what is not installed is skipped and named.
 	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
 
 .PHONY: lint

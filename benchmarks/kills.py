@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import random
 import shutil
 import statistics
@@ -153,7 +154,7 @@ def _judge_times(times: Sequence[float], starts: Sequence[float], deaths: Sequen
         end = bisect.bisect_right(times, died + 0.01)
         recent = end - bisect.bisect_left(times, died - COMMIT_SECONDS)
         tally.allowed += recent + IN_FLIGHT
-    for start, following in zip(starts[1:], [*starts[2:], float("inf")], strict=True):
+    for start, following in itertools.pairwise([*starts[1:], float("inf")]):
         first = bisect.bisect_left(times, start)
         if first < len(times) and times[first] < following:
             tally.resumed.append(times[first] - start)
@@ -190,10 +191,11 @@ def measure(report: Report, kills: int, seed: int = 0) -> None:
             half = max(1, kills - kills // 2)
             # The calibration asks for 256 vectors that the census asks for again.
             tallies["check"] = play(folder, server, argv, out, check_census(items), items, half, rng, 256)
-    _report(report, tallies)
+    report_kills(report, tallies)
 
 
-def _report(report: Report, tallies: dict[str, Tally]) -> None:
+def report_kills(report: Report, tallies: dict[str, Tally]) -> None:
+    """The table of what the kills came to, and the goals."""
     rows: list[Sequence[Any]] = []
     for name, each in tallies.items():
         resumed = sorted(each.resumed) or [0.0]

@@ -57,12 +57,12 @@ class Ended:
 
 
 class Child:
-    """One child process in a session of its own; leaving the context kills the whole of it."""
+    """One child process in a session of its own; leaving the context kills the whole of it. `core` None: any."""
 
-    def __init__(self, argv: Sequence[str | Path], *, core: int, folder: Path, name: str = "child") -> None:
+    def __init__(self, argv: Sequence[str | Path], *, core: int | None, folder: Path, name: str = "child") -> None:
         self._out, self._err = folder / f"{name}.stdout", folder / f"{name}.stderr"
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-        pin = [need("taskset", "util-linux"), "-c", str(core)]
+        pin = [] if core is None else [need("taskset", "util-linux"), "-c", str(core)]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.began = time.monotonic()
             self._popen = subprocess.Popen(
@@ -146,7 +146,7 @@ class Child:
 
 
 def run(
-    argv: Sequence[str | Path], *, folder: Path, timeout: float, core: int = CLIENT_CORE, name: str = "child"
+    argv: Sequence[str | Path], *, folder: Path, timeout: float, core: int | None = CLIENT_CORE, name: str = "child"
 ) -> Ended:
     """Run one child to its end on `core`."""
     with Child(argv, core=core, folder=folder, name=name) as child:

@@ -83,13 +83,18 @@ class FaultProcess:
 
 @contextlib.contextmanager
 def fault_server(
-    folder: Path, *options: str | Path, name: str = "server", core: int = SERVER_CORE, start_timeout: float = 30.0
+    folder: Path,
+    *options: str | Path,
+    name: str = "server",
+    core: int = SERVER_CORE,
+    start_timeout: float = 30.0,
+    module: str = "penstock.testing.fault_server",
 ) -> Iterator[FaultProcess]:
-    """`python -m penstock.testing.fault_server` with these options."""
+    """`python -m penstock.testing.fault_server` with these options, or the paged server of the same making."""
     port_file, arrivals, statistics = (folder / f"{name}.{each}" for each in ("port", "arrivals", "stats"))
     port_file.unlink(missing_ok=True)
     arrivals.unlink(missing_ok=True)
-    argv: list[str | Path] = [sys.executable, "-m", "penstock.testing.fault_server"]
+    argv: list[str | Path] = [sys.executable, "-m", module]
     argv += ["--port-file", port_file, "--arrivals", arrivals]
     with Child([*argv, "--stats-out", statistics, *options], core=core, folder=folder, name=name) as child:
         deadline = time.monotonic() + start_timeout

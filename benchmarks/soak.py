@@ -1,4 +1,4 @@
-"""The long runs: `python -m benchmarks.soak [--part kills|power|census|memory] [--kills N] [--vectors N]`.
+"""The long runs: `python -m benchmarks.soak [--part kills|pull|power|census|memory] [--kills N] [--vectors N]`.
 
 Correctness decides, and the figures of memory and resume time that were promised; nothing here depends on how fast the
 machine is but for those two seconds. With the defaults it takes about an hour and a half, and 6 GB on disk.
@@ -12,11 +12,11 @@ import time
 import traceback
 from collections.abc import Callable
 
-from . import census, kills, memory, power
+from . import census, kills, memory, power, pull_kills
 from .processes import raise_open_files
 from .report import Report
 
-PARTS = ("power", "kills", "census", "memory")
+PARTS = ("power", "kills", "pull", "census", "memory")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     ways: dict[str, Callable[[Report], None]] = {
         "power": lambda report: power.measure(report, options.cuts, options.seed),
         "kills": lambda report: kills.measure(report, options.kills, options.seed),
+        "pull": lambda report: pull_kills.measure(report, max(5, options.kills // 5), options.seed),
         "census": lambda report: census.measure(report, options.vectors),
         "memory": lambda report: memory.measure(report, [small, options.vectors]),
     }

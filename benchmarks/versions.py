@@ -10,7 +10,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("uvloop", "httptools", "orjson", "numpy", "aiohttp", "httpx", "aiometer", "aiolimiter")
+_PACKAGES = ("uvloop", "httptools", "orjson", "numpy", "aiohttp", "httpx", "aiometer", "aiolimiter", "dlt")
 
 
 def versions() -> dict[str, str]:

@@ -27,11 +27,13 @@ HOMES = {
     # The fault server parses for itself: a judge must not share the code it judges.
     "httptools": ["penstock.wire.response_reader", "penstock.testing"],
     "jmespath": ["penstock.outbound.http_call", "penstock.outbound.vectors.answers"],
+    "matplotlib": ["penstock.outbound.report.png"],
     # The commands only look whether it is there, to say which extra is missing.
     "numpy": ["penstock.outbound.vectors", "penstock.testing", "penstock.cli.check", "penstock.cli.demo"],
     # JSON is everywhere but in rules, which are pure.
     "orjson": ["penstock.cli", "penstock.messages", "penstock.outbound", "penstock.testing"],
-    "pyarrow": ["penstock.outbound.vectors.parquet"],
+    "prometheus_client": ["penstock.observe.prometheus"],
+    "pyarrow": ["penstock.outbound.vectors.parquet", "penstock.outbound.tables.parquet_file"],
     "rich": ["penstock.cli.live"],
     "uvloop": ["penstock.cli.loop", "penstock.testing"],
     "yarl": ["penstock.clients.aiohttp"],

@@ -5,13 +5,16 @@ from .call import AnyLayer, Call, Layer, stack
 from .errors import (
     AttemptTimeout,
     BadBody,
+    BadPage,
     CallError,
     ConnectError,
     ConnectionLost,
     ConnectTimeout,
     DnsError,
     InputError,
+    Outage,
     OutputError,
+    PagesFailed,
     PenstockError,
     ProtocolError,
     ResponseTooLarge,
@@ -26,9 +29,13 @@ from .errors import (
     Unexpected,
     UsageError,
 )
+from .layers.deadline import time_left
+from .layers.keyed_limit import KeyedLimiter
 from .layers.rate_limit import RateLimiter
 from .messages import Headers, Request, Response
 from .outbound.outcome import Item, Outcome
+from .outbound.paging.pages import Cursor, LinkHeader, NextUrl, Offset, Page, PageNumber, Paginator
+from .outbound.pull_pages import Pull, PullWarning, pull
 from .outbound.run import run
 from .rules.outcome import RetryOn
 from .rules.rate import Limit, parse_limit
@@ -38,22 +45,35 @@ __all__ = [
     "AnyLayer",
     "AttemptTimeout",
     "BadBody",
+    "BadPage",
     "Call",
     "CallError",
     "Client",
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "Cursor",
     "DnsError",
     "Headers",
     "InputError",
     "Item",
+    "KeyedLimiter",
     "Layer",
     "Limit",
+    "LinkHeader",
+    "NextUrl",
+    "Offset",
+    "Outage",
     "Outcome",
     "OutputError",
+    "Page",
+    "PageNumber",
+    "PagesFailed",
+    "Paginator",
     "PenstockError",
     "ProtocolError",
+    "Pull",
+    "PullWarning",
     "RateLimiter",
     "Request",
     "Response",
@@ -71,6 +91,8 @@ __all__ = [
     "UsageError",
     "__version__",
     "parse_limit",
+    "pull",
     "run",
     "stack",
+    "time_left",
 ]

@@ -20,8 +20,11 @@ The tree, with whose fault each branch is::
     │   ├── BadBody                the body is not what was expected (encoding, JSON)
     │   ├── StatusError            the answer has a status that is not 2xx
     │   ├── Unexpected             the answer does not meet the expectation
+    │   │   └── BadPage            the answer is not the page that the options describe
     │   └── Throttled              the peer asks to slow down, perhaps until when
     ├── TotalTimeout               all attempts for one item together took too long
+    ├── Outage                     the host has been down for too long; resumable
+    ├── PagesFailed                pages of an API that could not be had; the others were
     ├── StorageError               writing the output or the journal failed; resumable
     └── Stopped                    the run was asked to stop before its end; resumable
 
@@ -182,6 +185,13 @@ class Unexpected(CallError):
         self.status = status
 
 
+class BadPage(Unexpected):
+    """The answer is not the page that the options describe; the message ends with the beginning of the answer.
+
+    There are no rows where they should be, or a successor or a total that cannot be one.
+    """
+
+
 class Throttled(CallError):
     """The peer asks to slow down. `retry_after` is in seconds, None where it does not say for how long."""
 
@@ -196,6 +206,27 @@ class Throttled(CallError):
 
 class TotalTimeout(PenstockError):
     """All attempts for one item together took longer than the total timeout."""
+
+
+class Outage(PenstockError):
+    """The host has been down for longer than a run waits. No item is lost; the same command goes on from there.
+
+    `seconds` is how long it has not answered.
+    """
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class PagesFailed(PenstockError):
+    """Some pages of an API could not be had, though the others were. `pages` says why, by their number from 0."""
+
+    def __init__(self, pages: dict[int, str]) -> None:
+        first = min(pages)
+        what = "1 page failed" if len(pages) == 1 else f"{len(pages):,} pages failed, the first of them"
+        super().__init__(f"{what}: page {first + 1}, {pages[first]}")
+        self.pages = pages
 
 
 class StorageError(PenstockError):

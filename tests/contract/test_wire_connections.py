@@ -228,6 +228,31 @@ def test_a_request_is_repeated_on_a_new_connection_though_others_are_idle(wire: 
     wire.run(test)
 
 
+@pytest.mark.parametrize("how", ["once", "prepared", "told at the start"])
+def test_nothing_is_repeated_where_one_permit_is_for_one_send(wire: Bench, how: str) -> None:
+    """A repeat that no limit has permitted would put the sends above it, so it is left to whoever keeps the limit."""
+
+    async def test() -> None:
+        async with (
+            serving(_close_on_second_request(reset=False)) as server,
+            wire.client(repeat_stale=how != "told at the start") as client,
+        ):
+            request = Request("GET", server.url)
+            await client(request)
+            if how == "once":
+                sending = client.once(request)
+            elif how == "prepared":
+                sending = (await client.prepare(request)).send()
+            else:
+                sending = client(request)
+            with pytest.raises(ConnectionLost):
+                await sending
+            assert len(server.requests) == 2
+            assert client.statistics().repeated == 0
+
+    wire.run(test)
+
+
 def test_a_partial_answer_is_not_repeated(wire: Bench) -> None:
     async def test() -> None:
         async def script(peer: Peer) -> None:

@@ -50,7 +50,7 @@ def test_every_option_is_in_the_reference(name: str) -> None:
     assert not [option for option in options if not re.search(rf"^- `{option}\b", part, re.MULTILINE)]
 
 
-@pytest.mark.parametrize("name", ["send", "check"])
+@pytest.mark.parametrize("name", ["send", "pull", "check", "report"])
 def test_every_command_has_a_how_to(name: str) -> None:
     """And the README leads to it."""
     assert (ROOT / "docs" / "howto" / f"{name}.md").exists()
@@ -163,11 +163,25 @@ def test_every_field_of_a_check_is_in_the_reference(tmp_path: Path) -> None:
     folder_documented(tmp_path / "census")
 
 
+@pytest.mark.real
+@pytest.mark.slow
+def test_every_field_of_a_pull_is_in_the_reference(tmp_path: Path) -> None:
+    """Of the summary, and every file of the run folder, with a page that fails and a total that promises too much."""
+    api = ["--rows", "200", "--page-size", "20", "--claimed-total", "260", "--lasting", "500=0.3", "--seed", "2"]
+    options = ["--out", "rows.csv", "--paginate", "offset", "--page-size", "20", "--total", "total", "--key", "id"]
+    with serving(tmp_path, *api, module="paged_server") as url:
+        summary = penstock_json(tmp_path, "pull", f"{url}/rows", *options, "--attempts", "1", "--limit", "1000/s")
+    assert summary["failed_pages"]
+    assert summary["warnings"]
+    documented(reference("outcome"), {**summary, "table": None})
+    folder_documented(tmp_path / "rows.csv.run")
+
+
 @contextlib.contextmanager
-def serving(folder: Path, *options: str) -> Iterator[str]:
-    """The fault server as a process; yields its URL."""
+def serving(folder: Path, *options: str, module: str = "fault_server") -> Iterator[str]:
+    """A server of penstock.testing as a process; yields its URL."""
     port_file = folder / "port"
-    command = [sys.executable, "-m", "penstock.testing.fault_server", "--port-file", str(port_file), *options]
+    command = [sys.executable, "-m", f"penstock.testing.{module}", "--port-file", str(port_file), *options]
     with subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL) as server:
         try:
             until = time.monotonic() + 30
@@ -220,10 +234,10 @@ def folder_documented(folder: Path) -> None:
     text = reference("run_folder")
     for file in folder.iterdir():
         name = "limit-COUNT-SECONDS.log" if file.name.startswith("limit-") else file.name
-        assert f"| `{name}` |" in text
+        assert f"| `{name}` |" in text, name
     samples = [orjson.loads(line) for line in (folder / "series.jsonl").read_bytes().splitlines()]
-    line = next(line for line in text.splitlines() if "series.jsonl" in line)
-    assert {name for sample in samples for name in sample} <= set(re.findall(r"`(\w+)`", line))
+    part = text.partition("\n## The samples\n")[2].partition("\n## ")[0]
+    assert {name for sample in samples for name in sample} <= set(re.findall(r"`(\w+)`", part))
 
 
 # -- the README and links ---------------------------------------------------------------------------------------------

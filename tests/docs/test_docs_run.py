@@ -30,7 +30,18 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
             assert "Traceback" not in printed, f"{where}\nprinted:\n{printed}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/howto/send.md", "docs/howto/check.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/tutorial.md",
+        "docs/tutorial_pull.md",
+        "docs/howto/send.md",
+        "docs/howto/pull.md",
+        "docs/howto/check.md",
+        "docs/howto/report.md",
+    ],
+)
 def test_the_pages_that_matter_are_run(page: str) -> None:
     """A mark that is misspelt would silently run nothing."""
     assert ROOT / page in RUNNABLE

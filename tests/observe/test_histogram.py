@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.observe.histogram import Histogram
+from penstock.observe.histogram import Histogram, coarse_edges
 
 durations = st.lists(st.floats(2e-6, 60_000), min_size=1, max_size=200)
 
@@ -70,3 +71,29 @@ def test_an_empty_histogram_has_no_quantiles() -> None:
 def test_it_stays_small() -> None:
     """At most 2,048 buckets, for a million different durations over six decades."""
     assert len(filled([1e-5 * 1.00002**number for number in range(700_000)]).buckets) < 2048
+
+
+@given(durations, durations)
+def test_what_was_added_since_is_known_by_bucket(before: list[float], after: list[float]) -> None:
+    """The difference of two moments has the quantiles of what came between them."""
+    histogram = filled(before)
+    earlier = list(histogram.buckets)
+    for value in after:
+        histogram.add(value)
+    recent = histogram.since(earlier)
+    assert recent.buckets == filled(after).buckets
+    assert recent.count == len(after)
+    assert recent.largest == pytest.approx(max(after), rel=0.016, abs=1.1e-6)
+    assert filled([]).since(filled([]).buckets).percentiles_ms() == dict.fromkeys(("p50", "p95", "p99", "max"))
+
+
+@given(durations)
+def test_coarse_buckets_hold_all_and_each_in_its_place(values: list[float]) -> None:
+    """Every duration is counted once, in the bucket whose edges it lies between."""
+    coarse = filled(values).coarse()
+    assert sum(coarse.values()) == len(values)
+    for value in values:
+        whole = int(value * 1e6) / 1e6
+        assert any(low <= whole * (1 + 1e-12) and whole < high for low, high in map(coarse_edges, coarse))
+    edges = [coarse_edges(index) for index in range(min(coarse), max(coarse) + 1)]
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(edges))

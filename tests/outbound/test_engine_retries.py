@@ -70,7 +70,9 @@ def test_attempts_per_level(error: Any, none: int, safe: int, idempotent: int, t
         (RetryOn.TRANSIENT, False, transient),
     ):
         call = ScriptedCall([error], repeat_last=True)
-        outcome = run_virtual(run_all(call, [1], retry_on=level, max_attempts=3, idempotent=widened))[0]
+        # Without a total timeout, refusals count like all other attempts.
+        options: dict[str, Any] = {"max_attempts": 3, "total_timeout": None, "idempotent": widened}
+        outcome = run_virtual(run_all(call, [1], retry_on=level, **options))[0]
         assert (outcome.attempts, len(call.calls)) == (attempts, attempts), (level, widened)
         assert not outcome.ok
         assert outcome.kind in penstock.rules.outcome.KINDS  # type: ignore[attr-defined]
@@ -92,7 +94,7 @@ def test_attempts_per_level(error: Any, none: int, safe: int, idempotent: int, t
 def test_attempts_by_exception(retry_on: Any, error: Exception, attempts: int) -> None:
     """Types and functions say what is tried again; the peer's wish to slow down always may be."""
     call = ScriptedCall([error], repeat_last=True)
-    outcome = run_virtual(run_all(call, [1], retry_on=retry_on, max_attempts=3))[0]
+    outcome = run_virtual(run_all(call, [1], retry_on=retry_on, max_attempts=3, total_timeout=None))[0]
     assert outcome.attempts == len(call.calls) == attempts
     assert outcome.error is error
 
@@ -233,6 +235,24 @@ def test_an_item_whose_retry_after_is_beyond_its_total_timeout_stops_and_says_so
     outcome = run_virtual(run_all(call, [1], retry_on="safe", total_timeout=60.0))[0]
     assert (outcome.kind, outcome.attempts) == ("deadline", 1)
     assert "throttled" in outcome.message
+
+
+@pytest.mark.parametrize("retry_after", [None, 1.0])
+def test_being_told_to_slow_down_uses_up_the_time_of_an_item_and_not_its_attempts(retry_after: float | None) -> None:
+    """An item that is refused for ever ends by its total timeout, after attempts that become rare."""
+    call = ScriptedCall([penstock.Throttled("busy", retry_after=retry_after)], repeat_last=True)
+    outcome = run_virtual(run_all(call, [1], retry_on="safe", max_attempts=3, total_timeout=600.0))[0]
+    assert outcome.kind == "deadline"
+    assert 10 <= outcome.attempts <= 60
+    assert call.times[-1] < 600.0
+
+
+def test_refusals_leave_the_attempts_for_what_may_come_then() -> None:
+    """After ten refusals an item still has all its attempts."""
+    script = [*[penstock.Throttled("busy", retry_after=0.1)] * 10, LATE, LATE, "answer"]
+    outcome = run_virtual(run_all(ScriptedCall(script), [1], retry_on="transient", max_attempts=3))[0]
+    assert outcome.ok
+    assert outcome.attempts == 13
 
 
 def test_attempt_timeout_ends_the_attempt_with_its_own_kind() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.outbound import limit_log
+from penstock.outbound import cell_map
 from penstock.outbound.limit_log import LimitLog
-from penstock.rules import rate
+from penstock.rules import rate, sent_before
 from penstock.rules.rate import Limit
 from penstock.testing import ManualClock, most_in_any_window
 
@@ -60,7 +60,7 @@ def test_restarts_and_changed_limits_keep_the_stricter_promise(
     clock, sends = ManualClock(start=50.0), list[float]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rate, "MAX_LOG_CELLS", cells)
-        patch.setattr(limit_log, "MAX_LOG_CELLS", cells)
+        patch.setattr(sent_before, "MAX_LOG_CELLS", cells)
         for count, pause, choice in sessions:
             clock.advance(pause)
             before = len(sends)
@@ -95,11 +95,11 @@ def test_after_a_reboot_nothing_is_sent_too_early(tmp_path: Path, monkeypatch: p
     limit = Limit(10, 100.0)
     before = ManualClock(start=5_000.0)
     sends: list[float] = []
-    monkeypatch.setattr(limit_log, "_boot_id", lambda: b"before")
+    monkeypatch.setattr(cell_map, "boot_id", lambda: b"before")
     session(tmp_path, [limit], before, 30, sends)
     saved = before.wall()
     os.utime(tmp_path / "limit-10-100.log", (saved, saved))
-    monkeypatch.setattr(limit_log, "_boot_id", lambda: b"after")
+    monkeypatch.setattr(cell_map, "boot_id", lambda: b"after")
     # The machine was off for `down` seconds and has been up for 3 of them.
     after = ManualClock(start=3.0, epoch=saved + down)
     shift = before.now() + down - after.now()
@@ -146,3 +146,24 @@ def test_a_kill_while_the_log_is_opened_leaves_the_old_one(tmp_path: Path, monke
     session(tmp_path, [limit], clock, 10, sends)
     assert most_in_any_window(sends, 1.0) <= 10
     assert sends[10] - sends[0] >= 1.0
+
+
+def test_giving_a_limit_a_name_or_taking_it_away_is_no_new_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions with and without a name, killed or not, one after the other: all their sends count."""
+    monkeypatch.setenv("PENSTOCK_LIMITS", str(tmp_path / "limits"))
+    clock, sends, folder = ManualClock(start=1000.0), list[float](), tmp_path / "run"
+    folder.mkdir()
+    plain, named = Limit(10, 1.0), Limit(10, 1.0, "api")
+    for number, limit in enumerate([plain, named, named, plain, Limit(10, 1.0, "b"), named, plain]):
+        log = LimitLog(folder, [limit], 0.0, clock)
+        for _ in range(8):
+            while (due := log.windows[0].earliest()) > clock.now():
+                clock.advance(due - clock.now())
+            log.windows[0].take(clock.now(), waited=True)
+            sends.append(clock.now())
+        if number % 2:
+            log.close()
+    assert most_in_any_window(sends, 1.0) <= 10
+    assert [path.name for path in folder.iterdir()] == ["limit-10-1.log"]

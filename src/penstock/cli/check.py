@@ -14,7 +14,7 @@ from ..outbound.http_call import parse_header
 from ..rules.outcome import RetryOn
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
-from .progress import print_summary, watchers
+from .shown import shown
 
 _EXAMPLES = """
 \b
@@ -90,12 +90,11 @@ def check(**options: Any) -> int:
         raise UsageError("penstock check needs numpy: pip install 'penstock[vectors]'") from None
     from ..outbound.check import open_check
 
-    quiet, as_json = options.pop("quiet"), options.pop("as_json")
-    say = (lambda text: None) if quiet else (lambda text: click.echo(f"penstock: {text}", err=True))
-    job = _job(say=say, **options)
-    with open_check(job, say) as census:
-        summary = run_loop(census.carry_out(watchers(str(job.out), quiet=quiet)))
-    print_summary(summary, out=str(job.out), quiet=quiet, as_json=as_json)
+    with shown("check", options) as show:
+        job = _job(say=show.say, **options)
+        with open_check(job, show.say) as census:
+            summary = run_loop(census.carry_out(show.watch(str(job.out))))
+        show.finish(summary, str(job.out))
     if not summary["complete"]:
         return 3
     return 1 if summary["not_right"] else 0

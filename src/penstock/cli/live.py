@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, Group
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from ..layers.rate_limit import RateLimiter
 from ..outbound.engine import Engine
-from .progress import eta_text
+from .progress import Gauge, count_text, eta_text, outage_text, pause_text
 
 _SMOOTHING = 0.3
 
@@ -20,10 +21,10 @@ _SMOOTHING = 0.3
 class LiveView:
     """A Watcher that draws over itself twice a second."""
 
-    def __init__(self, out: str, total: int, limiter: RateLimiter) -> None:
+    def __init__(self, out: str, gauge: Callable[[], Gauge], limiter: RateLimiter) -> None:
         self.interval = 0.5
         self._out = out
-        self._total = total
+        self._gauge = gauge
         self._limiter = limiter
         self._rate = 0.0
         self._done_rate = 0.0
@@ -54,30 +55,41 @@ class LiveView:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold", min_width=9)
         grid.add_column()
-        share = counters.items / self._total if self._total else 1.0
-        done = Table.grid(padding=(0, 2))
-        done.add_row(
-            ProgressBar(total=max(self._total, 1), completed=counters.items, width=30),
-            f"{counters.items:,}/{self._total:,} ({share:.1%})",
-            f"ETA {eta_text(self._total - counters.items, self._done_rate)}",
-        )
-        grid.add_row("done", done)
+        grid.add_row("done", self._done(counters.items))
         grid.add_row("rate", self._rate_text())
         grid.add_row("in flight", f"{counters.in_flight:,}")
         grid.add_row("outcomes", self._outcomes(counters))
-        grid.add_row("retries", f"{counters.retries:,}   throttled {counters.throttled:,}")
+        waiting = f"   {counters.parked:,} wait" if counters.parked else ""
+        grid.add_row("retries", f"{counters.retries:,}   throttled {counters.throttled:,}{waiting}")
+        if outage := outage_text(counters):
+            grid.add_row("outage", Text(outage, style="yellow"))
         times = counters.service.percentiles_ms()
         grid.add_row("service", "  ".join(f"{name} {value or 0:,.1f}" for name, value in times.items()) + " ms")
         return Group(Text(f"penstock -> {self._out}", style="dim"), grid, self._footer(engine, elapsed))
+
+    def _done(self, items: int) -> Table | str:
+        gauge = self._gauge()
+        total = gauge.total
+        if total is None:
+            return count_text(items, gauge)
+        done = Table.grid(padding=(0, 2))
+        done.add_row(
+            ProgressBar(total=max(total, 1), completed=min(items, total), width=30),
+            f"{count_text(items, gauge)} ({items / total if total else 1.0:.1%})",
+            f"ETA {eta_text(total - items, self._done_rate)}",
+        )
+        return done
 
     def _rate_text(self) -> Text:
         text = Text(f"{self._rate:,.1f}/s")
         for window in self._limiter.windows:
             allowed = window.limit.count / window.limit.seconds
             text.append(f"   {self._rate / allowed:.0%} of {window.limit}", style="green")
-        paused = self._limiter.statistics().paused_for
-        if paused > 0:
-            text.append(f"   paused for {paused:,.1f} s, as the server asked", style="yellow")
+        told = self._limiter.statistics().told
+        if told:
+            text.append(f"   {' and '.join(told)} told by the server", style="dim")
+        if pause := pause_text(self._limiter):
+            text.append(f"   {pause}", style="yellow")
         return text
 
     def _outcomes(self, counters: Any) -> Text:

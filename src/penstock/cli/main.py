@@ -17,7 +17,11 @@ from .._version import __version__
 from ..errors import PenstockError, StorageError, UsageError
 from .check import check
 from .demo import demo
+from .log import JsonLog, wants_json_log
+from .pull import pull
+from .report import report
 from .send import send
+from .status import status
 
 OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 
@@ -37,7 +41,10 @@ def penstock() -> None:
 
 
 penstock.add_command(send)
+penstock.add_command(pull)
 penstock.add_command(check)
+penstock.add_command(report)
+penstock.add_command(status)
 penstock.add_command(demo)
 
 
@@ -48,25 +55,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command; every error becomes one line on standard error and an exit code."""
+    typed = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = penstock.main(args=arguments, prog_name="penstock", standalone_mode=False)
+        code = penstock.main(args=arguments, prog_name="penstock", standalone_mode=False, obj=typed)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return COULD_NOT_START
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "penstock"
-        return _fail(COULD_NOT_START, f"{command}: {error.format_message()} (see {command} --help)")
+        return _fail(COULD_NOT_START, f"{command}: {error.format_message()} (see {command} --help)", typed)
     except click.ClickException as error:
-        return _fail(COULD_NOT_START, error.format_message())
+        return _fail(COULD_NOT_START, error.format_message(), typed)
     except UsageError as error:
-        return _fail(COULD_NOT_START, str(error))
+        return _fail(COULD_NOT_START, str(error), typed)
     except StorageError as error:
-        return _fail(STOPPED, str(error))
+        return _fail(STOPPED, str(error), typed)
     except PenstockError as error:
-        return _fail(STOPPED, str(error))
+        return _fail(STOPPED, str(error), typed)
     except (click.Abort, KeyboardInterrupt):
         # Interrupted before the run began or after it ended: nothing is in flight.
-        return _fail(STOPPED, "interrupted; the same command goes on from there")
+        return _fail(STOPPED, "interrupted; the same command goes on from there", typed)
     except BrokenPipeError:
         # Whoever read our output has gone; what was done is saved.
         sys.stderr.close()
@@ -74,6 +82,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else OK
 
 
-def _fail(code: int, message: str) -> int:
+def _fail(code: int, message: str, typed: Sequence[str]) -> int:
+    if wants_json_log(typed):
+        JsonLog(typed[0]).error(message, code)
+        return code
     click.echo(f"penstock: {' '.join(message.split())}", err=True)
     return code

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..outbound.job import Flow
 from ..rules.outcome import RetryOn
 from ..rules.rate import Limit, parse_limit
+from .redact import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,18 +64,56 @@ class Size(click.ParamType[Any]):
 
 
 class LimitType(click.ParamType[Any]):
-    """`100/min`."""
+    """`100/min`; with `auto` also that word."""
 
     name = "count/duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
-        """A Limit."""
+    def __init__(self, *, auto: bool) -> None:
+        self._auto = auto
+        if auto:
+            self.name = "count/duration[@name]|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit | Literal["auto"]:
+        """A Limit, or `"auto"`."""
         if isinstance(value, Limit):
             return value
+        if self._auto and value == "auto":
+            return "auto"
         try:
             return parse_limit(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class Quantile(click.ParamType[Any]):
+    """`p95`."""
+
+    name = "pNN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A share from 0.5 up, below 1."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"p(\d{2}(?:\.\d{1,2})?)", str(value).strip().lower())
+        if match is None or not 50 <= float(match[1]) < 100:
+            self.fail(f"{value!r} is not a percentile from p50 to p99.99; write p95", param, ctx)
+        return float(match[1]) / 100
+
+
+class Share(click.ParamType[Any]):
+    """`20%` or `0.2`."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number from 0 to 1."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", str(value).strip())
+        share = float(match[1]) / (100 if match[2] else 1) if match else 2.0
+        if not 0 <= share <= 1:
+            self.fail(f"{value!r} is not a share; write 20% or 0.2", param, ctx)
+        return share
 
 
 class InFlight(click.ParamType[Any]):
@@ -98,21 +137,45 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
         click.option(
             "--limit",
             "limits",
-            type=LimitType(),
+            type=LimitType(auto=True),
             multiple=True,
-            help="Never more than this in any window: 100/min, 10/s, 600/5m. Repeat it for several at once.",
+            help="Never more than this in any window: 100/min, 10/s, 600/5m. Repeat it for several at once. "
+            "100/min@name: shared by all runs on this machine that use the name. auto: what the server tells.",
+        ),
+        click.option(
+            "--limit-headers",
+            type=click.Choice(["tighten", "ignore"]),
+            default="tighten",
+            show_default=True,
+            help="What the server tells in RateLimit headers only ever makes it slower, or is not looked at.",
+        ),
+        click.option(
+            "--cost-limit",
+            "cost_limits",
+            type=LimitType(auto=False),
+            multiple=True,
+            help="A limit on the sum of costs, such as 90000/min of tokens; see --cost.",
+        ),
+        click.option(
+            "--cost", metavar="NUMBER|FIELD", default=None, help="What one call costs, or the field that says so."
+        ),
+        click.option(
+            "--cost-actual",
+            metavar="JMESPATH",
+            default=None,
+            help="Where the answer says what the call has cost; --cost is the estimate until then.",
         ),
         click.option(
             "--in-flight",
             type=InFlight(),
             default="auto",
             show_default=True,
-            help="Calls at once. auto: as many as fill the limit, or 32 where there is none.",
+            help="Calls at once. auto: as many as fill the limit, or as the peer can take where there is none.",
         ),
         click.option(
             "--attempt-timeout",
             type=Duration(),
-            default="30s",
+            default="60s",
             show_default=True,
             help="For one attempt, from the send to the complete answer.",
         ),
@@ -136,6 +199,33 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
             default=5,
             show_default=True,
             help="At most this many attempts for one item.",
+        ),
+        click.option(
+            "--retry-budget",
+            type=Share(),
+            default="20%",
+            show_default=True,
+            help="Of all calls, this share may be retries; items beyond it wait.",
+        ),
+        click.option(
+            "--max-outage",
+            type=Duration(),
+            default="6h",
+            show_default=True,
+            help="A host that is down is probed for so long; then the run stops, and can be resumed.",
+        ),
+        click.option(
+            "--hedge",
+            type=Quantile(),
+            default=None,
+            help="Call a second time what takes longer than this percentile, such as p95: safe requests only, at most "
+            "2% more calls.",
+        ),
+        click.option(
+            "--deadline-header",
+            metavar="NAME",
+            default=None,
+            help="A header that tells the peer how many milliseconds its answer is waited for.",
         ),
         click.option(
             "--retry-on",
@@ -172,37 +262,82 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
 
 def show_options(function: F) -> F:
     """The options of what is shown."""
-    function = click.option("--quiet", is_flag=True, help="No progress and no summary; errors only.")(function)
-    return click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")(function)
+    options = [
+        click.option("--quiet", is_flag=True, help="No progress and no summary; errors only."),
+        click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output."),
+        click.option(
+            "--log",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            show_default=True,
+            help="On standard error: lines for people, or one JSON object for each event.",
+        ),
+        click.option(
+            "--metrics",
+            metavar="HOST:PORT",
+            default=None,
+            help="Answer Prometheus there while it runs, such as 127.0.0.1:9464 (needs penstock[prometheus]).",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def read_flow(
     *,
-    limits: tuple[Limit, ...],
+    limits: tuple[Limit | Literal["auto"], ...],
+    limit_headers: Literal["tighten", "ignore"],
+    cost_limits: tuple[Limit, ...],
+    cost: str | None,
+    cost_actual: str | None,
     in_flight: Any,
     attempt_timeout: float,
     total_timeout: float,
     connect_timeout: float,
     attempts: int,
+    retry_budget: float,
+    max_outage: float,
+    hedge: float | None,
+    deadline_header: str | None,
     retry_on: str,
     guard: float | None,
     max_response: int,
     ca_file: Path | None,
     proxy: str | None,
+    limit_by: str | None = None,
     follow_redirects: int = 0,
 ) -> Flow:
     """The values of `flow_options` as a Flow."""
     return Flow(
-        limits=limits,
+        limits=tuple(limit for limit in limits if isinstance(limit, Limit)),
+        limit_auto="auto" in limits,
+        limit_by=limit_by,
+        limit_headers=limit_headers,
+        cost_limits=cost_limits,
+        cost=cost,
+        cost_actual=cost_actual,
         in_flight=in_flight,
         attempt_timeout=attempt_timeout,
         total_timeout=total_timeout,
         connect_timeout=connect_timeout,
         max_attempts=attempts,
+        retry_budget=retry_budget,
+        max_outage=max_outage,
+        hedge=hedge,
+        deadline_header=deadline_header,
         retry_on=RetryOn(retry_on),
         guard=guard,
         max_response_bytes=max_response,
         follow_redirects=follow_redirects,
         ca_file=ca_file,
         proxy=proxy,
+        command=_command(),
     )
+
+
+def _command() -> tuple[str, ...]:
+    """What the user typed, without its secrets."""
+    context = click.get_current_context(silent=True)
+    typed = context.find_root().obj if context is not None else None
+    return ("penstock", *redact(typed)) if typed else ()

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import orjson
 
+from ..clock import SYSTEM_CLOCK
 from ..layers.rate_limit import RateLimiter
+from ..outbound.counters import Counters
 from ..outbound.drive import Watcher
 from ..outbound.engine import Engine
 
 LINE_SECONDS = 10.0
 
 
-def watchers(out: str, *, quiet: bool) -> Callable[[int, RateLimiter], tuple[Watcher, ...]]:
-    """What shows the run, as `penstock.outbound` wants it."""
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """How far a run has come, where the number of its items is not known beforehand.
 
-    def make(total: int, limiter: RateLimiter) -> tuple[Watcher, ...]:
+    `total` is what is known of it by now; `unit` says what items are, `text` what else there is to say.
+    """
+
+    total: int | None
+    unit: str = "items"
+    text: str = ""
+
+
+def watchers(
+    out: str, *, quiet: bool, gauge: Callable[[], Gauge] | None = None
+) -> Callable[[int | None, RateLimiter], tuple[Watcher, ...]]:
+    """What shows the run, as `penstock.outbound` wants it. `gauge` takes the place of the total given there."""
+
+    def make(total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
         if quiet:
             return ()
+        known = gauge or (lambda: Gauge(total))
         if sys.stderr.isatty():
             from .live import LiveView
 
-            return (LiveView(out, total, limiter),)
-        return (Lines(total, limiter),)
+            return (LiveView(out, known, limiter),)
+        return (Lines(known, limiter),)
 
     return make
 
@@ -48,9 +66,9 @@ class Reading:
 class Lines:
     """A Watcher for logs: one line every ten seconds."""
 
-    def __init__(self, total: int, limiter: RateLimiter) -> None:
+    def __init__(self, gauge: Callable[[], Gauge], limiter: RateLimiter) -> None:
         self.interval = LINE_SECONDS
-        self._total = total
+        self._gauge = gauge
         self._limiter = limiter
         self._seen: tuple[float, int, int] | None = None
 
@@ -58,11 +76,11 @@ class Lines:
         """Print the line, but not before the first interval is over."""
         seen, self._seen = self._seen, (elapsed, engine.counters.attempts, engine.counters.items)
         if seen is not None and elapsed - seen[0] > 0.5:
-            click.echo(status_line(engine, self._total, self._limiter, seen, elapsed), err=True)
+            click.echo(status_line(engine, self._gauge(), self._limiter, seen, elapsed), err=True)
 
 
 def status_line(
-    engine: Engine[Any, Any], total: int, limiter: RateLimiter, seen: tuple[float, int, int], elapsed: float
+    engine: Engine[Any, Any], gauge: Gauge, limiter: RateLimiter, seen: tuple[float, int, int], elapsed: float
 ) -> str:
     """The state in one line; `seen` is (elapsed, attempts, items) of the line before."""
     counters = engine.counters
@@ -71,24 +89,60 @@ def status_line(
     done_rate = (counters.items - seen[2]) / span
     times = counters.service.percentiles_ms()
     parts = [
-        f"{counters.items:,}/{total:,}",
+        count_text(counters.items, gauge),
         f"{rate:,.1f}/s{limit_text(limiter)}",
         f"{counters.in_flight} in flight",
         f"{counters.ok:,} ok",
         f"{counters.failed:,} failed{kinds_text(counters.by_kind)}",
         f"{counters.retries:,} retries",
         f"p50 {times['p50'] or 0:,.0f} p95 {times['p95'] or 0:,.0f} p99 {times['p99'] or 0:,.0f} ms",
-        f"ETA {eta_text(total - counters.items, done_rate)}",
     ]
-    paused = limiter.statistics().paused_for
-    if paused > 0:
-        parts.append(f"paused {paused:,.0f} s as asked")
+    if gauge.total is not None:
+        parts.append(f"ETA {eta_text(gauge.total - counters.items, done_rate)}")
+    if pause := pause_text(limiter):
+        parts.append(pause)
+    if counters.parked:
+        parts.append(f"{counters.parked:,} wait")
+    if outage := outage_text(counters):
+        parts.append(outage)
     return "  ".join(parts)
 
 
+def pause_text(limiter: RateLimiter) -> str:
+    """`paused for 30 s, as the server asked`, or nothing."""
+    statistics = limiter.statistics()
+    if statistics.paused_for <= 0:
+        return ""
+    why = "the server's quota is used up" if statistics.used_up else "as the server asked"
+    return f"paused for {statistics.paused_for:,.1f} s, {why}"
+
+
+def outage_text(counters: Counters) -> str:
+    """`host down for 35 s (connection refused), 9 probes`, or nothing."""
+    if counters.outage_since is None:
+        return ""
+    reason = f" ({counters.outage_reason[:80]})" if counters.outage_reason else ""
+    return f"host down for {SYSTEM_CLOCK.wall() - counters.outage_since:,.0f} s{reason}, {counters.probes:,} probes"
+
+
+def count_text(items: int, gauge: Gauge) -> str:
+    """`1,200/10,000`, `12 pages, 1,200 of 9,000 rows`, or what of that is known."""
+    total = "" if gauge.total is None else f"/{gauge.total:,}"
+    unit = "" if gauge.unit == "items" else f" {gauge.unit}"
+    return f"{items:,}{total}{unit}{f', {gauge.text}' if gauge.text else ''}"
+
+
 def limit_text(limiter: RateLimiter) -> str:
-    """` of 100/min`, or nothing."""
-    return f" of {' and '.join(str(window.limit) for window in limiter.windows)}" if limiter.windows else ""
+    """` of 100/min and 10/s (told by the server)`, or nothing."""
+    limits = [str(window.limit) for window in limiter.windows]
+    limits += [f"{limit} (told by the server)" for limit in limiter.statistics().told if limit not in limits]
+    return f" of {' and '.join(limits)}" if limits else ""
+
+
+def _limit_used(limit: dict[str, Any]) -> str:
+    if "used" in limit:
+        return f"{limit['limit']} used {limit['used']:.1%}"
+    return f"{limit['limit']} for each {limit['by']}, {limit['keys']:,} of them"
 
 
 def kinds_text(by_kind: dict[str, int]) -> str:
@@ -132,29 +186,65 @@ def print_summary(summary: dict[str, Any], *, out: str, quiet: bool, as_json: bo
 
 def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     """The summary for people."""
-    state = "finished" if summary["complete"] else "stopped; the same command goes on from there"
     service, response = summary["service_ms"], summary["response_ms"]
     lines = [
-        f"{state}: {summary['items']:,} of {summary['total']:,} items, {summary['ok']:,} ok, {summary['failed']:,} "
-        f"failed{kinds_text(summary['by_kind'])}",
+        _first_line(summary),
         f"  sent      {summary['attempts']:,} attempts, {summary['retries']:,} retries, {summary['throttled']:,} "
         f"throttled, {summary['rate_per_s']:,.1f}/s, at most {summary['in_flight_peak']:,} in flight",
     ]
+    if summary["hedges"]:
+        lines.append(f"  hedged    {_counted(summary['hedges'], 'second call')} beside slow ones")
+    if summary["outages"]:
+        outages, probes = _counted(summary["outages"], "outage"), _counted(summary["probes"], "probe")
+        lines.append(f"  outages   {outages}, {probes} to see whether the host was back")
+    if summary["limits_told"]:
+        lines.append(f"  told      {', '.join(summary['limits_told'])} by the server")
+    lines += [f"  careful   {each}" for each in summary["disbelieved"]]
     if summary["limits"]:
-        used = ", ".join(f"{each['limit']} used {each['used']:.1%}" for each in summary["limits"])
-        lines.append(f"  limit     {used}")
+        lines.append(f"  limit     {', '.join(map(_limit_used, summary['limits']))}")
     if service["p50"] is not None:
         lines.append(f"  service   {_times(service)}  (from the send)")
         lines.append(f"  response  {_times(response)}  (from the intended start)")
     if "verdicts" in summary:
         lines += _census_lines(summary)
+    if "rows" in summary:
+        lines += _pull_lines(summary)
     resumed = f", resumed at {summary['resumed']:,}" if summary["resumed"] else ""
     lines.append(
         f"  took      {summary['elapsed_s']:,.1f} s, {summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{resumed}"
     )
     lines.append(f"  output    {out}")
-    if summary["complete"] and summary["failed"]:
+    if summary["complete"] and summary.get("failed_pages"):
+        lines.append("  next      the same command asks for the failed pages again")
+    elif summary["complete"] and summary["failed"] and "rows" not in summary:
         lines.append("  next      the same command with --retry-failed does the failed ones again")
+    return lines
+
+
+def _first_line(summary: dict[str, Any]) -> str:
+    state = "finished" if summary["complete"] else "stopped; the same command goes on from there"
+    if "rows" in summary:
+        promised = "" if summary["rows_promised"] is None else f" of {summary['rows_promised']:,} promised"
+        failed = f"; failed: {_counted(len(summary['failed_pages']), 'page')}" if summary["failed_pages"] else ""
+        rows, pages = _counted(summary["rows_received"], "row"), _counted(summary["pages"], "page")
+        return f"{state}: {rows}{promised}, in {pages}{failed}"
+    total = "" if summary["total"] is None else f" of {summary['total']:,}"
+    return (
+        f"{state}: {summary['items']:,}{total} items, {summary['ok']:,} ok, {summary['failed']:,} "
+        f"failed{kinds_text(summary['by_kind'])}"
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what if number == 1 else f'{what}s'}"
+
+
+def _pull_lines(summary: dict[str, Any]) -> list[str]:
+    lines = []
+    if summary["duplicates"]:
+        lines.append(f"  twice     {summary['duplicates']:,} rows were dropped, because their key was written before")
+    lines += [f"  careful   {warning}" for warning in summary["warnings"]]
+    lines += [f"  failed    page {each['page']:,}: {each['error'][:200]}" for each in summary["failed_pages"][:3]]
     return lines
 
 

@@ -8,11 +8,15 @@ from typing import Any
 import click
 
 from ..outbound.http_call import RequestTemplate, parse_header
+from ..outbound.processes import carry_out_in_processes, check_processes
 from ..outbound.send import SendJob, open_send
 from ..rules.outcome import RetryOn
+from .child import COMMAND
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
-from .progress import Reading, exit_code, print_summary, watchers
+from .output import finish_output
+from .progress import exit_code
+from .shown import shown
 
 _EXAMPLES = """
 \b
@@ -28,7 +32,12 @@ Examples:
 @click.command(epilog=_EXAMPLES, short_help="One call per input record.")
 @click.argument("source", metavar="INPUT", type=click.Path(allow_dash=True))
 @click.option("--url", required=True, help="Where to; {field} is replaced by that field of the record.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The output, one JSON record per item.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The output, one record per item: JSON lines, or a table as .csv, .parquet or .sqlite.",
+)
 @click.option("--method", default="POST", show_default=True, help="The HTTP method.")
 @click.option(
     "--body",
@@ -64,19 +73,37 @@ Examples:
 @click.option("--follow-redirects", type=click.IntRange(min=0), default=0, show_default=True, help="At most so many.")
 @click.option("--retry-failed", is_flag=True, help="Do the failed items of a finished or stopped run again.")
 @click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1, max=64),
+    default=1,
+    show_default=True,
+    help="Spread the calls over so many processes, for servers that answer faster than one core can ask.",
+)
+@click.option(
+    "--limit-by",
+    metavar="host|FIELD",
+    default=None,
+    help="Each host, or each value of this field, has the limits for itself.",
+)
 @flow_options(RetryOn.SAFE)
 @show_options
 def send(**options: Any) -> int:
     """Make one HTTP call for every record of INPUT (.jsonl, .csv or - for standard input).
 
     OUT gets exactly one record per item, also after kill -9: the same command goes on where it stopped. What the
-    run needs for that is in OUT.run.
+    run needs for that is in OUT.run. A table is written when the run has come to its end.
     """
-    quiet, as_json = options.pop("quiet"), options.pop("as_json")
-    job = _job(**options)
-    with open_send(job, Reading(quiet=quiet)) as run:
-        summary = run_loop(run.carry_out(watchers(str(job.out), quiet=quiet)))
-    print_summary(summary, out=str(job.out), quiet=quiet, as_json=as_json)
+    processes = options.pop("processes")
+    with shown("send", options) as show:
+        job = _job(**options)
+        check_processes(job.flow, processes)
+        with open_send(job, show.reading) as run:
+            watch = show.watch(str(job.out))
+            many = processes > 1
+            summary = run_loop(carry_out_in_processes(run, processes, COMMAND, watch) if many else run.carry_out(watch))
+            out = finish_output(summary, job.out, run.rows, run.write_table, say=show.say)
+        show.finish(summary, out)
     return exit_code(summary)
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ..clock import Clock, call_at
 from ..errors import AttemptTimeout, Sent
+from .deadline import deadline_in
 
 T = TypeVar("T")
 
@@ -58,6 +59,11 @@ class AttemptTimer:
         self._expired.discard(task)
         return task.uncancel() == 0
 
+    def left(self, task: asyncio.Task[Any]) -> float | None:
+        """Seconds until the attempt in `task` is cancelled; all of them while it has not begun."""
+        until = self._running.get(task)
+        return self._seconds if until is None else until - self._clock.now()
+
     def close(self) -> None:
         """Let the timer go."""
         if self._handle is not None:
@@ -89,7 +95,8 @@ async def within(seconds: float, sending: Awaitable[T]) -> T:
     """One attempt with a timeout of its own. Raises AttemptTimeout."""
     try:
         async with asyncio.timeout(seconds) as scope:
-            return await sending
+            with deadline_in(seconds):
+                return await sending
     except TimeoutError as error:
         if not scope.expired():
             raise

@@ -16,10 +16,16 @@ from ..call import AnyLayer, Call, Req, Resp
 from ..clock import Clock, call_at, current_clock
 from ..errors import Stopped
 from ..rules.backoff import backoff
-from ..rules.rate import Limit, LimitWindow, Window, parse_limit
+from ..rules.cost import CostWindow
+from ..rules.probe import Probe
+from ..rules.rate import Limit, LimitWindow, Pace, Window, parse_limit
+from ..rules.ratelimit_headers import ToldLimit
+from ..rules.told_limits import ToldLimits
+from .bounds import Bounds, Grant
+from .shared_window import SharedWindow
 
 _SHORTEST_PAUSE = 0.05
-_HOST_DOWN = 5
+_TIMER_GRAIN = 0.001  # seconds: of epoll and of libuv
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,17 @@ class RateLimiterStatistics:
     sent: int
     paused_for: float
     """Seconds until a pause ends; 0 when there is none."""
+    told: tuple[str, ...] = ()
+    """Limits that the server told and that are kept beside the user's."""
+    used_up: bool = False
+    """Whether the pause is there because the server told that nothing is left."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Grant:
-    at: float
-    cells: tuple[int, ...]
+class _Waiter:
+    weight: int
+    cost: float
+    owner: object
 
 
 class RateLimiter:
@@ -46,65 +57,120 @@ class RateLimiter:
     waiters. Not for use from several threads or event loops.
     """
 
-    def __init__(self, limits: Iterable[Limit | str | LimitWindow] = (), *, guard: float | None = None) -> None:
-        """`guard` in seconds widens every window against one-way jitter; None means `rules.rate.default_guard`."""
-        self.windows: Sequence[LimitWindow] = tuple(
-            Window(parse_limit(each) if isinstance(each, str) else each, guard)
-            if isinstance(each, (str, Limit))
-            else each
-            for each in limits
-        )
-        self._waiters: OrderedDict[asyncio.Future[_Grant], tuple[int, object]] = OrderedDict()
+    def __init__(
+        self,
+        limits: Iterable[Limit | str | LimitWindow] = (),
+        *,
+        guard: float | None = None,
+        cost_limits: Iterable[Limit | str | CostWindow] = (),
+        follow_server: bool = False,
+    ) -> None:
+        """`guard` in seconds widens every window against one-way jitter; None means `rules.rate.default_guard`.
+
+        `cost_limits` bound the sum of the costs of calls, see `acquire` and `settle`. `follow_server`: the first call
+        goes alone, what its answer tells (see `advise`) is the limit from then on, and rises when the server says so.
+        """
+        windows = tuple(_window(each, guard) for each in limits)
+        costs = tuple(_cost_window(each, guard) for each in cost_limits)
+        self._bounds = Bounds(windows, costs, ToldLimits(windows, guard, may_rise=follow_server))
+        self._waiters: OrderedDict[asyncio.Future[Grant], _Waiter] = OrderedDict()
         self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._paused_until = -math.inf
+        self._paused_until = self._used_up_until = -math.inf
         self._episodes = 0
-        self._unreachable = 0
         self._clock: Clock | None = None
-        self._single = self.windows[0] if len(self.windows) == 1 else None
+        if follow_server:
+            self._ask_for_probe()
 
-    def try_acquire(self, now: float, weight: int = 1) -> bool:
-        """Take `weight` permits if nobody waits and all limits allow it at `now`."""
+    @property
+    def windows(self) -> Sequence[LimitWindow]:
+        """The user's limits."""
+        return self._bounds.windows
+
+    @property
+    def costs(self) -> Sequence[CostWindow]:
+        """The user's limits on costs."""
+        return self._bounds.costs
+
+    @property
+    def pace(self) -> Pace | None:
+        """Whatever else says when the next permit may be given; it is asked after the limits. None: nothing."""
+        return self._bounds.pace
+
+    @pace.setter
+    def pace(self, pace: Pace | None) -> None:
+        self._bounds.pace = pace
+        self._bounds.refresh()
+        self._rearm()
+
+    def try_acquire(self, now: float, weight: int = 1, cost: float = 0.0) -> bool:
+        """Take `weight` permits, for `cost`, if nobody waits and all limits allow it at `now`."""
         # A permit that was granted and not yet taken up is ahead of us: it will be stamped when it is.
         if self._waiters or self._under_way or now < self._paused_until:
             return False
-        single = self._single
+        single = self._bounds.single
         if single is not None:
             if single.earliest(weight) > now:
                 return False
             single.take(now, weight)
             return True
-        if self._earliest(weight) > now:
+        if self._bounds.earliest(weight, cost) > now:
             return False
-        self._take(now, weight, waited=False)
+        self._bounds.take(now, weight, cost, waited=False)
         return True
 
-    async def acquire(self, weight: int = 1, *, owner: object = None) -> None:
-        """Wait for `weight` permits. Cancelled while waiting, it gives its place, or its permits, back.
+    async def acquire(self, weight: int = 1, *, cost: float = 0.0, owner: object = None) -> None:
+        """Wait for `weight` permits, for `cost`. Cancelled while waiting, it gives its place, or its permits, back.
 
-        `owner` is for `dismiss`. Raises UsageError at once for a weight that no amount of waiting will allow.
+        `owner` is for `dismiss`. Raises UsageError at once for what no amount of waiting will allow.
         """
-        self._earliest(weight)
+        self._bounds.earliest(weight, cost)
         clock = self._clock = self._clock or current_clock()
-        if self.try_acquire(clock.now(), weight):
+        if self.try_acquire(clock.now(), weight, cost):
             return
-        future: asyncio.Future[_Grant] = asyncio.get_running_loop().create_future()
-        self._waiters[future] = (weight, owner)
+        future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        self._waiters[future] = _Waiter(weight, cost, owner)
         self._arm()
         try:
             granted = await future
         except BaseException:
-            self._withdraw(future, weight)
+            self._withdraw(future)
             raise
         self._under_way -= 1
-        self._restamp(granted, clock.now(), weight)
+        if not self._bounds.restamp(granted, clock.now()):
+            # We were stopped, and others of those who share the limit have gone on.
+            await self.acquire(weight, cost=cost, owner=owner)
+
+    def settle(self, reserved: float, actual: float, sent: float, now: float) -> None:
+        """A call that was sent at `sent` with a cost of `reserved` has really cost `actual`, as is known at `now`."""
+        for window in self._bounds.costs:
+            window.settle(reserved, actual, sent, now)
+        if actual < reserved and self._waiters:
+            self._rearm()
+
+    # -- what the peer says -----------------------------------------------------------------------------------------
+
+    def advise(self, told: Sequence[ToldLimit], now: float, sent: float | None = None) -> None:
+        """Take in what an answer told that came at `now` to a call that was sent at `sent`.
+
+        It never loosens the user's limits. Nothing in it raises.
+        """
+        used_up_until = self._bounds.told.advise(told, now, now if sent is None else min(sent, now), self._bounds.sends)
+        self._bounds.refresh()
+        if used_up_until > now:
+            self._used_up_until = max(self._used_up_until, used_up_until)
+            if not self.windows:
+                # Nothing else would keep all who wait from going at once.
+                self._ask_for_probe()
+            self.pause_until(used_up_until)
+        if self._waiters:
+            self._rearm()
 
     def pause_until(self, when: float) -> None:
         """No permit before `when` (clock seconds) for anybody. A pause is never shortened by a later, shorter one."""
         if when > self._paused_until:
             self._paused_until = when
-            for window in self.windows:
-                window.hold(when)
+            self._bounds.hold(when)
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -115,30 +181,45 @@ class RateLimiter:
 
         It waits `retry_after` seconds if the peer said so, else by backoff over the episodes since the last good
         answer; `chance` is uniform in [0, 1). Calls in flight together are refused together: one episode, one pause.
+        Then one call goes ahead, and the others follow when its answer is there. A `pace` has its own answer to a
+        refusal: with it the peer's word on how long is kept, and the others follow at that pace.
         """
+        if retry_after is None and self.pace is not None:
+            self.pause_until(now + _SHORTEST_PAUSE)
+            return
         if retry_after is None:
             if now < self._paused_until:
                 return
             self._episodes += 1
             retry_after = max(_SHORTEST_PAUSE, backoff(self._episodes, chance))
+        if self.pace is None:
+            self._ask_for_probe()
         self.pause_until(now + retry_after)
 
-    def unreachable(self, now: float, chance: float) -> None:
-        """A call at `now` found nobody; after some in a row the host is taken to be down.
+    def answered(self, sent: float = math.inf, *, good: bool = True) -> None:
+        """The peer answered a call that was sent at `sent`; `good`: as it should, and not with an error."""
+        if good:
+            self._episodes = 0
+        probe = self._bounds.probe
+        if probe is not None and probe.answered(sent):
+            self._bounds.probe = None
+            if self._clock is not None:
+                # The time of waiting for it is not made up for.
+                self._bounds.hold(self._clock.now() + _TIMER_GRAIN)
+            self._bounds.refresh()
+            self._rearm()
 
-        Then it is probed now and then, and the attempts of all other items are not used up meanwhile.
-        """
-        self._unreachable += 1
-        if self._unreachable >= _HOST_DOWN:
-            self.throttled(None, now, chance)
+    def _ask_for_probe(self) -> None:
+        if self._bounds.probe is None:
+            self._bounds.probe = Probe()
+        self._bounds.probe.ask()
+        self._bounds.refresh()
 
-    def answered(self) -> None:
-        """The peer gave a good answer."""
-        self._episodes = self._unreachable = 0
+    # -- those who wait -----------------------------------------------------------------------------------------------
 
     def dismiss(self, owner: object = None) -> None:
         """Let those of `owner` who wait now go without a permit: their `acquire` raises Stopped. None: everybody."""
-        waiters = [future for future, (_, whose) in self._waiters.items() if owner is None or whose is owner]
+        waiters = [future for future, waiter in self._waiters.items() if owner is None or waiter.owner is owner]
         for future in waiters:
             del self._waiters[future]
             if not future.done():
@@ -155,69 +236,77 @@ class RateLimiter:
         """How many wait for permits."""
         return len(self._waiters)
 
+    @property
+    def disbelieved(self) -> Sequence[str]:
+        """What the server told and nobody would believe, such as a reset in 30 years; each once."""
+        return self._bounds.told.ignored
+
     def statistics(self) -> RateLimiterStatistics:
         """The counters now."""
-        paused_for = 0.0
-        if self._clock is not None:
-            paused_for = max(0.0, self._paused_until - self._clock.now())
-        sent = self.windows[0].sent if self.windows else 0
-        return RateLimiterStatistics(waiting=len(self._waiters), sent=sent, paused_for=paused_for)
+        now = math.inf if self._clock is None else self._clock.now()
+        return RateLimiterStatistics(
+            waiting=len(self._waiters),
+            sent=self._bounds.sent,
+            paused_for=max(0.0, self._paused_until - now),
+            told=tuple(str(window.limit) for window in self._bounds.told.windows),
+            used_up=now < self._used_up_until,
+        )
 
     def __repr__(self) -> str:
-        limits = ", ".join(str(window.limit) for window in self.windows) or "no limit"
-        return f"<RateLimiter {limits}: {len(self._waiters)} waiting>"
+        limits = [str(window.limit) for window in self.windows] + [f"{costs.limit} of costs" for costs in self.costs]
+        return f"<RateLimiter {', '.join(limits) or 'no limit'}: {len(self._waiters)} waiting>"
 
-    def _earliest(self, weight: int) -> float:
-        when = self._paused_until
-        for window in self.windows:
-            when = max(when, window.earliest(weight))
-        return when
-
-    def _take(self, now: float, weight: int, *, waited: bool) -> tuple[int, ...]:
-        return tuple([window.take(now, weight, waited=waited) for window in self.windows])
-
-    def _withdraw(self, future: asyncio.Future[_Grant], weight: int) -> None:
+    def _withdraw(self, future: asyncio.Future[Grant]) -> None:
         if self._waiters.pop(future, None) is None and not future.cancelled() and future.exception() is None:
             self._under_way -= 1
-            for window, cell in zip(self.windows, future.result().cells, strict=True):
-                window.give_back(cell, weight)
+            self._bounds.give_back(future.result())
         # The one behind may now be the head, with a smaller weight.
         self._rearm()
-
-    def _restamp(self, grant: _Grant, now: float, weight: int) -> None:
-        # A stall between permit and send would let a later send come too close to this one.
-        if now - grant.at > 0.001:
-            for window, cell in zip(self.windows, grant.cells, strict=True):
-                window.restamp(cell, now, weight)
 
     def _rearm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self._waiters:
+            self._bounds.release()
         self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None or not self._waiters or self._clock is None:
             return
-        head, _ = next(iter(self._waiters.values()))
-        # Timers have a grain of one millisecond (epoll, libuv); rounding up here avoids spinning up to the moment.
+        head = next(iter(self._waiters.values()))
+        # Rounding up to the timer's grain avoids spinning up to the moment.
         # The schedule is absolute, so what is late goes out together with what is due and no rate is lost.
-        when = max(self._earliest(head), self._clock.now() + 0.001)
+        when = max(self._paused_until, self._bounds.earliest(head.weight, head.cost), self._clock.now() + _TIMER_GRAIN)
         self._timer = call_at(self._clock, when, self._dispatch)
 
     def _dispatch(self) -> None:
         self._timer = None
         assert self._clock is not None
         now = self._clock.now()
-        while self._waiters:
-            future, (weight, _) = next(iter(self._waiters.items()))
+        while self._waiters and now >= self._paused_until:
+            future, waiter = next(iter(self._waiters.items()))
             if not future.done():
-                if self._earliest(weight) > now:
+                if self._bounds.earliest(waiter.weight, waiter.cost) > now:
                     break
                 self._under_way += 1
-                future.set_result(_Grant(now, self._take(now, weight, waited=True)))
+                future.set_result(self._bounds.take(now, waiter.weight, waiter.cost, waited=True))
             del self._waiters[future]
         self._arm()
+
+
+def _window(limit: Limit | str | LimitWindow, guard: float | None) -> LimitWindow:
+    if isinstance(limit, str):
+        limit = parse_limit(limit)
+    if not isinstance(limit, Limit):
+        return limit
+    return SharedWindow(limit, guard) if limit.name else Window(limit, guard)
+
+
+def _cost_window(limit: Limit | str | CostWindow, guard: float | None) -> CostWindow:
+    if isinstance(limit, CostWindow):
+        return limit
+    return CostWindow(parse_limit(limit) if isinstance(limit, str) else limit, guard)
 
 
 def rate_limit(limiter: RateLimiter) -> AnyLayer:

@@ -5,12 +5,16 @@ The layout is that of HdrHistogram (G. Tene) with 64 sub-buckets per power of tw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _SUB_BITS = 6
 _SUB = 1 << _SUB_BITS
 _HIGHEST_US = (1 << 36) - 1
 _BUCKETS = (36 - _SUB_BITS + 1) << _SUB_BITS
+_COARSE_BITS = 3
+
+COARSE_BUCKETS = _BUCKETS >> _COARSE_BITS
+"""So many buckets `Histogram.coarse` can have."""
 
 
 class Histogram:
@@ -59,6 +63,39 @@ class Histogram:
         self.total += other.total
         self.largest = max(self.largest, other.largest)
 
+    def since(self, earlier: Sequence[int]) -> Histogram:
+        """What was added since `buckets` were `earlier`. Its `total` is not known and stays 0."""
+        recent = Histogram()
+        recent.buckets = [now - then for now, then in zip(self.buckets, earlier, strict=True)]
+        recent.count = sum(recent.buckets)
+        highest = next((index for index in reversed(range(_BUCKETS)) if recent.buckets[index]), 0)
+        recent.largest = min(self.largest, _low(highest + 1) / 1e6) if recent.count else 0.0
+        return recent
+
+    def up_to(self, bounds: Sequence[float]) -> list[int]:
+        """How many durations were at most each of `bounds`, which are seconds and ascend.
+
+        A bucket belongs to where its middle is, so a duration within 0.8 % of a bound may be on its other side. It
+        can be called while another thread adds: what it says is of one moment, or of a few beside it.
+        """
+        counts = []
+        seen = index = 0
+        buckets = list(self.buckets)
+        for bound in bounds:
+            while index < _BUCKETS and _middle(index) / 1e6 <= bound:
+                seen += buckets[index]
+                index += 1
+            counts.append(seen)
+        return counts
+
+    def coarse(self) -> dict[int, int]:
+        """Counts in buckets of an eighth of a power of two, few enough to be kept for every second of a run."""
+        counts: dict[int, int] = {}
+        for index, count in enumerate(self.buckets):
+            if count:
+                counts[index >> _COARSE_BITS] = counts.get(index >> _COARSE_BITS, 0) + count
+        return counts
+
     def as_json(self) -> dict[str, object]:
         """A form that `from_json` reads back."""
         return {
@@ -87,9 +124,18 @@ class Histogram:
         return {name: None if value is None else round(value * 1e3, 3) for name, value in values.items()}
 
 
+def coarse_edges(index: int) -> tuple[float, float]:
+    """From and up to how many seconds bucket `index` of `Histogram.coarse` reaches."""
+    return _low(index << _COARSE_BITS) / 1e6, _low((index + 1) << _COARSE_BITS) / 1e6
+
+
 def _middle(index: int) -> float:
+    if index < _SUB:
+        return float(index)
+    return (_low(index) + _low(index + 1)) / 2
+
+
+def _low(index: int) -> int:
     if index < 2 * _SUB:
-        return float(index) if index < _SUB else index + 0.5
-    shift = (index >> _SUB_BITS) - 1
-    low = ((index & (_SUB - 1)) + _SUB) << shift
-    return low + (1 << shift) / 2
+        return index
+    return ((index & (_SUB - 1)) + _SUB) << ((index >> _SUB_BITS) - 1)

@@ -36,7 +36,7 @@ from .vectors.search_call import SearchCall
 from .vectors.second_look import HITS, LOOKED_AT, SecondLook, ranking
 from .vectors.source import VectorSource, fingerprint
 
-Watch = Callable[[int, RateLimiter], tuple[Watcher, ...]]
+Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 Say = Callable[[str], None]
 
 _SCAN_ROWS = 8192
@@ -208,13 +208,14 @@ class Census:
             self._client, method=self._job.method.upper(), url=self._job.url, headers=self._headers, read=read
         )
 
-    def _session(self, total: int, *, quiet: bool = False) -> Session:
+    def _session(self, total: int, *, quiet: bool = False, recorded: bool = False) -> Session:
         return Session(
             flow=self._job.flow,
             folder=self._folder,
             total=total,
             idempotent=True,
             watch=(lambda total, limiter: ()) if quiet else self._watch,
+            recorded=recorded,
         )
 
     # -- the first answers --------------------------------------------------------------------------------------------
@@ -243,9 +244,7 @@ class Census:
         answers: list[tuple[int, Hit]] = []
         sink = _Collect(answers)
         call = self._call(lambda answer, query: self._read(answer))
-        summary = await self._session(len(ranges)).carry_out(
-            call, Queries(self._source, self._template, ranges), sink
-        )
+        summary = await self._session(len(ranges)).carry_out(call, Queries(self._source, self._template, ranges), sink)
         if not summary["complete"]:
             raise Stopped("stopped during the first answers; the same command goes on from there")
         if not answers:
@@ -277,7 +276,7 @@ class Census:
         counters_path = self._folder.path / "counters.json"
         sink = CensusSink(self._scoreboard, reading.id_map, DISK, counters_path)
         call = self._call(judging(self._read, reading, self._same_vector(reading)))
-        session = self._session(self._total)
+        session = self._session(self._total, recorded=True)
         session.counters = self._counters(counters_path, sink)
         session.resumed_at = resumed_at
         summary = await session.carry_out(call, Queries(self._source, self._template, self._to_do()), sink)

@@ -10,7 +10,7 @@ from .outcome import Outcome
 
 
 class Counters:
-    """What a run has done so far. `in_flight` is of now, the rest only grows.
+    """What a run has done so far. `in_flight`, `parked` and `outage_since` are of now, the rest only grows.
 
     Outcomes are counted when they are handed to the consumer, so that what a commit saves of the one agrees with
     what it saves of the other; attempts are counted when they are sent.
@@ -28,6 +28,17 @@ class Counters:
         self.throttled = 0
         self.in_flight = 0
         self.in_flight_peak = 0
+        self.parked = 0
+        """Items that wait now because the host is down or the retry budget is spent."""
+        self.outages = 0
+        self.outage_since: float | None = None
+        """Seconds since the epoch: since when the host is taken to be down; None while it is not."""
+        self.outage_reason = ""
+        """Kind and message of the failure with which it began; empty while there is none."""
+        self.probes = 0
+        """Attempts that were made to see whether the host is back."""
+        self.hedges = 0
+        """Second calls beside a slow first one; they are counted among the attempts."""
         self.elapsed_before = 0.0
         """Seconds that earlier sessions of the same run took."""
         self.paused_until = 0.0
@@ -36,6 +47,11 @@ class Counters:
         """Durations of the last attempts, seconds from the send to the complete answer."""
         self.response = Histogram()
         """The same from the intended start."""
+
+    @property
+    def first_attempts(self) -> int:
+        """Attempts that are neither retries nor second calls."""
+        return self.attempts - self.retries - self.hedges
 
     def sent(self, *, again: bool) -> None:
         """Count an attempt that is in flight from now on; `again` if it is not the item's first."""
@@ -69,6 +85,11 @@ class Counters:
             "retries": self.retries,
             "throttled": self.throttled,
             "in_flight_peak": self.in_flight_peak,
+            "parked": self.parked,
+            "outages": self.outages,
+            "outage_since": self.outage_since,
+            "probes": self.probes,
+            "hedges": self.hedges,
             "elapsed": self.elapsed_before + elapsed,
             "paused_until": self.paused_until,
             "service": self.service.as_json(),
@@ -83,6 +104,8 @@ class Counters:
         self.by_kind = dict(saved["by_kind"])
         self.attempts, self.retries, self.throttled = saved["attempts"], saved["retries"], saved["throttled"]
         self.in_flight_peak = saved["in_flight_peak"]
+        # A run that was begun by an older version has none of these.
+        self.outages, self.probes, self.hedges = (saved.get(name, 0) for name in ("outages", "probes", "hedges"))
         self.elapsed_before = saved["elapsed"]
         self.paused_until = saved.get("paused_until", 0.0)
         self.service = Histogram.from_json(saved["service"])

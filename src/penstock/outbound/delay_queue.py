@@ -25,28 +25,29 @@ class DelayQueue(Generic[T]):
     def __init__(self, clock: Clock, release: Callable[[list[T]], None]) -> None:
         self._clock = clock
         self._release = release
-        self._heap: list[tuple[float, int, T]] = []
+        self.heap: list[tuple[float, int, T]] = []
+        """For those who count at every step: its length is that of the queue, without a call."""
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self.heap)
 
     def push(self, item: T, when: float) -> None:
         """Keep `item` until `when`, seconds on the clock."""
-        heapq.heappush(self._heap, (when, next(self._order), item))
-        if self._heap[0][2] is item:
+        heapq.heappush(self.heap, (when, next(self._order), item))
+        if self.heap[0][2] is item:
             self._arm()
 
     def clear(self) -> None:
         """Forget everything, and the timer with it."""
-        self._heap.clear()
+        self.heap.clear()
         self._disarm()
 
     def _arm(self) -> None:
         self._disarm()
-        if self._heap:
-            self._timer = call_at(self._clock, self._heap[0][0], self._fire)
+        if self.heap:
+            self._timer = call_at(self._clock, self.heap[0][0], self._fire)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -57,7 +58,7 @@ class DelayQueue(Generic[T]):
         self._timer = None
         now = self._clock.now() + _GRAIN_SECONDS
         due = []
-        while self._heap and self._heap[0][0] <= now:
-            due.append(heapq.heappop(self._heap)[2])
+        while self.heap and self.heap[0][0] <= now:
+            due.append(heapq.heappop(self.heap)[2])
         self._arm()
         self._release(due)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..clock import Clock, current_clock
 from .engine import Engine
+from .examples import Examples
 from .outcome import Outcome
 
 COMMIT_SECONDS = 0.25
@@ -55,9 +56,16 @@ class Watcher(Protocol):
 class Driver:
     """Runs one engine to its end, or to where it is stopped. All that finished is committed either way."""
 
-    def __init__(self, engine: Engine[Any, Any], sink: Sink, watchers: tuple[Watcher, ...] = ()) -> None:
+    def __init__(
+        self,
+        engine: Engine[Any, Any],
+        sink: Sink,
+        watchers: tuple[Watcher, ...] = (),
+        examples: Examples | None = None,
+    ) -> None:
         self._engine = engine
         self._sink = sink
+        self._examples = examples
         self._watchers = watchers
         self._clock: Clock
         self._began = 0.0
@@ -97,6 +105,8 @@ class Driver:
                 while some := await outcomes.some():
                     for outcome in some:
                         put(outcome)
+                    if self._examples is not None:
+                        _look_at(some, self._examples)
                     self._dirty = True
                     if self._sink.pending_bytes > MOST_PENDING_BYTES:
                         await self._commit()
@@ -171,6 +181,13 @@ class Driver:
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
+
+
+def _look_at(outcomes: list[Outcome[Any, Any]], examples: Examples) -> None:
+    for outcome in outcomes:
+        # The plain case costs this comparison and no call.
+        if outcome.service > examples.floor or not outcome.ok:
+            examples.see(outcome)
 
 
 async def _to_its_end(writing: asyncio.Future[None]) -> None:

@@ -14,12 +14,15 @@ import jmespath
 import orjson
 
 from ..call import Prepared
-from ..clock import SYSTEM_CLOCK
+from ..clock import SYSTEM_CLOCK, current_clock
 from ..errors import BadBody, InputError, StatusError, Unexpected, UsageError
+from ..layers.rate_limit import RateLimiter
+from ..layers.server_limits import ServerLimits
 from ..messages import Headers, Request, Response
 from ..rules.outcome import is_idempotent
 from ..rules.retry_after import parse_retry_after
 from ..rules.template import json_filler, placeholders, text_filler, url_filler
+from .costs import read_cost
 from .outcome import Answer
 from .records import Record
 
@@ -84,6 +87,8 @@ class RequestBuilder:
         slash = template.url.find("/", 8)
         self.origin = (template.url if slash < 0 else template.url[: slash + 1]).split("{")[0]
         """Scheme, host and a slash; whatever else it is, no connection is open to it."""
+        self.one_host = "{" not in (template.url if slash < 0 else template.url[:slash])
+        """Whether all requests go to the same host."""
         self.parse = bool(template.fields)
         """Whether records must be looked into."""
 
@@ -94,6 +99,16 @@ class RequestBuilder:
         except UsageError as error:
             return str(error)
         return ""
+
+    def host(self, record: Record) -> str:
+        """Scheme and authority of the URL of `record`. Raises InputError for one it cannot be made of."""
+        if self.one_host:
+            return self.origin
+        try:
+            url = self._url(record.fields)
+        except UsageError as error:
+            raise InputError(str(error)) from error
+        return re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].lower()
 
     def build(self, record: Record) -> Request:
         """The request. Raises InputError for a record it cannot be made of."""
@@ -145,17 +160,20 @@ def _as_json(value: Any) -> bytes:
 class Interpreter:
     """Makes an Answer of a response, or raises the CallError that says why not.
 
-    `extract` and `expect` are JMESPath expressions on the JSON body; with `text` a body need not be JSON and its
-    text is the value.
+    `extract`, `expect` and `cost` are JMESPath expressions on the JSON body; with `text` a body need not be JSON and
+    its text is the value. `cost` is where the answer says what it has cost.
     """
 
-    def __init__(self, extract: str | None = None, expect: str | None = None, *, text: bool = False) -> None:
+    def __init__(
+        self, extract: str | None = None, expect: str | None = None, *, text: bool = False, cost: str | None = None
+    ) -> None:
         self._extract = _compile("--extract", extract)
         self._expect = _compile("--expect", expect)
         self._expect_text = expect
         self._text = text
-        if text and (extract or expect):
-            raise UsageError("--extract and --expect look into JSON; they do not go with --answer text")
+        self._cost = _compile("--cost-actual", cost)
+        if text and (extract or expect or cost):
+            raise UsageError("--extract, --expect and --cost-actual look into JSON; they do not go with --answer text")
 
     def __call__(self, response: Response) -> Answer:
         """Raises StatusError, BadBody or Unexpected."""
@@ -172,7 +190,8 @@ class Interpreter:
             raise _not_json(response, error) from error
         if self._expect is not None and not self._expect(value):
             raise Unexpected(f"{self._expect_text} is not met by {quote_body(response.body)}", status=status)
-        return Answer(status, value if self._extract is None else self._extract(value))
+        cost = None if self._cost is None else read_cost(self._cost(value))
+        return Answer(status, value if self._extract is None else self._extract(value), cost)
 
 
 def status_error(response: Response) -> StatusError:
@@ -199,8 +218,11 @@ def quote_body(body: bytes) -> str:
 
 
 def _compile(option: str, expression: str | None) -> Callable[[Any], Any] | None:
-    if expression is None:
-        return None
+    return None if expression is None else compile_path(option, expression)
+
+
+def compile_path(option: str, expression: str) -> Callable[[Any], Any]:
+    """A JMESPath expression as a function of JSON. Raises UsageError, which names the option it was given with."""
     try:
         compiled = jmespath.compile(expression)
     except jmespath.exceptions.JMESPathError as error:
@@ -215,33 +237,52 @@ class HttpCall:
         self._client = client
         self._builder = builder
         self._interpret = interpret
+        self._listener: ServerLimits | None = None
         if hasattr(client, "prepare"):
             self.prepare = self._prepare
             self.ready = self._is_ready
 
+    def listen(self, limiter: RateLimiter) -> None:
+        """Hand on to `limiter` what answers tell of limits, from now on. To be called in the loop of the run."""
+        self._listener = ServerLimits(limiter, current_clock())
+
     async def __call__(self, item: Any) -> Any:
         """Send the request of `item` and interpret the answer."""
-        return self._interpret(await self._client(self._builder.build(item)))
+        request = self._builder.build(item)
+        if self._listener is None:
+            return self._interpret(await self._client(request))
+        sent = self._listener.now()
+        response = await self._client(request)
+        self._listener.hear(response, sent)
+        return self._interpret(response)
 
     def _is_ready(self, item: Any) -> bool:
         return bool(self._client.ready_for(self._builder.origin))
 
     async def _prepare(self, item: Any) -> Exchange:
-        return Exchange(await self._client.prepare(self._builder.build(item)), self._interpret)
+        return Exchange(await self._client.prepare(self._builder.build(item)), self._interpret, self._listener)
 
 
 class Exchange:
     """A prepared request together with the interpretation of its answer."""
 
-    __slots__ = ("_interpret", "_prepared")
+    __slots__ = ("_interpret", "_listener", "_prepared")
 
-    def __init__(self, prepared: Prepared[Response], interpret: Callable[[Response], Any]) -> None:
+    def __init__(
+        self, prepared: Prepared[Response], interpret: Callable[[Response], Any], listener: ServerLimits | None = None
+    ) -> None:
         self._prepared = prepared
         self._interpret = interpret
+        self._listener = listener
 
     async def send(self) -> Any:
         """See Prepared."""
-        return self._interpret(await self._prepared.send())
+        if self._listener is None:
+            return self._interpret(await self._prepared.send())
+        sent = self._listener.now()
+        response = await self._prepared.send()
+        self._listener.hear(response, sent)
+        return self._interpret(response)
 
     def release(self) -> None:
         """See Prepared."""

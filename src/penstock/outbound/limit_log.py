@@ -4,122 +4,123 @@ The cells of each limit's window live in a shared memory map: a send is a plain 
 process leaves all of them behind. CLOCK_MONOTONIC is the same for all processes of one boot, so the times mean the
 same to the next one. After a reboot they do not; then all sends count as made a minute after the log's last save,
 which waits at most one window and never sends too early.
+
+A limit with a name is kept elsewhere, in the log that all processes share (`penstock.layers.shared_window`); an empty
+file `limit-@NAME.log` says so. A run that is given its limit a name, or takes it away, is not a new beginning either.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
-import os
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import StorageError
-from ..rules.rate import MAX_LOG_CELLS, Limit, Window, log_cells
+from ..layers.shared_log import sent_under
+from ..layers.shared_window import SharedWindow
+from ..rules.rate import Limit, LimitWindow, Window, log_cells
+from ..rules.sent_before import SentBefore
+from . import key_log
+from .cell_map import CellMap, read_cells
 
-_HEADER = 64
-_REBOOT_SLACK_SECONDS = 60.0
+_Logs = dict[Path, SentBefore]
 
 
 class LimitLog:
-    """Windows whose logs are kept in `folder`."""
+    """Windows whose logs are kept in `folder`, but for those that other processes share."""
 
     def __init__(self, folder: Path, limits: Sequence[Limit], guard: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._maps: list[tuple[memoryview[float], mmap.mmap]] = []
-        recent = {path: _read(path, clock) for path in sorted(folder.glob("limit-*.log"))}
-        self.windows = [self._open(folder, limit, guard, recent, clock.now()) for limit in limits]
+        self._maps: list[CellMap] = []
+        self._clock = clock
+        self.windows: list[LimitWindow] = []
+        own, shared = _own_logs(folder, clock), _shared_logs(folder, clock)
+        by_key = folder / key_log.NAME
+        if by_key.exists():
+            # Until now each key had limits of its own; all of its sends are sends under the limit of now.
+            times = [time for _, time in key_log.read_log(by_key, clock) if time >= 0]
+            own[by_key] = SentBefore(times, 1, math.inf, full=False)
+        try:
+            for limit in limits:
+                open_window = self._open_shared if limit.name else self._open
+                self.windows.append(open_window(folder, limit, guard, own, shared))
+        except BaseException:
+            self.close()
+            raise
         wanted = {_path(folder, limit) for limit in limits}
-        for path in recent.keys() - wanted:
+        for path in (own.keys() | shared.keys()) - wanted:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let the maps go. The windows must not be used afterwards."""
         for window in self.windows:
             window.detach()
-        for view, mapped in self._maps:
-            view.release()
+        for mapped in self._maps:
             mapped.close()
         self._maps.clear()
 
-    def _open(self, folder: Path, limit: Limit, guard: float | None, recent: dict[Path, _Kept], now: float) -> Window:
-        own = _path(folder, limit)
-        if own in recent:
+    def _open(self, folder: Path, limit: Limit, guard: float | None, own: _Logs, shared: _Logs) -> Window:
+        path, now, count = _path(folder, limit), self._clock.now(), log_cells(limit)
+        if path in own:
             # Logs beside it are of other limits on the same sends.
-            times = recent[own].cells
+            times = own[path].times
         else:
             # A limit that was changed between two starts still counts what was sent under the old one.
-            times = [time for each in recent.values() for time in each.since(now - limit.seconds, log_cells(limit))]
-        count = log_cells(limit)
+            before = [*own.values(), *shared.values()]
+            times = [time for each in before for time in each.since(now - limit.seconds, count)]
         times = sorted(min(time, now) for time in times)[-count:]
-        return Window(limit, guard, cells=self._map(own, [-math.inf] * (count - len(times)) + times))
+        return Window(limit, guard, cells=self._map(path, [-math.inf] * (count - len(times)) + times))
+
+    def _open_shared(self, folder: Path, limit: Limit, guard: float | None, own: _Logs, shared: _Logs) -> SharedWindow:
+        path, now = _path(folder, limit), self._clock.now()
+        window = SharedWindow(limit, guard, clock=self._clock)
+        if path not in shared:
+            before = [*own.values(), *shared.values()]
+            window.charge([time for each in before for time in each.since(now - limit.seconds, log_cells(limit))])
+            try:
+                path.touch()
+            except OSError as error:
+                window.detach()
+                raise StorageError(f"cannot write to {path}: {error.strerror or error}") from error
+        return window
 
     def _map(self, path: Path, cells: list[float]) -> memoryview[float]:
-        data = _boot_id().ljust(_HEADER, b"\0")[:_HEADER] + array("d", cells).tobytes()
-        # In another file first: a process that is killed half-way must leave the old log whole.
-        part = path.with_suffix(".part")
-        try:
-            with part.open("wb+") as file:
-                file.write(data)
-                file.flush()
-                # Without its blocks, a store into the map on a full disk would kill the process (SIGBUS).
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, len(data))
-                mapped = mmap.mmap(file.fileno(), len(data))
-            part.replace(path)
-        except OSError as error:
-            raise StorageError(f"cannot keep the limit's log in {path}: {error.strerror or error}") from error
-        whole = memoryview(mapped)
-        view = whole[_HEADER:].cast("d")
-        whole.release()
-        self._maps.append((view, mapped))
-        return view
+        mapped = CellMap(path, cells)
+        self._maps.append(mapped)
+        return mapped.cells
+
+
+def take_latest(folder: Path, clock: Clock = SYSTEM_CLOCK) -> float:
+    """When the latest send was that logs in `folder` tell of, -inf for none; for who keeps another log from now on.
+
+    The logs are removed.
+    """
+    logs = _own_logs(folder, clock) | _shared_logs(folder, clock)
+    for path in logs:
+        path.unlink(missing_ok=True)
+    return max((time for log in logs.values() for time in log.times), default=-math.inf)
+
+
+def _own_logs(folder: Path, clock: Clock) -> _Logs:
+    return {path: _read(path, clock) for path in sorted(folder.glob("limit-[0-9]*.log"))}
+
+
+def _shared_logs(folder: Path, clock: Clock) -> _Logs:
+    names = sorted(folder.glob("limit-@*.log"))
+    return {path: sent_under(path.stem.partition("@")[2], clock) for path in names}
 
 
 def _path(folder: Path, limit: Limit) -> Path:
+    if limit.name:
+        return folder / f"limit-@{limit.name}.log"
     return folder / f"limit-{limit.count}-{limit.seconds:g}.log"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    cells: list[float]
-    group: int
-    seconds: float
-    full: bool
-
-    def since(self, begin: float, most: int) -> list[float]:
-        """A time for every send after `begin`, as late as it can have been; about `most` of them are enough."""
-        if self.group > 1 and self.cells:
-            # Written out a group per cell could be any size; a full log is the careful short form of it.
-            return [max(self.cells)] * MAX_LOG_CELLS
-        times = latest = [time for time in self.cells if time > begin]
-        while self.full and latest and len(times) < most:
-            # Of sends before the log's own, its limit says when they were at the latest.
-            latest = [time - self.seconds for time in latest if time - self.seconds > begin]
-            times = times + latest
-        return times
-
-
-def _read(path: Path, clock: Clock) -> _Kept:
+def _read(path: Path, clock: Clock) -> SentBefore:
     """Times of sends in the log at `path`, on `clock`."""
-    data = path.read_bytes()
-    cells = memoryview(data)[_HEADER : _HEADER + max(0, len(data) - _HEADER) // 8 * 8].cast("d").tolist()
+    cells, made_by = read_cells(path, clock)
     _, count, seconds = path.stem.split("-", 2)
     group = max(1, int(count) // max(1, len(cells)))
     # After a reboot times can be negative: the sends of before it, on the clock of now.
-    times: list[float] = [time for time in cells if -math.inf < time < math.inf]
-    if data[:_HEADER].rstrip(b"\0") != _boot_id():
-        ago = clock.wall() - (path.stat().st_mtime + _REBOOT_SLACK_SECONDS)
-        times = [clock.now() - max(0.0, ago)] * len(times)
-    return _Kept(times, group, float(seconds), full=len(times) == len(cells) > 0)
-
-
-def _boot_id() -> bytes:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
-    except OSError:
-        # Without it a reboot goes unnoticed, but then the monotonic clock started again and all times are ahead of
-        # it or long ago: they are capped to now where they are read.
-        return b"unknown"
+    times = [time if made_by is None else made_by for time in cells if -math.inf < time < math.inf]
+    return SentBefore(times, group, float(seconds), full=len(times) == len(cells) > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 from ..call import Resp
@@ -10,13 +11,42 @@ T = TypeVar("T")
 
 
 class Answer:
-    """What is kept of a response: its status and the value read from it."""
+    """What is kept of a response: its status, the value read from it, and what it says it has cost."""
 
-    __slots__ = ("status", "value")
+    __slots__ = ("cost", "status", "value")
 
-    def __init__(self, status: int, value: Any) -> None:
+    def __init__(self, status: int, value: Any, cost: float | None = None) -> None:
         self.status = status
         self.value = value
+        self.cost = cost
+
+
+class Trouble:
+    """What the engine keeps of an item that failed, or that is sent to see whether the host is back."""
+
+    __slots__ = ("era", "excused", "owes", "parked_at", "probe", "refused")
+
+    def __init__(self) -> None:
+        self.excused = 0
+        """Attempts that do not count, because the host was down."""
+        self.refused = 0
+        """Of the others, those that the peer answered with a wish to slow down."""
+        self.era = 0
+        """That of the circuit when it last failed; 0 while it has not, or has been excused."""
+        self.owes = False
+        """Whether the retry budget pays for its next attempt."""
+        self.probe = False
+        self.parked_at = 0.0
+
+
+class Place:
+    """Where an item stands under limits that each key has for itself; `called` when it had its turn and is not sent."""
+
+    __slots__ = ("called", "key")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.called = False
 
 
 class Item(Generic[T]):
@@ -26,7 +56,19 @@ class Item(Generic[T]):
     The other fields are the engine's own: times are seconds on its clock.
     """
 
-    __slots__ = ("attempts", "first_sent", "intended", "key", "position", "sent", "taken", "value")
+    __slots__ = (
+        "attempts",
+        "cost",
+        "first_sent",
+        "intended",
+        "key",
+        "place",
+        "position",
+        "sent",
+        "taken",
+        "trouble",
+        "value",
+    )
 
     def __init__(self, position: int, value: T, key: Any = None) -> None:
         self.position = position
@@ -37,6 +79,16 @@ class Item(Generic[T]):
         self.intended = 0.0
         self.first_sent = 0.0
         self.sent = 0.0
+        self.trouble: Trouble | None = None
+        self.place: Place | None = None
+        self.cost: float
+        """Of its latest attempt; not there without limits on costs."""
+
+    def in_trouble(self) -> Trouble:
+        """What is kept of an item that did not succeed at once."""
+        if self.trouble is None:
+            self.trouble = Trouble()
+        return self.trouble
 
     def __repr__(self) -> str:
         return f"<Item {self.position} {self.key!r}, {self.attempts} attempts>"

@@ -69,12 +69,19 @@ class JsonLinesOutput:
 
     def put(self, outcome: Outcome[Any, Answer]) -> None:
         """Add the record of `outcome`."""
-        line = _record(outcome)
+        line = record_of(outcome)
         self._data += line
         self._positions.append(outcome.position)
         if not outcome.ok:
             self._failed.append(outcome.position)
         self.pending_bytes += len(line)
+
+    def put_records(self, data: bytes, positions: array[int], failed: array[int]) -> None:
+        """Add records that are made already, one line for each of `positions`."""
+        self._data += data
+        self._positions += positions
+        self._failed += failed
+        self.pending_bytes += len(data)
 
     def cut(self, counters: dict[str, Any]) -> Commit:
         """Take what was put so far as one commit; what comes goes into the next."""
@@ -116,7 +123,8 @@ class Commit:
         self._journal.commit(self._positions, self._failed, self._file.size(), data, self._counters)
 
 
-def _record(outcome: Outcome[Any, Answer]) -> bytes:
+def record_of(outcome: Outcome[Any, Answer]) -> bytes:
+    """The line for `outcome`."""
     answer = outcome.value
     record: dict[str, Any] = {
         "key": outcome.key,

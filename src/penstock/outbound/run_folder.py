@@ -8,9 +8,16 @@
       journal       what is committed
       limit-*.log   recent sends, for the limits
       input.index   where every 4,096th record begins
-      series.jsonl  the run over time, for people and plots
+      series.jsonl  the run over time, for people and plots; beside it sessions.jsonl and examples.json
+      rows.jsonl    the records, where the output is a table: it is made of them at the end
+      table.json    which of them the table at OUT holds
+      marks         of a pull: what each page was, to know it when it comes again
+      keys.sqlite   of a pull with --key: the keys that were written
+      paging.json   of a pull with --paginate auto: how the API was found to page
+      failed.jsonl  of a pull: the pages that failed
 
-No secret gets here: of the request only salted digests are kept, of headers only their names.
+No secret gets here: of the request only salted digests are kept, of headers only their names, and the command in
+`sessions.jsonl` comes without what looks like one.
 """
 
 from __future__ import annotations

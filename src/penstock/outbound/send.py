@@ -14,21 +14,30 @@ from typing import Any
 
 from ..errors import InputError, OutputError, RunRefused, UsageError
 from ..layers.rate_limit import RateLimiter
+from .costs import reads_field
 from .drive import Watcher
 from .http_call import HttpCall, Interpreter, RequestBuilder, RequestTemplate
 from .job import Flow, Session, check_flow, knock, make_client
 from .journal import Journal
+from .limit_key import LimitKey
 from .output_file import JsonLinesOutput, drop_failed
 from .records import INDEX_EVERY, RecordFile, Survey
 from .run_folder import RunFolder
 from .storage import DISK
+from .tables import TableReport, finish_table, require, table_format
 
-Watch = Callable[[int, RateLimiter], tuple[Watcher, ...]]
+COLUMNS = ("key", "ok", "status", "attempts", "waited_ms", "service_ms", "value", "error")
+"""Of an output that is a table; also there where no item has them."""
+
+Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class SendJob:
-    """What `penstock send` was asked to do. `source` None is standard input."""
+    """What `penstock send` was asked to do. `source` None is standard input.
+
+    `out` gets one JSON record per line, or is a table where its ending says so: .csv, .parquet, .sqlite, .sqlite3, .db.
+    """
 
     source: Path | None
     out: Path
@@ -55,7 +64,8 @@ def open_send(
     RunRefused, RunLocked) for whatever keeps the run from beginning.
     """
     check_flow(job.flow)
-    Interpreter(job.extract, job.expect, text=job.text)
+    require(_format_of(job))
+    Interpreter(job.extract, job.expect, text=job.text, cost=job.flow.cost_actual)
     RequestBuilder(job.template)
     with RunFolder.open(_folder_of(job.out)) as folder:
         try:
@@ -90,9 +100,11 @@ class SendRun:
         done = self.output.done
         resumed_at = done.count
         builder = RequestBuilder(job.template, folder.run_id())
-        interpret = Interpreter(job.extract, job.expect, text=job.text)
+        interpret = Interpreter(job.extract, job.expect, text=job.text, cost=job.flow.cost_actual)
         # Records with a problem of their own must be seen as such, so they are parsed unless all were found good.
-        parse = builder.parse or job.skip_bad_records
+        by_key = _limit_key(job, builder)
+        parse = builder.parse or job.skip_bad_records or reads_field(job.flow.cost)
+        parse = parse or (by_key is not None and by_key.parse)
         frozen = type(done)(done.base, bytes(done.bits))
         source = self.records.stream(self.index, frozen, done.base, parse=parse)
         session = Session(
@@ -103,13 +115,33 @@ class SendRun:
             counters=self.output.saved_counters,
             resumed_at=resumed_at,
             watch=watch,
+            key_of=by_key,
+            one_host=builder.one_host,
         )
         async with make_client(job.flow) as client:
             if resumed_at < self.total:
-                await knock(client, self._first_request(builder))
+                await knock(client, self.first_request(builder))
             return await session.carry_out(HttpCall(client, builder, interpret), source, self.output)
 
-    def _first_request(self, builder: RequestBuilder) -> Any:
+    @property
+    def rows(self) -> Path:
+        """Where the records are kept as they come: the output itself, or what the table is made of at the end."""
+        return _rows_of(self.job, self.folder)
+
+    def write_table(self) -> TableReport | None:
+        """Make the output of a complete run; None where it is JSON lines, and there already. Blocks.
+
+        What was made before of the same records is left as it is. Raises StorageError where the disk fails; the
+        records are safe then, and the same command tries again.
+        """
+        format_ = _format_of(self.job)
+        if format_ == "jsonl":
+            return None
+        marker = _marker(self.folder)
+        return finish_table(self.rows, self.job.out, format_, marker=marker, columns=COLUMNS)
+
+    def first_request(self, builder: RequestBuilder) -> Any:
+        """The request of the first record that makes one. Raises InputError if none does."""
         with self.records.path.open("rb") as file:
             for _, item in self.records.items(file, 0, self.index, parse=True):
                 try:
@@ -125,6 +157,22 @@ def _folder_of(out: Path) -> Path:
     if not out.parent.is_dir():
         raise OutputError(f"--out {out}: there is no folder {out.parent}")
     return out.with_name(out.name + ".run")
+
+
+def _limit_key(job: SendJob, builder: RequestBuilder) -> LimitKey | None:
+    return None if job.flow.limit_by is None else LimitKey(job.flow.limit_by, builder)
+
+
+def _format_of(job: SendJob) -> str:
+    return table_format(job.out, otherwise="jsonl")
+
+
+def _rows_of(job: SendJob, folder: RunFolder) -> Path:
+    return job.out if _format_of(job) == "jsonl" else folder.path / "rows.jsonl"
+
+
+def _marker(folder: RunFolder) -> Path:
+    return folder.path / "table.json"
 
 
 def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) -> SendRun:
@@ -149,7 +197,8 @@ def _protect(job: SendJob, folder: RunFolder, *, begun: bool) -> None:
     """Refuse what would cost a file that is not ours, or do twice what was only to be mended."""
     if job.source is not None and job.out.exists() and job.source.exists() and job.out.samefile(job.source):
         raise OutputError(f"--out {job.out} is the input itself; give another --out")
-    if job.out.exists() and job.out.stat().st_size and not folder.begun():
+    ours = folder.begun() and (_format_of(job) == "jsonl" or _marker(folder).exists())
+    if job.out.exists() and job.out.stat().st_size and not ours:
         raise OutputError(f"{job.out} exists and is not the output of a run; give another --out, or move it away")
     if job.retry_failed and not begun:
         raise UsageError(f"--retry-failed: there is no run at {folder.path} whose failed items could be done again")
@@ -170,19 +219,29 @@ def _begin(
     reading: Callable[[int, int], None],
 ) -> None:
     survey = _survey(job, folder, records, reading)
-    # Only now, when the new run is known to be one that can begin, what was there before goes.
+    # Only now, when the new run is known to be one that can begin, what was there before goes; a table first, while
+    # the run folder still tells that it is ours.
+    rows = _rows_of(job, folder)
+    if rows != job.out:
+        job.out.unlink(missing_ok=True)
     folder.clear(keep="stdin")
     DISK.write_new(folder.path / "input.index", survey.index.tobytes())
     Journal.create(DISK, folder.journal).close()
-    DISK.open(job.out).close()
+    DISK.open(rows).close()
     # Last: with it the run counts as begun.
     folder.write_fingerprint(facts | {"records": survey.count}, private)
 
 
 def _survey(job: SendJob, folder: RunFolder, records: RecordFile, reading: Callable[[int, int], None]) -> Survey:
     builder = RequestBuilder(job.template)
-    needs_check = builder.parse or job.template.body is not None
-    check: Callable[[Any], str] = builder.check if needs_check else lambda fields: ""
+    by_key = _limit_key(job, builder)
+    checks = [builder.check] if builder.parse or job.template.body is not None else []
+    if by_key is not None and by_key.parse:
+        checks.append(by_key.check)
+
+    def check(fields: Any) -> str:
+        return next(filter(None, (each(fields) for each in checks)), "")
+
     survey = records.survey(folder.path, check, reading, stop_at_bad=not job.skip_bad_records)
     if survey.first_bad is not None and not job.skip_bad_records:
         raise survey.first_bad
@@ -193,11 +252,12 @@ def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> SendRun:
     total = folder.read_fingerprint()["records"]
     index = _read_index(folder.path / "input.index", total)
     journal = Journal.open(DISK, folder.journal)
-    output = JsonLinesOutput.open(DISK, job.out, journal)
-    if job.retry_failed and drop_failed(DISK, job.out, journal):
+    rows = _rows_of(job, folder)
+    output = JsonLinesOutput.open(DISK, rows, journal)
+    if job.retry_failed and drop_failed(DISK, rows, journal):
         output.close()
         journal = Journal.open(DISK, folder.journal)
-        output = JsonLinesOutput.open(DISK, job.out, journal)
+        output = JsonLinesOutput.open(DISK, rows, journal)
     return SendRun(job, folder, records, index, total, output)
 
 

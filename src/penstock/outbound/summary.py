@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def summarise(
     counters: Counters,
     limiter: RateLimiter,
     *,
+    limits: Sequence[Mapping[str, Any]],
     total: int | None,
     elapsed: float,
     sent_before: int,
@@ -39,7 +41,8 @@ def summarise(
 ) -> dict[str, Any]:
     """The whole run so far, all sessions together, but for what says otherwise.
 
-    `elapsed` and `sent_before` are of this session: its seconds, and the attempts that were made before it.
+    `limits` says of each of the user's limits how much of it was used. `elapsed` and `sent_before` are of this session:
+    its seconds, and the attempts that were made before it.
     """
     sent = counters.attempts - sent_before
     return {
@@ -52,11 +55,16 @@ def summarise(
         "attempts": counters.attempts,
         "retries": counters.retries,
         "throttled": counters.throttled,
+        "hedges": counters.hedges,
+        "outages": counters.outages,
+        "probes": counters.probes,
         "in_flight_peak": counters.in_flight_peak,
         "elapsed_s": round(elapsed, 3),
         "elapsed_all_sessions_s": round(counters.elapsed_before + elapsed, 3),
         "rate_per_s": round(sent / elapsed, 3) if elapsed > 0 else 0.0,
-        "limits": [{"limit": str(window.limit), "used": round(window.used(), 4)} for window in limiter.windows],
+        "limits": list(limits),
+        "limits_told": list(limiter.statistics().told),
+        "disbelieved": list(limiter.disbelieved),
         "service_ms": counters.service.percentiles_ms(),
         "response_ms": counters.response.percentiles_ms(),
         "peak_rss_bytes": peak_rss_bytes(),

@@ -107,8 +107,8 @@ class LimitWindow(Protocol):
         """See Window."""
         ...
 
-    def restamp(self, cell: int, now: float, weight: int = 1) -> None:
-        """See Window."""
+    def restamp(self, cell: int, now: float, weight: int = 1) -> bool:
+        """See Window. False: the permit is void, ask for another."""
         ...
 
     def give_back(self, cell: int, weight: int = 1) -> None:
@@ -128,11 +128,24 @@ class LimitWindow(Protocol):
         ...
 
 
+class Pace(Protocol):
+    """A bound on when the next send may start, beside the limits: a rate that is felt for or was told. Seconds."""
+
+    def earliest(self) -> float:
+        """When the next send may start; in the past if at once. Must not change anything."""
+        ...
+
+    def take(self, now: float) -> None:
+        """A send starts at `now`, as permitted. It is not taken back if it does not happen after all."""
+        ...
+
+
 class Window:
     """The state of one limit: the log of its sends, and its pace. Times are seconds on one monotonic clock.
 
     `cells` is where the log is kept; a caller that passes its own (a shared memory map) finds it there after a
     restart. It must hold `log_cells(limit)` numbers, -inf or a past time each, in send order from `head` on.
+    Without `paced` only the log counts, and a whole window's sends may go at once.
     """
 
     __slots__ = (
@@ -156,6 +169,8 @@ class Window:
         guard: float | None = None,
         cells: Cells | None = None,
         head: int = 0,
+        *,
+        paced: bool = True,
     ) -> None:
         self.limit = limit
         self.guard = default_guard(limit) if guard is None else guard
@@ -168,7 +183,7 @@ class Window:
         self._head = head
         self._cells: Cells = array("d", [-math.inf]) * self._size if cells is None else cells
         self._span = limit.seconds + self.guard
-        self._interval = self._span / limit.count
+        self._interval = self._span / limit.count if paced else 0.0
         last = self._cells[(head - 1) % self._size]
         self._pace = last + self._interval
         self.sent = 0
@@ -249,11 +264,12 @@ class Window:
             self._fill = (self._fill + 1) % self._group
         return (self._head - 1) % self._size
 
-    def restamp(self, cell: int, now: float, weight: int = 1) -> None:
-        """The sends recorded last in `cell` really start at `now`, later than they were permitted."""
+    def restamp(self, cell: int, now: float, weight: int = 1) -> bool:
+        """The sends recorded last in `cell` really start at `now`, later than they were permitted. True."""
         for back in range(min(1 - (1 - weight) // self._group, self._size)):
             if self._cells[cell - back] < now:
                 self._cells[cell - back] = now
+        return True
 
     def give_back(self, cell: int, weight: int = 1) -> None:
         """The sends recorded last in `cell` will not happen. Their time slots are lost only to the pace of a group."""
@@ -266,6 +282,16 @@ class Window:
     def detach(self) -> None:
         """Go on with a copy of the log, so that the place it was kept in can be closed."""
         self._cells = array("d", [self._cells[index] for index in range(self._size)])
+
+    def nth_last(self, count: int) -> float:
+        """When the send was made that has `count` - 1 after it; -inf where there is none, or it was given back."""
+        cells = -(-count // self._group)
+        return self._cells[(self._head - max(1, cells)) % self._size] if cells <= self._size else -math.inf
+
+    def latest(self, most: int) -> list[float]:
+        """The times of the last sends, oldest first, `most` of them at the most."""
+        ahead = range(self._size - min(self._size, most), self._size)
+        return [time for k in ahead if (time := self._cells[(self._head + k) % self._size]) > -math.inf]
 
     def hold(self, until: float) -> None:
         """Start the pace again at `until`, so that the end of a pause is not a burst."""

@@ -33,18 +33,26 @@ class Stop:
     message: str = ""
 
 
-def decide(policy: RetryPolicy, what: Classified, attempts: int, elapsed: float, chance: float) -> Retry | Stop:
+def decide(
+    policy: RetryPolicy, what: Classified, attempts: int, elapsed: float, chance: float, *, refusals: int = 0
+) -> Retry | Stop:
     """What to do after `attempts` attempts, `elapsed` seconds after the first began.
 
     `chance` is uniform in [0, 1). A peer's Retry-After is never shortened: where it does not fit into the total
-    timeout the item stops and says so.
+    timeout the item stops and says so. Of the attempts, `refusals` were answered with a wish to slow down and do not
+    use up `max_attempts`, because they say nothing about the item; the total timeout ends them. Where there is none
+    they count like all others.
     """
-    if what.verdict in (Verdict.SUCCESS, Verdict.FATAL) or attempts >= policy.max_attempts:
+    if policy.total_timeout is None:
+        refusals = 0
+    if what.verdict in (Verdict.SUCCESS, Verdict.FATAL) or attempts - refusals >= policy.max_attempts:
         return Stop()
     delay = backoff(attempts, chance, base=policy.backoff_base, cap=policy.backoff_cap)
     if what.retry_after is not None:
-        # The jitter goes on top, so that those who were told the same moment do not all come back in it.
-        delay = what.retry_after + min(delay, 1.0)
+        # The jitter goes on top, so that those who were told the same moment do not all come back in it. What is
+        # refused over and over waits longer than it was told: each refusal holds up everybody under the limit.
+        asked = what.retry_after + min(delay, 1.0)
+        delay = asked if attempts < policy.max_attempts else max(asked, delay)
     if policy.total_timeout is not None and elapsed + delay >= policy.total_timeout:
         return Stop("deadline", _too_late(policy.total_timeout, what, attempts, delay))
     return Retry(delay)

@@ -11,17 +11,22 @@ import math
 
 
 class Schedule:
-    """The moments at which items are meant to start, `interval` seconds apart; 0 where no limit says so."""
+    """The moments at which items are meant to start, `interval` seconds apart; 0 where no limit says so.
 
-    __slots__ = ("_next", "interval")
+    Where the limit is not `ours` alone nobody knows which of its moments are; then an item is meant to start when it is
+    taken, as without a limit.
+    """
 
-    def __init__(self, interval: float) -> None:
+    __slots__ = ("_next", "interval", "ours")
+
+    def __init__(self, interval: float, *, ours: bool = True) -> None:
         self.interval = interval
+        self.ours = ours
         self._next = math.inf
 
     def intended(self, taken: float, now: float) -> float:
         """For an item that was taken up at `taken` and is sent for the first time at `now`: never after `now`."""
-        if self.interval == 0.0:
+        if self.interval == 0.0 or not self.ours:
             return taken
         intended = min(now, self._next)
         self._next = intended + self.interval

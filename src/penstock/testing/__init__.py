@@ -1,8 +1,9 @@
 """Test code that moves HTTP traffic, without waiting and without luck.
 
-Time: `run_virtual` plays an hour in milliseconds. Peers: `ScriptedCall` and `SimulatedApi` in this process,
-`FaultServer` behind a real port. Judges: `most_in_any_window` for limits, `cancel_everywhere` for clean
-endings, `FaultPlan.predict` and `Oracle.predict` for tables of outcomes.
+Time: `run_virtual` plays an hour in milliseconds. Peers: `ScriptedCall`, `SimulatedApi` and servers that can take only
+so much (`RateServer`, `WorkerServer`, `SharingServer`) in this process, `FaultServer` behind a real port, and on it
+`PagedApi`, whose pages can be pulled. Judges: `most_in_any_window` for limits, `cancel_everywhere` for clean endings,
+`FaultPlan.predict` and `Oracle.predict` for tables of outcomes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from .limiters import FixedWindow, Gcra, Limiter, SlidingLog, make_limiter, most_in_any_window
     from .manual_clock import ManualClock
     from .oracle import PLANTS, Oracle, Planted
+    from .paged_api import PagedApi
     from .scripted_call import After, Hang, Recorded, ScriptedCall, ScriptExhausted
     from .search_shapes import SHAPES, SearchShape
     from .simulated_api import SimulatedApi
+    from .simulated_capacity import RateServer, SharingServer, SimulatedServer, WorkerServer, rate_between
     from .vector_file import write_vectors
     from .virtual_loop import Deadlock, VirtualClock, VirtualTimeLoop, run_virtual
 
@@ -39,9 +42,11 @@ _HOMES = {
     "limiters": ["FixedWindow", "Gcra", "Limiter", "SlidingLog", "make_limiter", "most_in_any_window"],
     "manual_clock": ["ManualClock"],
     "oracle": ["PLANTS", "Oracle", "Planted"],
+    "paged_api": ["PagedApi"],
     "scripted_call": ["After", "Hang", "Recorded", "ScriptExhausted", "ScriptedCall"],
     "search_shapes": ["SHAPES", "SearchShape"],
     "simulated_api": ["SimulatedApi"],
+    "simulated_capacity": ["RateServer", "SharingServer", "SimulatedServer", "WorkerServer", "rate_between"],
     "vector_file": ["write_vectors"],
     "virtual_loop": ["Deadlock", "VirtualClock", "VirtualTimeLoop", "run_virtual"],
 }
@@ -63,7 +68,9 @@ __all__ = [
     "Limiter",
     "ManualClock",
     "Oracle",
+    "PagedApi",
     "Planted",
+    "RateServer",
     "Recorded",
     "Reply",
     "ScriptExhausted",
@@ -71,10 +78,13 @@ __all__ = [
     "SearchShape",
     "ServedRequest",
     "ServerStatistics",
+    "SharingServer",
     "SimulatedApi",
+    "SimulatedServer",
     "SlidingLog",
     "VirtualClock",
     "VirtualTimeLoop",
+    "WorkerServer",
     "cancel_everywhere",
     "constant",
     "exponential",
@@ -83,6 +93,7 @@ __all__ = [
     "make_limiter",
     "most_in_any_window",
     "parse_latency",
+    "rate_between",
     "read_arrivals",
     "run_virtual",
     "uniform",

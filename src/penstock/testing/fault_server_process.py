@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from .fault_server import FaultServer
-from .fault_service import Answer
+from .fault_service import Answer, Respond
 from .faults import KINDS, FaultPlan
 from .latency import parse_latency
 from .limiters import Limiter, make_limiter
@@ -26,21 +27,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        server = _server(options)
+        server = make_server(options, answer=_oracle(options))
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    serve(server, options)
+    return 0
+
+
+def serve(server: FaultServer, options: argparse.Namespace, more: Callable[[], Mapping[str, Any]] = dict) -> None:
+    """Serve until SIGTERM or SIGINT; `more` is added to the counters in --stats-out."""
     # What start-up made (10 million hashes, modules) is never garbage: keep the collector from looking at it.
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(server, options))
-    return 0
+        runner.run(_serve(server, options, more))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m penstock.testing.fault_server", description="A slow, limited, faulty API on loopback."
     )
+    add_serving_options(parser)
+    add = parser.add_argument
+    add("--oracle", type=Path, help="answer vector searches over this file of float32")
+    add("--dim", type=int, help="numbers per vector in the oracle's file")
+    add("--plant", type=Path, help='JSON of planted corruptions: {"4711": "deleted"}')
+    add("--shape", choices=sorted(SHAPES), default="default", help="of the oracle's requests and answers")
+    return parser
+
+
+def add_serving_options(parser: argparse.ArgumentParser) -> None:
+    """The options of any server here: where it listens, its limiter, latency and faults, and what it writes down."""
     add = parser.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0, the default, takes a free one")
@@ -63,16 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--retry-after-date", action="store_true", help="send Retry-After as a date")
     add("--slow-body-seconds", type=float, default=2.0)
     add("--seed", type=int, default=0, help="of faults and latency")
-    add("--oracle", type=Path, help="answer vector searches over this file of float32")
-    add("--dim", type=int, help="numbers per vector in the oracle's file")
-    add("--plant", type=Path, help='JSON of planted corruptions: {"4711": "deleted"}')
-    add("--shape", choices=sorted(SHAPES), default="default", help="of the oracle's requests and answers")
     add("--arrivals", type=Path, help="append the time of every arrival there, as doubles")
     add("--stats-out", type=Path, help="write the counters there at the end, as JSON")
-    return parser
 
 
-def _server(options: argparse.Namespace) -> FaultServer:
+def make_server(
+    options: argparse.Namespace, *, answer: Answer | None = None, respond: Respond | None = None
+) -> FaultServer:
+    """The server that `add_serving_options` describe. Raises ValueError or OSError for what cannot be."""
     affected = options.attempts_affected
     plan = FaultPlan(
         options.seed,
@@ -92,7 +107,8 @@ def _server(options: argparse.Namespace) -> FaultServer:
         limiter=limiter,
         latency=parse_latency(options.latency),
         faults=plan,
-        answer=_oracle(options),
+        answer=answer,
+        respond=respond,
         arrivals_log=options.arrivals,
         seed=options.seed,
     )
@@ -126,7 +142,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(server: FaultServer, options: argparse.Namespace) -> None:
+async def _serve(server: FaultServer, options: argparse.Namespace, more: Callable[[], Mapping[str, Any]]) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -140,7 +156,7 @@ async def _serve(server: FaultServer, options: argparse.Namespace) -> None:
             await ended.wait()
     finally:
         if options.stats_out is not None:
-            statistics = server.statistics().as_dict()
+            statistics = {**server.statistics().as_dict(), **more()}
             _write_whole(options.stats_out, orjson.dumps(statistics, option=orjson.OPT_INDENT_2))
 
 

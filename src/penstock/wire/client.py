@@ -50,14 +50,15 @@ class Client:
     - `tls`: None verifies against the system's certificates.
     - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller.
     - `decompress`: offer and remove content codings. The header fields stay as they came.
+    - `repeat_stale`: send a request a second time, once, where a kept connection turns out to be closed, not a byte
+      of an answer came, and the method is idempotent or the request has an Idempotency-Key (RFC 9110, 9.2.2). What is
+      prepared, or sent by `once`, is never repeated: it has one permit of a limit, and that is for one send.
     - `idle_timeout`: seconds after which an unused connection is closed. Less than what servers and load
       balancers allow: they close without a word, and a POST that is on its way then has an unknown fate.
 
     Raises UsageError before anything is sent for a request that cannot be one, and a CallError (ConnectError,
     DnsError, TlsError, ConnectTimeout, ConnectionLost, ProtocolError, ResponseTooLarge, BadBody) for whatever
-    goes wrong with the peer. A request is sent a second time, once, only where a kept connection turns out to
-    be closed, not a byte of an answer came, and the method is idempotent or the request has an
-    Idempotency-Key (RFC 9110, 9.2.2).
+    goes wrong with the peer.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         follow_redirects: int = 0,
         decompress: bool = True,
+        repeat_stale: bool = True,
         idle_timeout: float = 15.0,
     ) -> None:
         if max_connections_per_origin is not None and max_connections_per_origin < 1:
@@ -83,6 +85,7 @@ class Client:
         self._tls = tls
         self._follow_redirects = follow_redirects
         self._decompress = decompress
+        self._repeat_stale = repeat_stale
         self._idle_timeout = idle_timeout
         self._accept_encoding = accept_encoding() if decompress else "identity"
         self._pools: dict[Origin, OriginPool] = {}
@@ -106,10 +109,15 @@ class Client:
         try:
             response = await future
         except BaseException as error:  # noqa: BLE001  # _failed raises it again, or calls once more
-            return await self._failed(request, pool, data, self._follow_redirects, connection, future, error)
+            redirects, repeat = self._follow_redirects, self._repeat_stale
+            return await self._failed(request, pool, data, redirects, connection, future, error, repeat=repeat)
         if self._follow_redirects and response.status in REDIRECTS:
             return await self._redirected(request, response)
         return response
+
+    async def once(self, request: Request, /) -> Response:
+        """The same, but under no circumstances is it sent twice."""
+        return await (await self.prepare(request)).send()
 
     async def prepare(self, request: Request, /) -> PreparedRequest:
         """Reserve an open connection and build the bytes, so that sending takes no time of its own.
@@ -171,14 +179,21 @@ class Client:
         return f"<Client{state} {counts}>"
 
     async def _exchange(
-        self, request: Request, pool: OriginPool, data: bytes, redirects: int, connection: Connection
+        self,
+        request: Request,
+        pool: OriginPool,
+        data: bytes,
+        redirects: int,
+        connection: Connection,
+        *,
+        repeat: bool = False,
     ) -> Response:
         """One call on `connection`, whose slot is the caller's and is given back here in every case."""
         future = connection.exchange(data, request)
         try:
             response = await future
         except BaseException as error:  # noqa: BLE001  # _failed raises it again, or calls once more
-            return await self._failed(request, pool, data, redirects, connection, future, error)
+            return await self._failed(request, pool, data, redirects, connection, future, error, repeat=repeat)
         if redirects and response.status in REDIRECTS:
             return await self._redirected(request, response)
         return response
@@ -192,15 +207,17 @@ class Client:
         connection: Connection,
         future: asyncio.Future[Response],
         error: BaseException,
+        *,
+        repeat: bool,
     ) -> Response:
         """After an exchange that ended with `error`: call once more where nothing can have been processed."""
         connection.abandon(future)
-        if not (isinstance(error, CallError) and connection.stale and _may_repeat(request)):
+        if not (repeat and isinstance(error, CallError) and connection.stale and _may_repeat(request)):
             raise error
         self._repeated += 1
         pool, _ = self._locate(request.url)
         connection = await pool.acquire_new()
-        return await self._exchange(request, pool, data, redirects, connection)
+        return await self._exchange(request, pool, data, redirects, connection, repeat=repeat)
 
     async def _redirected(self, request: Request, response: Response) -> Response:
         """The answer at the end of the redirects that begin with `response`."""
@@ -209,7 +226,7 @@ class Client:
             request = following
             pool, target = self._locate(request.url)
             data = pool.encoder.encode(request, target)
-            response = await self._exchange(request, pool, data, 0, await pool.acquire())
+            response = await self._exchange(request, pool, data, 0, await pool.acquire(), repeat=self._repeat_stale)
         return response
 
     def _locate(self, url: str) -> tuple[OriginPool, str]:

@@ -8,7 +8,10 @@ from typing import Any
 import orjson
 
 from ...call import Prepared
+from ...clock import current_clock
 from ...errors import BadBody, InputError
+from ...layers.rate_limit import RateLimiter
+from ...layers.server_limits import ServerLimits
 from ...messages import Headers, Request, Response
 from ..http_call import quote_body, status_error
 from .queries import Query
@@ -26,6 +29,7 @@ class SearchCall:
         self._url = url
         self._headers = headers
         self._read = read
+        self._listener: ServerLimits | None = None
         if hasattr(client, "prepare"):
             self.prepare = self._prepare
             self.ready = self._is_ready
@@ -38,26 +42,42 @@ class SearchCall:
 
     async def __call__(self, query: Query) -> Any:
         """Send and read."""
-        return read_response(await self._client(self.request(query)), query, self._read)
+        request = self.request(query)
+        if self._listener is None:
+            return read_response(await self._client(request), query, self._read)
+        sent = self._listener.now()
+        response = await self._client(request)
+        self._listener.hear(response, sent)
+        return read_response(response, query, self._read)
+
+    def listen(self, limiter: RateLimiter) -> None:
+        """Hand on to `limiter` what answers tell of limits, from now on. To be called in the loop of the run."""
+        self._listener = ServerLimits(limiter, current_clock())
 
     def _is_ready(self, query: Query) -> bool:
         ready: bool = self._client.ready_for(self._url)
         return ready
 
     async def _prepare(self, query: Query) -> _Exchange:
-        return _Exchange(await self._client.prepare(self.request(query)), query, self._read)
+        return _Exchange(await self._client.prepare(self.request(query)), query, self._read, self._listener)
 
 
 class _Exchange:
-    __slots__ = ("_prepared", "_query", "_read")
+    __slots__ = ("_listener", "_prepared", "_query", "_read")
 
-    def __init__(self, prepared: Prepared[Response], query: Query, read: Read) -> None:
+    def __init__(self, prepared: Prepared[Response], query: Query, read: Read, listener: ServerLimits | None) -> None:
+        self._listener = listener
         self._prepared = prepared
         self._query = query
         self._read = read
 
     async def send(self) -> Any:
-        return read_response(await self._prepared.send(), self._query, self._read)
+        if self._listener is None:
+            return read_response(await self._prepared.send(), self._query, self._read)
+        sent = self._listener.now()
+        response = await self._prepared.send()
+        self._listener.hear(response, sent)
+        return read_response(response, self._query, self._read)
 
     def release(self) -> None:
         self._prepared.release()

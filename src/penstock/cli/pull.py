@@ -1,0 +1,164 @@
+"""`penstock pull`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..outbound.http_call import parse_header
+from ..outbound.pull import PullJob, PullRun, open_pull
+from ..rules.outcome import RetryOn
+from ..rules.pagination import StopOn
+from ..rules.paging import STYLES, Paging
+from .loop import run_loop
+from .options import flow_options, read_flow, show_options
+from .output import finish_output
+from .progress import Gauge
+from .shown import shown
+
+_EXAMPLES = """
+\b
+Examples:
+  penstock pull https://api.example.com/orders --out orders.jsonl --limit 100/min
+  penstock pull https://api.example.com/orders --out orders.csv --paginate offset --page-size 100 \\
+      --rows items --total total --limit 100/min
+  penstock pull https://api.example.com/orders --out orders.parquet --paginate cursor --cursor-param after \\
+      --rows data --next paging.after --header 'Authorization: Bearer ${TOKEN}'
+  penstock pull https://api.example.com/orders --out orders.sqlite --paginate link --key id
+"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Every row of a paginated API.")
+@click.argument("url", metavar="URL")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The output; its ending says which format: .jsonl, .ndjson, .csv, .parquet, .sqlite, .sqlite3, .db.",
+)
+@click.option(
+    "--paginate",
+    type=click.Choice(["auto", *STYLES]),
+    default="auto",
+    show_default=True,
+    help="How the API pages. auto: look at its first answer, and say what was found.",
+)
+@click.option("--page-size", type=click.IntRange(min=1), default=None, help="Rows to ask for. [default: the API's own]")
+@click.option("--size-param", metavar="NAME", default=None, help="[default: limit; per_page for page and link]")
+@click.option("--offset-param", metavar="NAME", default=None, help="With offset. [default: offset]")
+@click.option("--page-param", metavar="NAME", default=None, help="With page. [default: page]")
+@click.option("--cursor-param", metavar="NAME", default=None, help="With cursor. [default: cursor]")
+@click.option(
+    "--rows", metavar="JMESPATH", default=None, help="Where the rows are. [default: the list in the first answer]"
+)
+@click.option(
+    "--total", metavar="JMESPATH", default=None, help="Where the number of all rows is; header:NAME for a header."
+)
+@click.option(
+    "--next",
+    "next_",
+    metavar="JMESPATH",
+    default=None,
+    help="Where the token or URL of the next page is. [default: next_cursor with cursor, next with next-url]",
+)
+@click.option("--start", metavar="TOKEN|N", default=None, help="Begin there. [default: offset 0, page 1, no token]")
+@click.option("--max-pages", type=click.IntRange(min=1), default=None, help="At most so many pages.")
+@click.option(
+    "--stop-on",
+    type=click.Choice([each.value for each in StopOn]),
+    default=StopOn.EMPTY.value,
+    show_default=True,
+    help="With offset and page, what is beyond the last page: empty pages; short: also the page after one that is "
+    "not full; 404: also that status.",
+)
+@click.option("--key", metavar="FIELD|JMESPATH", default=None, help="Drop rows whose key was written before.")
+@click.option(
+    "--on-repeat",
+    type=click.Choice(["stop", "keep"]),
+    default="stop",
+    show_default=True,
+    help="What pages do that hold the very rows of earlier ones: they end the pull and are dropped, or are kept.",
+)
+@click.option("--allow-host", "allowed_hosts", metavar="HOST", multiple=True, help="Next pages may be there, too.")
+@click.option("--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored.")
+@click.option("--follow-redirects", type=click.IntRange(min=0), default=0, show_default=True, help="At most so many.")
+@click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
+@flow_options(RetryOn.SAFE)
+@show_options
+def pull(**options: Any) -> int:
+    """Get every row of the paginated API at URL.
+
+    OUT gets every row exactly as often as the API has it, also after kill -9: the same command goes on where it
+    stopped. What the run needs for that is in OUT.run. A table is written when the run has come to its end.
+
+    Exit code 1 also when fewer rows came than the API promised.
+    """
+    with shown("pull", options) as show:
+        job = _job(**options)
+        with open_pull(job, show.say) as run:
+            summary = run_loop(run.carry_out(show.watch(str(job.out), lambda: _gauge(run))))
+            out = finish_output(summary, job.out, run.rows, run.write_table, say=show.say)
+        show.finish(summary, out)
+    if not summary["complete"]:
+        return 3
+    return 1 if summary["failed_pages"] or summary["short"] else 0
+
+
+def _gauge(run: PullRun) -> Gauge:
+    tally = run.tally
+    promised = "" if tally.promised is None else f" of {tally.promised:,}"
+    # A look beyond the last promised page makes one more.
+    total = None if tally.promised_pages is None else max(tally.promised_pages, tally.pages)
+    return Gauge(total=total, unit="pages", text=f"{tally.rows - tally.duplicates:,}{promised} rows")
+
+
+def _job(
+    *,
+    url: str,
+    out: Path,
+    paginate: str,
+    page_size: int | None,
+    size_param: str | None,
+    offset_param: str | None,
+    page_param: str | None,
+    cursor_param: str | None,
+    rows: str | None,
+    total: str | None,
+    next_: str | None,
+    start: str | None,
+    max_pages: int | None,
+    stop_on: str,
+    key: str | None,
+    on_repeat: str,
+    allowed_hosts: tuple[str, ...],
+    headers: tuple[str, ...],
+    follow_redirects: int,
+    fresh: bool,
+    **flow: Any,
+) -> PullJob:
+    return PullJob(
+        url=url,
+        out=out,
+        paging=Paging(
+            style=paginate,
+            page_size=page_size,
+            size_param=size_param,
+            offset_param=offset_param,
+            page_param=page_param,
+            cursor_param=cursor_param,
+            rows=rows,
+            total=total,
+            next=next_,
+            start=start,
+        ),
+        flow=read_flow(**flow, follow_redirects=follow_redirects),
+        headers=tuple(parse_header(header) for header in headers),
+        most_pages=max_pages,
+        stop_on=StopOn(stop_on),
+        key=key,
+        keep_repeats=on_repeat == "keep",
+        allowed_hosts=allowed_hosts,
+        fresh=fresh,
+    )

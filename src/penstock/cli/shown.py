@@ -1,0 +1,70 @@
+"""What a command shows while it runs and when it ends: for people, as JSON lines, to Prometheus, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ..layers.rate_limit import RateLimiter
+from ..outbound.drive import Watcher
+from .log import JsonLog
+from .metrics import MetricsWatcher, metrics_watcher
+from .progress import Gauge, Reading, print_summary, watchers
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was asked for with `show_options`, of one command."""
+
+    quiet: bool
+    as_json: bool
+    log: JsonLog | None
+    metrics: MetricsWatcher | None
+
+    def say(self, text: str) -> None:
+        """A sentence for people."""
+        if self.log is not None:
+            self.log.write("note", message=text)
+        elif not self.quiet:
+            click.echo(f"penstock: {text}", err=True)
+
+    @property
+    def reading(self) -> Reading:
+        """Shows how the survey of an input goes on."""
+        return Reading(quiet=self.quiet or self.log is not None)
+
+    def watch(
+        self, out: str, gauge: Callable[[], Gauge] | None = None
+    ) -> Callable[[int | None, RateLimiter], tuple[Watcher, ...]]:
+        """What watches the run whose output is `out`; `gauge` tells how far it is, where its total is not known."""
+        for_people = watchers(out, quiet=self.quiet or self.log is not None, gauge=gauge)
+
+        def make(total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
+            all_of_them: list[Watcher] = [*for_people(total, limiter)]
+            if self.log is not None:
+                all_of_them.append(self.log.watcher(total, limiter))
+            if self.metrics is not None:
+                all_of_them.append(self.metrics.under(limiter))
+            return tuple(all_of_them)
+
+        return make
+
+    def finish(self, summary: dict[str, Any], out: str) -> None:
+        """Show the summary."""
+        if self.log is not None:
+            self.log.finished(summary)
+        print_summary(summary, out=out, quiet=self.quiet or self.log is not None, as_json=self.as_json)
+
+
+@contextlib.contextmanager
+def shown(command: str, options: dict[str, Any]) -> Iterator[Shown]:
+    """Take the values of `show_options` out of `options`. Raises UsageError if the metrics' address cannot be had."""
+    quiet, as_json = options.pop("quiet"), options.pop("as_json")
+    address, log = options.pop("metrics"), options.pop("log")
+    with contextlib.ExitStack() as stack:
+        metrics = stack.enter_context(metrics_watcher(address, command)) if address is not None else None
+        yield Shown(quiet, as_json, JsonLog(command) if log == "json" else None, metrics)

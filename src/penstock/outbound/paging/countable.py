@@ -1,0 +1,264 @@
+"""The plan for pages with numbers: many at once, and a look beyond the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ...errors import UsageError
+from ...rules.hash_set import HashSet
+from ...rules.pagination import MOST_AHEAD, Countable, End, PageKind, StopOn
+from ..outcome import Outcome
+from .marks import Mark
+from .pages import CountablePaginator, Offset
+from .plan import Settled, Tally, first_failed
+from .reader import PageAnswer, PageAsk
+
+_ENDS = {
+    PageKind.EMPTY: "is empty, though pages after it are not",
+    PageKind.GONE: "is not there (HTTP 404), though pages after it are",
+    PageKind.LAST: "is not full, though pages after it have rows",
+}
+
+
+class CountablePlan:
+    """Pages with numbers, many at once."""
+
+    def __init__(
+        self,
+        paginator: CountablePaginator,
+        base: str,
+        *,
+        stop_on: StopOn = StopOn.EMPTY,
+        most_pages: int | None = None,
+        keep_repeats: bool = False,
+    ) -> None:
+        self.tally = Tally()
+        self.outstanding = 0
+        self._paginator = paginator
+        self._base = base
+        self._keep_repeats = keep_repeats
+        self._extent = Countable(stop_on=stop_on, most_pages=most_pages)
+        self._digests = HashSet()
+        self._first_digest = 0
+        self._owners: dict[int, int] = {}
+        """Digest -> the lowest page with those rows, of pages that lie above one that is not settled."""
+        self._held: dict[int, PageAnswer] = {}
+        self._ends: dict[int, str] = {}
+        """Pages that look like the end, and how; if others with rows come after them they are holes."""
+        self._stop_on = stop_on
+        self._only_page = most_pages == 1
+        self._ask_first_again = False
+
+    @property
+    def limited(self) -> bool:
+        """See Plan."""
+        promised = self._extent.promised_pages
+        return self._extent.end is End.MOST_PAGES and (promised is None or self._extent.floor < promised)
+
+    def asks(self) -> list[PageAsk]:
+        """See Plan."""
+        extent = self._extent
+        if self._ask_first_again:
+            self._ask_first_again = False
+            self.outstanding += 1
+            return [PageAsk(0, self._paginator.page_url(self._base, 0, extent.size))]
+        # Where the end is not known, what is read ahead can be in vain; so little is.
+        pages = extent.take(1 if extent.promised_pages is None else 16)
+        self.outstanding += len(pages)
+        return [PageAsk(page, self._paginator.page_url(self._base, page, extent.size)) for page in pages]
+
+    def answered(self, answer: PageAnswer) -> list[Settled]:
+        """See Plan."""
+        self.outstanding -= 1
+        self._note_total(answer)
+        if self._is_in_doubt(answer):
+            self._extent.size = answer.rows
+            self._first_digest = answer.digest
+            self._ask_first_again = True
+            return []
+        self._look_at_size(answer)
+        owner = self._owners.get(answer.digest, -1) if answer.rows and not self._keep_repeats else -1
+        if owner > answer.number:
+            return self._move(owner, answer)
+        kind = self._kind(answer)
+        self._extent.settle(answer.number, kind, answer.rows)
+        if kind in (PageKind.ROWS, PageKind.LAST):
+            self._own(answer.digest, answer.number)
+        settled: list[Settled] = []
+        if kind is PageKind.REPEAT:
+            self._held[answer.number] = answer
+        else:
+            settled.append((answer, kind))
+            self.tally.count(settled)
+        return settled + self._decide()
+
+    def _move(self, page: int, answer: PageAnswer) -> list[Settled]:
+        """`page` came first, but what it holds are the rows of `answer`, and it may lie beyond the end."""
+        self._own(answer.digest, answer.number)
+        self._extent.move(page, answer.number, answer.rows)
+        self.tally.rows -= answer.rows
+        self.tally.pages -= 1
+        # The rows were written once, as those of `page`. If that page counts after all, they are written again.
+        here, there = answer.without_rows(), answer.renumbered(page)
+        self._held[page] = there
+        self.tally.count([(here, PageKind.ROWS)])
+        return [(here, PageKind.ROWS), (there.without_rows(), PageKind.MOVED), *self._decide()]
+
+    def _own(self, digest: int, page: int) -> None:
+        self._owners[digest] = page
+        if len(self._owners) > 2 * MOST_AHEAD:
+            self._owners = {each: page for each, page in self._owners.items() if page >= self._extent.floor}
+
+    def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
+        """See Plan."""
+        self.outstanding -= 1
+        promised = self._extent.promised_pages
+        if promised is not None and ask.number >= promised:
+            # Many APIs refuse a page beyond the last, each in its own way. Nothing that was promised is lost by it.
+            if outcome.kind != "http_4xx":
+                why = f"{outcome.kind}: {outcome.message[:100]}"
+                self.tally.warn(f"whether there is more than the API promised could not be seen ({why})")
+            answer = PageAnswer(ask, outcome.status or 0)
+            self._extent.settle(ask.number, PageKind.EMPTY)
+            settled: list[Settled] = [(answer, PageKind.EMPTY)]
+            self.tally.count(settled)
+            return settled + self._decide()
+        if ask.number == 0:
+            raise first_failed(outcome)
+        self.tally.failed[ask.number] = f"{outcome.kind}: {outcome.message}"
+        self._extent.settle(ask.number, PageKind.FAILED)
+        return self._decide()
+
+    def _is_in_doubt(self, answer: PageAnswer) -> bool:
+        """Whether the first page may cover more offsets than it has rows.
+
+        An API that caps the size gives 7 rows for 7 offsets, one that filters after it cut the page 7 rows for 10: the
+        second page, which begins at offset 7, would then repeat some. So the first is asked for again, with the size
+        that it has shown, and pages lie side by side in both kinds. It costs one call, and no time: others go along.
+        """
+        if answer.number or self._extent.size is not None or not isinstance(self._paginator, Offset):
+            return False
+        asked, total = self._paginator.size, self._extent.total
+        if not answer.rows or (asked is not None and answer.rows >= asked) or self._only_page:
+            return False
+        return total is None or total > answer.rows
+
+    def _note_total(self, answer: PageAnswer) -> None:
+        if answer.total is None:
+            return
+        before = self._paginator.before(self._extent.size or answer.rows)
+        self.tally.promised = self._extent.total = max(0, answer.total - before)
+        self.tally.promised_pages = self._extent.promised_pages
+
+    def _look_at_size(self, answer: PageAnswer) -> None:
+        size, asked = self._extent.size, self._paginator.size
+        if answer.number == 0 or size is None or not answer.rows:
+            return
+        if asked is not None and size < asked and answer.number == 1:
+            self.tally.warn(f"{asked:,} rows a page were asked for, the API gives {size:,}")
+        if answer.rows > size and isinstance(self._paginator, Offset):
+            self.tally.warn(
+                f"page {answer.number + 1} holds {answer.rows:,} rows where {size:,} were asked for, so rows may come "
+                "twice; --key FIELD drops them"
+            )
+
+    def _kind(self, answer: PageAnswer) -> PageKind:
+        if answer.gone:
+            self._ends[answer.number] = _ENDS[PageKind.GONE]
+            return PageKind.GONE
+        if answer.number == 0:
+            self._first_digest = answer.digest
+            step = self._extent.size or self._paginator.size
+            if not answer.rows and isinstance(self._paginator, Offset) and not step:
+                # Without rows and without a size there is no second offset.
+                return PageKind.GONE
+        if answer.rows and not self._keep_repeats:
+            if answer.number == 1 and answer.digest == self._first_digest and not self.tally.complete:
+                raise self._ignored()
+            if not self._digests.add(answer.digest):
+                return PageKind.REPEAT
+        kind = self._extent.kind_of(answer.number, answer.rows)
+        if kind in _ENDS:
+            self._ends[answer.number] = _ENDS[kind]
+        return kind
+
+    def _ignored(self) -> UsageError:
+        name = self._paginator.parameter
+        return UsageError(
+            f"pages 1 and 2 hold the same rows, so the API seems to ignore the parameter {name!r}; give its right name "
+            "(--page-param, --offset-param), --max-pages 1 if one page is all there is, or --on-repeat keep if pages "
+            "may be equal"
+        )
+
+    def _decide(self) -> list[Settled]:
+        """What of the pages held back is settled by now."""
+        extent = self._extent
+        fresh = extent.fresh_below
+        self.tally.promised_pages = extent.promised_pages
+        # A last page has rows itself, so it is below `fresh` by one when nothing comes after it.
+        for page in [page for page in self._ends if page < fresh - 1]:
+            self.tally.warn(f"page {page + 1} {self._ends.pop(page)}")
+        settled: list[Settled] = [(self._held.pop(page), PageKind.ROWS) for page in sorted(self._held) if page < fresh]
+        if extent.end in (End.LAST, End.MOST_PAGES) and not self.outstanding:
+            settled += [(self._held.pop(page), PageKind.ROWS) for page in sorted(self._held)]
+        elif extent.end in (End.TOTAL, End.BARREN) and not self.outstanding:
+            settled += self._drop_held()
+        elif extent.end is End.FAILURES and not self.outstanding:
+            self._warn_of_failures()
+        self.tally.count(settled)
+        return settled
+
+    def _warn_of_failures(self) -> None:
+        why = next(reversed(self.tally.failed.values()), "")
+        hint = "; if that is how the API says that there is no more, give --stop-on 404" if "HTTP 404" in why else ""
+        self.tally.warn(f"after page {self._extent.fresh_below} every page failed ({why[:100]}){hint}")
+
+    def _drop_held(self) -> list[Settled]:
+        settled: list[Settled] = [(self._held[page], PageKind.REPEAT) for page in sorted(self._held)]
+        if settled:
+            first, last = settled[0][0].number + 1, settled[-1][0].number + 1
+            self.tally.warn(
+                f"{'page' if first == last else 'pages'} {first if first == last else f'{first} to {last}'} repeat the "
+                "rows of earlier ones; that is taken for the end, and they are dropped (--fresh --on-repeat keep keeps "
+                "them)"
+            )
+        self._held.clear()
+        return settled
+
+    def as_json(self) -> dict[str, Any]:
+        """See Plan."""
+        return {"size": self._extent.size, "total": self._extent.total, "first": self._first_digest}
+
+    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
+        """See Plan."""
+        self._extent.total = saved["total"]
+        self._first_digest = saved["first"]
+        # A page that was moved after it was marked has a later mark, if it was settled since; if not, it is asked for
+        # again.
+        moved: dict[int, Mark] = {}
+        for mark in marks:
+            if mark.kind is PageKind.MOVED or mark.number in moved:
+                moved[mark.number] = mark
+        if saved["size"] is not None:
+            self._extent.size = saved["size"]
+        for mark in marks:
+            self._restore(moved.get(mark.number, mark))
+        fresh = self._extent.fresh_below
+        self._ends = {page: how for page, how in self._ends.items() if page >= fresh - 1}
+        self.tally.promised_pages = self._extent.promised_pages
+
+    def _restore(self, mark: Mark) -> None:
+        if mark.kind is PageKind.GONE and mark.number and self._stop_on is not StopOn.NOT_FOUND:
+            # The user no longer takes a 404 for the end, so it is looked at again.
+            return
+        if mark.kind is PageKind.LAST:
+            mark = mark._replace(kind=self._extent.kind_of(mark.number, mark.rows))
+        if mark.kind in (PageKind.ROWS, PageKind.LAST):
+            self._digests.add(mark.digest)
+            if mark.number > self._extent.floor:
+                self._own(mark.digest, mark.number)
+        if mark.kind in _ENDS:
+            self._ends[mark.number] = _ENDS[mark.kind]
+        if mark.kind is not PageKind.MOVED:
+            self._extent.settle(mark.number, mark.kind, mark.rows)

@@ -1,0 +1,77 @@
+"""Look at the first answer of an API whose paging is to be found out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import BadBody, Stopped, UsageError
+from ...messages import Headers, Response
+from ...rules.link_header import parse_links
+from ...rules.page_url import query_names, with_query
+from ...rules.paging import Paging
+from ..http_call import quote_body, status_error
+from ..job import Session
+from ..outcome import Outcome
+from .reader import PageAnswer, PageAsk, load
+from .source import PageCall
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """An answer as `penstock.rules.paging.detect` wants it."""
+
+    answer: Any
+    headers: dict[str, str]
+    next_link: str | None
+    names_in_url: list[str]
+    begins: str
+
+
+async def look(session: Session, client: Any, url: str, headers: Headers, asked: Paging) -> FirstPage:
+    """Ask for `url`, under the limits and with the retries of `session`. Raises UsageError if there is no answer."""
+    if asked.page_size is not None and asked.size_param is not None:
+        url = with_query(url, {asked.size_param: str(asked.page_size)})
+    sink = _Collect()
+    reader = _Keep(url)
+    summary = await session.carry_out(PageCall(client, headers, reader, None), [PageAsk(0, url)], sink)
+    if not summary["complete"]:
+        raise Stopped("stopped before the first answer; the same command goes on from there")
+    if reader.found is None:
+        raise UsageError(f"the first page failed: {sink.message}")
+    return reader.found
+
+
+class _Keep:
+    """Reads the one answer."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.found: FirstPage | None = None
+
+    def read(self, ask: PageAsk, response: Response) -> PageAnswer:
+        if not 200 <= response.status < 300:
+            raise status_error(response)
+        body = load(response)
+        if not isinstance(body, (dict, list)):
+            raise BadBody(f"the answer is neither an object nor a list: {quote_body(response.body)}")
+        link = parse_links(response.headers.get_all("link")).get("next")
+        fields = {name.lower(): value for name, value in response.headers}
+        self.found = FirstPage(body, fields, link, query_names(self._url), quote_body(response.body))
+        return PageAnswer(ask, response.status)
+
+
+class _Collect:
+    """A sink that keeps nothing on disk."""
+
+    pending_bytes = 0
+    message = ""
+
+    def put(self, outcome: Outcome[Any, Any]) -> None:
+        self.message = outcome.message
+
+    def cut(self, counters: dict[str, Any]) -> _Collect:
+        return self
+
+    def write(self) -> None:
+        """Nothing to write."""

@@ -1,0 +1,185 @@
+"""The output of `pull`: rows as JSON lines, exactly as often as the API has them, and the state to go on from."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadBody, BadPage, PenstockError, RunRefused, UsageError
+from ...rules.pagination import PageKind
+from ..journal import Journal
+from ..outcome import Outcome
+from ..storage import AppendFile, Storage
+from .keys import SeenKeys
+from .marks import Mark, MarkFile
+from .plan import Plan, Settled
+from .reader import PageAnswer, PageReader, token_hash
+
+_KEY_BYTES = 64
+"""About what a key takes in memory until it is written."""
+
+STATE = "pull"
+"""Under this name the journal's counters hold what a pull needs to go on."""
+
+
+class RowFile:
+    """The files of one pull that grow with every commit: rows, marks, keys and the journal, which comes last."""
+
+    def __init__(self, storage: Storage, rows: Path, folder: Path, journal: Journal, *, keyed: bool) -> None:
+        """Open them and cut off what was not committed. Raises RunRefused if they are not what the journal says."""
+        saved = journal.state.counters.get(STATE, {})
+        self.journal = journal
+        self.marks_count: int = saved.get("marks", 0)
+        with contextlib.ExitStack() as opened:
+            opened.callback(journal.close)
+            self.file = _open_rows(storage, rows, journal)
+            opened.callback(self.file.close)
+            self.marks = MarkFile(storage, folder / "marks", self.marks_count)
+            opened.callback(self.marks.close)
+            self.keys = SeenKeys(folder / "keys.sqlite", saved.get("keys", 0)) if keyed else None
+            opened.pop_all()
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The counters of the last commit."""
+        return self.journal.state.counters
+
+    def close(self) -> None:
+        """Let them go; what was not committed is dropped."""
+        self.file.close()
+        self.marks.close()
+        if self.keys is not None:
+            self.keys.close()
+        self.journal.close()
+
+
+def _open_rows(storage: Storage, path: Path, journal: Journal) -> AppendFile:
+    state = journal.state
+    file = storage.open(path)
+    size = file.size()
+    tail = file.read(state.output_size - state.tail_size, state.tail_size) if state.tail_size else b""
+    if size < state.output_size or zlib.crc32(tail) != state.tail_crc:
+        file.close()
+        raise RunRefused(
+            f"{path} was changed since the last commit (it has {size:,} bytes of {state.output_size:,}, or its last "
+            "rows differ); put it back, or use --fresh to start afresh"
+        )
+    if size > state.output_size:
+        file.truncate(state.output_size)
+    return file
+
+
+class RowSink:
+    """A Sink (see `drive`) that asks the plan which pages count, and keeps their rows.
+
+    `feed` is called with the number of each page when the plan knows of it, and so what to ask for next.
+    """
+
+    def __init__(self, files: RowFile, plan: Plan, reader: PageReader, feed: Callable[[int], None]) -> None:
+        self._files = files
+        self._plan = plan
+        self._reader = reader
+        self._feed = feed
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pages: list[Settled] = []
+        self._positions = array("Q")
+        self.pending_bytes = 0
+
+    def put(self, outcome: Outcome[Any, PageAnswer]) -> None:
+        """Keep a page. Raises UsageError or PenstockError where the plan cannot go on."""
+        answer = outcome.value
+        if outcome.ok and answer is not None:
+            settled = self._plan.answered(answer)
+        else:
+            if not self._plan.tally.is_beyond(outcome.position):
+                _refuse(outcome)
+            settled = self._plan.failed(outcome.item, outcome)
+        for page, kind in settled:
+            if kind is PageKind.REPEAT:
+                page.lines = b""
+            self._pages.append((page, kind))
+            self._positions.append(page.number)
+            self.pending_bytes += len(page.lines) + (0 if page.keys is None else _KEY_BYTES * len(page.keys))
+        self._feed(outcome.position)
+
+    def cut(self, counters: dict[str, Any]) -> RowCommit:
+        """See Sink. What failed is not done, so it does not count in what the next session goes on from."""
+        counters.update(items=counters["items"] - counters["failed"], failed=0, by_kind={})
+        state = {"plan": self._plan.as_json(), "rows_path": self._reader.rows_path}
+        counters[STATE] = self._plan.tally.as_json() | state
+        commit = RowCommit(self._files, self._plan, self._pages, self._positions, counters)
+        self._clear()
+        return commit
+
+
+def _refuse(outcome: Outcome[Any, Any]) -> None:
+    """An answer that the options do not describe: going on would only meet the next one."""
+    if isinstance(outcome.error, (BadPage, BadBody)):
+        message = f"page {outcome.position + 1}: {outcome.message}"
+        if outcome.position == 0:
+            raise UsageError(message) from outcome.error
+        raise PenstockError(
+            f"{message} (what came before is kept; the same command goes on from there)"
+        ) from outcome.error
+
+
+class RowCommit:
+    """One group of pages on its way to disk."""
+
+    def __init__(
+        self,
+        files: RowFile,
+        plan: Plan,
+        pages: list[Settled],
+        positions: array[int],
+        counters: dict[str, Any],
+    ) -> None:
+        self._files = files
+        self._plan = plan
+        self._pages = pages
+        self._positions = positions
+        self._counters = counters
+
+    def write(self) -> None:
+        """Write and sync rows, marks, keys, then the journal's frame, which makes them count. Raises StorageError."""
+        files = self._files
+        rows, marks = bytearray(), bytearray()
+        for page, kind in self._pages:
+            rows += self._new_rows(page) if files.keys is not None and page.lines else page.lines
+            token = 0 if page.token is None else token_hash(page.token)
+            marks += Mark(page.number, page.digest, token, page.rows, kind).pack()
+        self._pages.clear()
+        if rows:
+            files.file.append(rows)
+            files.file.sync()
+        files.marks.append(marks)
+        if files.keys is not None:
+            files.keys.commit()
+        files.marks_count += len(self._positions)
+        state = self._counters[STATE]
+        state.update(marks=files.marks_count, keys=0 if files.keys is None else files.keys.count)
+        tally = self._plan.tally
+        state.update(duplicates=tally.duplicates, keyless=tally.keyless)
+        files.journal.commit(self._positions, array("Q"), files.file.size(), rows, self._counters)
+
+    def _new_rows(self, page: PageAnswer) -> bytes | bytearray:
+        """The lines of the rows whose key was not written before."""
+        keys = self._files.keys
+        assert keys is not None
+        assert page.keys is not None
+        again = keys.add(page.keys)
+        self._plan.tally.keyless += page.keys.count(None)
+        self._plan.tally.duplicates += len(again)
+        return _without(page.lines, again) if again else page.lines
+
+
+def _without(lines: bytes | bytearray, places: Sequence[int]) -> bytes:
+    dropped = set(places)
+    every = bytes(lines).splitlines(keepends=True)
+    return b"".join(line for place, line in enumerate(every) if place not in dropped)

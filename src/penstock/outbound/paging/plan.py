@@ -1,0 +1,140 @@
+"""What a plan is: it decides which page to ask for next, and which of those that came count.
+
+A plan takes answers in the order in which they arrive and hands each page on as soon as it is settled. Pages that
+hold the very rows of an earlier one are held back until it is clear whether they lie beyond the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ...errors import PenstockError, UsageError
+from ...rules.pagination import PageKind
+from ..outcome import Outcome
+from .marks import Mark
+from .reader import PageAnswer, PageAsk
+
+Settled = tuple[PageAnswer, PageKind]
+"""A page and what it is. The rows of a REPEAT do not count."""
+
+_MOST_WARNINGS = 50
+_LASTING = frozenset({"http_3xx", "http_4xx", "bad_body", "unexpected", "too_large"})
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a pull has got so far. Rows are those that count; `duplicates` of them were dropped by their key."""
+
+    rows: int = 0
+    pages: int = 0
+    promised: int | None = None
+    """The rows that the API promised, where it did; the latest word counts."""
+    duplicates: int = 0
+    keyless: int = 0
+    empty_pages: int = 0
+    repeated_pages: int = 0
+    repeated_rows: int = 0
+    broken: bool = False
+    """The API led nowhere, so that rows may be missing though nothing failed."""
+    warnings: list[str] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    """Pages that could not be had in this session, and why."""
+    promised_pages: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many rows came as were promised. Without a promise it is not known, so False."""
+        return self.promised is not None and self.rows >= self.promised
+
+    @property
+    def short(self) -> bool:
+        """Whether fewer rows came than were promised."""
+        return self.promised is not None and self.rows < self.promised
+
+    def is_beyond(self, page: int) -> bool:
+        """Whether `page` is more than the API promised."""
+        return self.promised_pages is not None and page >= self.promised_pages
+
+    def warn(self, text: str) -> None:
+        """Note what the user should know; the same only once."""
+        if text not in self.warnings and len(self.warnings) < _MOST_WARNINGS:
+            self.warnings.append(text)
+
+    def count(self, settled: Iterable[Settled]) -> None:
+        """Add pages that were settled."""
+        for answer, kind in settled:
+            self.pages += 1
+            if kind is PageKind.REPEAT:
+                self.repeated_pages += 1
+                self.repeated_rows += answer.rows
+            elif answer.rows:
+                self.rows += answer.rows
+            else:
+                self.empty_pages += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """What is kept with every commit; `restore` reads it."""
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from what an earlier session kept."""
+        for name in _KEPT:
+            if name in saved:
+                setattr(self, name, saved[name])
+        self.warnings = list(self.warnings)
+
+
+_KEPT = (
+    "rows",
+    "pages",
+    "promised",
+    "duplicates",
+    "keyless",
+    "empty_pages",
+    "repeated_pages",
+    "repeated_rows",
+    "broken",
+    "warnings",
+)
+
+
+class Plan(Protocol):
+    """Decides what to ask for. All of it happens between two awaits, and nothing blocks."""
+
+    tally: Tally
+    outstanding: int
+    """Pages asked for and not settled."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether it ended because so many pages are enough, and not because there are no more."""
+        ...
+
+    def asks(self) -> list[PageAsk]:
+        """Pages to ask for now; none while answers must be waited for, and at the end."""
+        ...
+
+    def answered(self, answer: PageAnswer) -> list[Settled]:
+        """A page came. Returns what is settled now; raises UsageError or PenstockError if going on makes no sense."""
+        ...
+
+    def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
+        """A page could not be had. Returns what is settled now; raises PenstockError where nothing can follow."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """What must be kept to go on from here."""
+        ...
+
+    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
+        """Go on from what was kept; `marks` can be gone through more than once."""
+        ...
+
+
+def first_failed(outcome: Outcome[Any, Any]) -> PenstockError:
+    """Without the first page there is nothing to go on with: the user's fault where it is refused for good."""
+    message = f"the first page failed ({outcome.kind}: {outcome.message})"
+    # What is refused now will be refused again; anything else may pass.
+    return UsageError(message) if outcome.kind in _LASTING else PenstockError(f"{message}; try the same command again")

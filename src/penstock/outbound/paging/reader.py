@@ -1,0 +1,324 @@
+"""From an answer to a page: its rows, what names the next one, what it says of the total."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from ...errors import BadBody, BadPage, UsageError
+from ...messages import Response
+from ...rules.find_rows import find_rows
+from ...rules.page_url import follow
+from ..http_call import compile_path, quote_body, status_error
+from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls
+
+HEADER = "header:"
+"""`--total header:X-Total-Count` reads it from that field."""
+
+_FOLDED = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_BEYOND_64_BITS = re.compile(rb"-\d{19}|\d{20}")
+
+
+class PageAsk:
+    """A page to be asked for: what the engine's items carry."""
+
+    __slots__ = ("number", "origin", "token", "url")
+
+    def __init__(self, number: int, url: str, token: Token | None = None) -> None:
+        self.number = number
+        self.url = url
+        self.token = token
+        slash = url.find("/", 8)
+        self.origin = f"{url}/" if slash < 0 else url[: slash + 1]
+
+    def __repr__(self) -> str:
+        return f"<PageAsk {self.number}>"
+
+
+class PageAnswer:
+    """A page as it came, in the form in which it waits to be written.
+
+    `lines` are the rows as JSON lines, `keys` one per row (None for a row without), `digest` tells pages with other
+    rows apart. `page` has the rows themselves, where somebody wants them. `gone`: there is no such page.
+    """
+
+    __slots__ = (
+        "digest",
+        "gone",
+        "keys",
+        "lines",
+        "next",
+        "number",
+        "page",
+        "rows",
+        "size",
+        "status",
+        "token",
+        "total",
+    )
+
+    def __init__(self, ask: PageAsk, status: int) -> None:
+        self.number = ask.number
+        self.token = ask.token
+        self.status = status
+        self.rows = 0
+        self.size = 0
+        """Bytes of the lines as they came."""
+        self.lines: bytes | bytearray = b""
+        self.keys: list[bytes | None] | None = None
+        self.digest = 0
+        self.next: Token | None = None
+        self.total: int | None = None
+        self.gone = False
+        self.page: Page | None = None
+
+    def renumbered(self, number: int) -> PageAnswer:
+        """A copy of it as another page."""
+        other = copy.copy(self)
+        other.number = number
+        other.page = None if self.page is None else replace(self.page, number=number)
+        return other
+
+    def without_rows(self) -> PageAnswer:
+        """A copy of it of which nothing is to be written."""
+        other = copy.copy(self)
+        other.lines, other.keys, other.page = b"", None, None
+        return other
+
+
+class PageReader:
+    """Reads every page of one API in the same way.
+
+    `rows` None: where they are is found in the first answer, and kept to. `key` names the field, or is a JMESPath
+    expression on a row. `home` is the URL that the user gave: next URLs may lead to its host and to `allowed_hosts`;
+    None: to the host of the page. With `missing_is_end` a 404 is no failure but says that there is no such page. With
+    `keep_rows` the answers hold Pages, and no JSON lines.
+    """
+
+    def __init__(
+        self,
+        paginator: AnyPaginator,
+        *,
+        rows: str | None = None,
+        total: str | None = None,
+        key: str | None = None,
+        allowed_hosts: tuple[str, ...] = (),
+        home: str | None = None,
+        missing_is_end: bool = False,
+        keep_rows: bool = False,
+    ) -> None:
+        self.rows_path = rows
+        self._find_rows = None if rows is None else compile_path("--rows", rows)
+        self._total_path = total
+        in_header = total is not None and total.startswith(HEADER)
+        self._total_field = total[len(HEADER) :].strip() if total is not None and in_header else None
+        self._find_total = None if total is None or in_header else compile_path("--total", total)
+        self._key = None if key is None else _key_finder(key)
+        self._paginator = paginator
+        self._chained = None if isinstance(paginator, (Offset, PageNumber)) else paginator
+        self._follows_urls = follows_urls(paginator)
+        self._allowed_hosts = allowed_hosts
+        self._home = home
+        self._missing_is_end = missing_is_end
+        self._keep_rows = keep_rows
+
+    def read(self, ask: PageAsk, response: Response) -> PageAnswer:
+        """Raises StatusError, BadBody for what is not JSON, BadPage for what is not such a page."""
+        answer = PageAnswer(ask, response.status)
+        if response.status == 404 and self._missing_is_end and ask.number > 0:
+            answer.gone = True
+            return answer
+        if not 200 <= response.status < 300:
+            raise status_error(response)
+        if response.status == 204:
+            return answer
+        exact = _has_long_numbers(response.body)
+        body = load(response, exact=exact)
+        try:
+            self._read(answer, ask, response, body, exact)
+        except (UsageError, ValueError) as error:
+            # JMESPath's own errors are ValueErrors, too.
+            raise BadPage(f"{error}; the answer begins {quote_body(response.body)}", status=response.status) from error
+        return answer
+
+    def _read(self, answer: PageAnswer, ask: PageAsk, response: Response, body: Any, exact: bool) -> None:
+        rows = self._rows(body)
+        answer.total = self._total(ask, response, body)
+        answer.rows = len(rows)
+        if self._keep_rows or self._chained is not None:
+            url = response.url or ask.url
+            page = Page(ask.number, rows, ask.token, answer.total, body, response.headers, url)
+            if self._chained is not None:
+                answer.next = self._next(page)
+            if self._keep_rows:
+                answer.page = page
+        answer.lines = _lines(rows, exact=exact)
+        answer.digest = _digest(answer.lines) if rows else 0
+        if self._key is not None:
+            answer.keys = [_key_bytes(self._key(row)) for row in rows]
+        answer.size = len(answer.lines)
+        if self._keep_rows:
+            answer.lines = b""
+
+    def _next(self, page: Page) -> Token | None:
+        assert self._chained is not None
+        token = self._chained.next(page)
+        if token is not None and self._follows_urls:
+            return follow(page.url, str(token), self._allowed_hosts, self._home)
+        if isinstance(token, str):
+            # Half a surrogate pair fits in no URL; that it raises here makes it an answer that is no page.
+            token.encode()
+        return token
+
+    def _rows(self, body: Any) -> list[Any]:
+        if self._find_rows is None:
+            self.rows_path = _only_rows(body)
+            self._find_rows = compile_path("--rows", self.rows_path)
+        rows = self._find_rows(body)
+        if rows is None and _is_null(body, self.rows_path or ""):
+            return []
+        if rows is None:
+            raise UsageError(f"there are no rows at --rows {self.rows_path!r}")
+        if not isinstance(rows, list):
+            raise UsageError(f"what --rows {self.rows_path!r} finds is {_kind(rows)} and no list")
+        return rows
+
+    def _total(self, ask: PageAsk, response: Response, body: Any) -> int | None:
+        if self._total_path is None:
+            return None
+        if self._find_total is not None:
+            value = self._find_total(body)
+        else:
+            value = response.headers.get(self._total_field or "")
+        if value is None:
+            if ask.number == 0:
+                raise UsageError(f"there is no total at --total {self._total_path!r}")
+            return None
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise UsageError(f"what --total {self._total_path!r} finds is {_kind(value)} and no whole number")
+        if value < 0:
+            raise UsageError(f"the total at --total {self._total_path!r} is {value}, below 0")
+        if value >= 1 << 63:
+            raise UsageError(f"the total at --total {self._total_path!r} is {value:g}, more than there can be")
+        return value
+
+
+def _is_null(body: Any, path: str) -> bool:
+    # Some APIs write a list without anything in it so. JMESPath finds None also where nothing is, which may be an error
+    # with status 200; so plain paths are looked at, and others are not believed.
+    *steps, last = (step.strip('"') for step in path.split("."))
+    for step in steps:
+        body = body.get(step) if isinstance(body, dict) else None
+    return isinstance(body, dict) and last in body
+
+
+def _only_rows(body: Any) -> str:
+    paths = find_rows(body)
+    if not paths:
+        raise UsageError(f"the answer is {_kind(body)} without a list in it; say with --rows where the rows are")
+    if len(paths) > 1:
+        raise UsageError(f"there are lists at {', '.join(paths)}; say with --rows which of them holds the rows")
+    return paths[0]
+
+
+def load(response: Response, *, exact: bool = True) -> Any:
+    """The JSON of an answer; `exact` keeps all digits of numbers beyond 64 bits. Raises BadBody."""
+    try:
+        return _parse(response.body, exact=exact)
+    except ValueError as error:
+        kind = response.headers.get("content-type") or "no content type"
+        raise BadBody(
+            f"the answer ({kind}) is not JSON: {quote_body(response.body)}", status=response.status
+        ) from error
+
+
+def _parse(body: bytes, *, exact: bool) -> Any:
+    if not exact:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            # Half of a surrogate pair, where text was cut in the middle of a character, is no reason to lose a page.
+            if b"\\ud" not in body.lower():
+                raise
+    return json.loads(body, parse_constant=_refuse)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _has_long_numbers(body: bytes) -> bool:
+    """Whether there can be whole numbers beyond 64 bits, which orjson would round.
+
+    The first look costs 0.1 us for a row of 200 bytes; the second is taken where the first finds 19 digits in a row.
+    """
+    return b"0000000000000000000" in body.translate(_FOLDED) and _BEYOND_64_BITS.search(body) is not None
+
+
+def _lines(rows: list[Any], *, exact: bool) -> bytearray:
+    # One buffer and not a list of lines: orjson leaves each of its results in an allocation of some 4 KiB.
+    lines = bytearray()
+    dumps, newline = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+    if not exact:
+        try:
+            for row in rows:
+                lines += dumps(row, option=newline)
+            return lines
+        except TypeError:
+            lines.clear()
+    for row in rows:
+        # What orjson cannot write stays as it came: long numbers with all digits, half a surrogate pair as \ud8xx.
+        lines += json.dumps(row, separators=(",", ":")).encode() + b"\n"
+    return lines
+
+
+def _digest(lines: bytes | bytearray) -> int:
+    return int.from_bytes(hashlib.sha1(lines, usedforsecurity=False).digest()[:8], "little")
+
+
+def token_hash(token: Token) -> int:
+    """64 bits that tell tokens apart; 1 and "1" are the same, because they make the same request."""
+    return int.from_bytes(hashlib.blake2b(str(token).encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
+def _key_finder(key: str) -> Callable[[Any], Any]:
+    if key.isidentifier() and key.isascii():
+        return lambda row: row.get(key) if isinstance(row, dict) else None
+    return compile_path("--key", key)
+
+
+def _key_bytes(value: Any) -> bytes | None:
+    """The key with its type: 1 and "1" are different keys. Only strings begin with a quotation mark."""
+    if type(value) is str:
+        return b'"' + value.encode("utf-8", "surrogatepass")
+    if type(value) is int:
+        return b"%d" % value
+    if type(value) is list and value and all(part is None for part in value):
+        # Of a key of several fields none is there: that tells nothing of the row either.
+        return None
+    # orjson leaves each of its results in an allocation of some 4 KiB; a copy takes what it needs.
+    return None if value is None else bytes(memoryview(_sorted_json(value)))
+
+
+def _sorted_json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # A whole number beyond 64 bits, somewhere in it.
+        return json.dumps(value, sort_keys=True).encode()
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,170 @@
+"""The parent's part: it opens nothing anew, starts the processes and drives them to the end of the run.
+
+All processes are under one limit: where the user's has no name that others share it gets one of the run's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from ...clock import SYSTEM_CLOCK
+from ...errors import UsageError
+from ...layers.rate_limit import RateLimiter
+from ...layers.shared_log import sweep
+from ...rules.rate import Limit
+from ..drive import Driver, PendingCommit
+from ..engine import Engine
+from ..http_call import RequestBuilder
+from ..job import Flow, knock, make_client
+from ..limit_log import LimitLog
+from ..output_file import JsonLinesOutput
+from ..send import SendRun, Watch
+from ..sessions import SessionRecord
+from ..summary import summarise
+from .crew import Batch, Crew
+from .frames import Task
+from .ranges import Ranges
+
+_PREFIX = "run-"
+
+
+def check_processes(flow: Flow, processes: int) -> None:
+    """Raises UsageError for what several processes cannot do together."""
+    if processes < 2:
+        return
+    alone = {
+        "--limit auto": flow.limit_auto,
+        "--limit-by": flow.limit_by is not None,
+        "--cost-limit": bool(flow.cost_limits),
+    }
+    for option, given in alone.items():
+        if given:
+            raise UsageError(f"{option} is kept by one process alone and cannot be combined with --processes")
+    if flow.in_flight != "auto" and flow.in_flight < processes:
+        raise UsageError(f"--in-flight {flow.in_flight} is less than one call for each of --processes {processes}")
+
+
+async def carry_out_in_processes(
+    run: SendRun, processes: int, command: Sequence[str], watch: Watch = lambda total, limiter: ()
+) -> dict[str, Any]:
+    """As `run.carry_out`, in so many processes, each started by `command`; see Crew.
+
+    Raises UsageError if the host cannot be reached, StorageError where the disk fails in the middle, PenstockError if
+    processes keep dying.
+    """
+    flow, folder = run.job.flow, run.folder
+    check_processes(flow, processes)
+    builder = RequestBuilder(run.job.template, folder.run_id())
+    if run.output.done.count < run.total:
+        async with make_client(flow) as client:
+            await knock(client, run.first_request(builder))
+    sweep(_PREFIX, SYSTEM_CLOCK)
+    shared = [_shared(limit, folder.run_id()) for limit in flow.limits]
+    # Kept open as long as they work, and charged with what was sent before under a limit without a name.
+    log = LimitLog(folder.path, shared, flow.guard)
+    try:
+        return await _drive(run, builder, shared, processes, command, watch)
+    finally:
+        log.close()
+
+
+async def _drive(
+    run: SendRun, builder: RequestBuilder, shared: list[Limit], processes: int, command: Sequence[str], watch: Watch
+) -> dict[str, Any]:
+    flow, folder, done = run.job.flow, run.folder, run.output.done
+    resumed_at = done.count
+    limiter = RateLimiter(flow.limits, guard=flow.guard)
+    sink = _CrewSink(run.output)
+
+    def paused(until: float) -> None:
+        limiter.pause_until(SYSTEM_CLOCK.now() + until - SYSTEM_CLOCK.wall())
+
+    ranges = Ranges(run.total, type(done)(done.base, bytes(done.bits)), processes)
+    tasks = [_task(run, builder, shared, number, processes).frame() for number in range(processes)]
+    crew = Crew(command, tasks, ranges, run.output.saved_counters, sink.put, paused)
+    if crew.counters.paused_until > SYSTEM_CLOCK.wall():
+        paused(crew.counters.paused_until)
+    sent_before = crew.counters.attempts
+    with SessionRecord(folder.path, limiter, set(crew.counters.by_kind)) as record:
+        limits = [str(limit) for limit in flow.limits]
+        record.begin(command=flow.command, limits=limits, total=run.total, resumed_at=resumed_at)
+        # To a driver and its watchers a crew is an engine whose outcomes are batches of them.
+        engine = cast("Engine[Any, Any]", crew)
+        driver = Driver(engine, sink, (*record.watchers, *watch(run.total, limiter)))
+        await driver.drive()
+        summary = summarise(
+            crew.counters,
+            limiter,
+            limits=[],
+            total=run.total,
+            elapsed=driver.elapsed,
+            sent_before=sent_before,
+            resumed_at=resumed_at,
+            complete=driver.complete,
+        )
+        _add_ends(summary, crew, flow)
+        record.end(summary)
+    return summary | {"processes": processes}
+
+
+def _shared(limit: Limit, run_id: str) -> Limit:
+    return limit if limit.name else replace(limit, name=f"{_PREFIX}{run_id}-{limit.count}-{limit.seconds:g}")
+
+
+def _task(run: SendRun, builder: RequestBuilder, shared: list[Limit], number: int, processes: int) -> Task:
+    job, in_flight = run.job, run.job.flow.in_flight
+    if in_flight != "auto":
+        in_flight = in_flight // processes + (number < in_flight % processes)
+    folder = run.folder.path / f"process-{number + 1}"
+    folder.mkdir(exist_ok=True)
+    for log in folder.glob("limit-*.log"):
+        # Of an earlier session. What it speaks of was charged to the limits above, and must not be once more.
+        log.unlink()
+    return Task(
+        job=job,
+        flow=replace(job.flow, limits=tuple(shared), in_flight=in_flight),
+        source=run.records.path,
+        format=run.records.format,
+        index=run.index.tobytes(),
+        parse=builder.parse or job.skip_bad_records,
+        run_id=run.folder.run_id(),
+        folder=folder,
+    )
+
+
+def _add_ends(summary: dict[str, Any], crew: Crew, flow: Flow) -> None:
+    ends = crew.ends()
+    summary["peak_rss_bytes"] += sum(end["peak_rss"] for end in ends)
+    # Each knows what all together used while it was there; who sent most was there longest.
+    used: list[float] = max(ends, key=lambda end: end.get("sent", 0), default={"used": []})["used"]
+    if len(used) == len(flow.limits):
+        summary["limits"] = [
+            {"limit": str(limit), "used": round(share, 4)} for limit, share in zip(flow.limits, used, strict=True)
+        ]
+
+
+class _CrewSink:
+    """A Sink for batches of finished records."""
+
+    def __init__(self, output: JsonLinesOutput) -> None:
+        self._output = output
+
+    @property
+    def pending_bytes(self) -> int:
+        """See Sink."""
+        return self._output.pending_bytes
+
+    @pending_bytes.setter
+    def pending_bytes(self, size: int) -> None:
+        self._output.pending_bytes = size
+
+    def put(self, outcome: Any) -> None:
+        """Take a Batch."""
+        batch: Batch = outcome
+        self._output.put_records(batch.data, batch.positions, batch.failed)
+
+    def cut(self, counters: dict[str, Any]) -> PendingCommit:
+        """See Sink."""
+        return self._output.cut(counters)

@@ -1,0 +1,329 @@
+"""`penstock pull`: every row of a paginated API, exactly once."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..errors import OutputError, PenstockError, RunRefused, StorageError, UsageError
+from ..layers.rate_limit import RateLimiter
+from ..messages import Request
+from ..rules.outcome import RetryOn
+from ..rules.pagination import StopOn
+from ..rules.paging import Paging, detect
+from .drive import Watcher
+from .job import Flow, Session, check_flow, knock, make_client
+from .journal import Journal
+from .paging.chain import ChainPlan
+from .paging.countable import CountablePlan
+from .paging.first_page import FirstPage, look
+from .paging.output import STATE, RowFile, RowSink
+from .paging.pages import AnyPaginator, Offset, PageNumber, make_paginator
+from .paging.plan import Plan, Tally
+from .paging.reader import PageReader
+from .paging.source import PageCall, PageSource, page_headers
+from .run_folder import RunFolder
+from .storage import DISK
+from .tables import TableReport, finish_table, require, table_format
+
+Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PullJob:
+    """What `penstock pull` was asked to do."""
+
+    url: str
+    out: Path
+    paging: Paging = field(default_factory=Paging)
+    flow: Flow = field(default_factory=lambda: Flow(retry_on=RetryOn.SAFE))
+    headers: tuple[tuple[str, str], ...] = ()
+    most_pages: int | None = None
+    stop_on: StopOn = StopOn.EMPTY
+    key: str | None = None
+    keep_repeats: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+@contextlib.contextmanager
+def open_pull(job: PullJob, say: Say = lambda text: None) -> Iterator[PullRun]:
+    """Open the run of `job`, old or new; nothing is sent yet. `say` is told, in sentences, what is inferred.
+
+    Raises UsageError (and its kin OutputError, RunRefused, RunLocked) for whatever keeps the run from beginning.
+    """
+    check_flow(job.flow)
+    job.paging.check()
+    require(table_format(job.out))
+    if job.paging.style != "auto":
+        _reader(job, job.paging, make_paginator(job.paging))
+    with RunFolder.open(_folder_of(job.out)) as folder:
+        try:
+            run = _open(job, folder, say)
+        except OSError as error:
+            raise OutputError(
+                f"{error.filename or folder.path}: {error.strerror or error}; nothing was sent"
+            ) from error
+        try:
+            yield run
+        finally:
+            run.files.close()
+
+
+class PullRun:
+    """One run of a `PullJob`, opened and locked."""
+
+    def __init__(self, job: PullJob, folder: RunFolder, files: RowFile, say: Say) -> None:
+        self.job = job
+        self.folder = folder
+        self.files = files
+        self.tally = Tally()
+        """What there is so far; it changes while the run goes on."""
+        self._say = say
+        self._is_new = files.journal.state.done.count == 0
+
+    @property
+    def rows(self) -> Path:
+        """Where the rows are kept as they come: the output itself, or what the table is made of at the end."""
+        return _rows_of(self.job, self.folder)
+
+    async def carry_out(self, watch: Watch = lambda total, limiter: ()) -> dict[str, Any]:
+        """Pull until all is there or it is stopped; returns the summary, `summary["complete"]` says which.
+
+        Raises UsageError if the host cannot be reached or the first page is not what the options say: nothing is kept
+        then. Raises PenstockError where it makes no sense to go on later, StorageError where the disk fails.
+        """
+        try:
+            async with make_client(self.job.flow) as client:
+                return await self._carry_out(client, watch)
+        except UsageError as error:
+            if not self._is_new:
+                raise PenstockError(str(error)) from error
+            # What a first try with a wrong option has written is in the way of the second.
+            self._forget()
+            raise
+
+    async def _carry_out(self, client: Any, watch: Watch) -> dict[str, Any]:
+        job = self.job
+        if self._is_new:
+            await knock(client, Request("GET", job.url, page_headers(job.headers)))
+        paging = await self._paging(client)
+        paginator = make_paginator(paging)
+        plan = self._plan(paginator)
+        reader = _reader(job, paging, paginator)
+        saved = self.files.saved.get(STATE)
+        if saved is not None:
+            plan.tally.restore(saved)
+            plan.restore(saved["plan"], self.files.marks)
+            reader = _reader(job, paging, paginator, rows=saved["rows_path"])
+        self.tally = plan.tally
+        source = PageSource(plan)
+        sink = RowSink(self.files, plan, reader, source.taken)
+        done = self.files.journal.state.done.count
+        session = Session(
+            flow=job.flow,
+            folder=self.folder,
+            total=None,
+            idempotent=True,
+            counters=self.files.saved,
+            resumed_at=done,
+            watch=watch,
+            known=lambda: _known(plan.tally),
+            one_host=not job.allowed_hosts,
+        )
+        call = PageCall(client, page_headers(job.headers), reader, source)
+        summary = await session.carry_out(call, source, sink)
+        return self._finish(summary, plan)
+
+    async def _paging(self, client: Any) -> Paging:
+        """The paging as asked for, or as the first answer of the run showed it."""
+        job = self.job
+        if job.paging.style != "auto":
+            return job.paging
+        path = self.folder.path / "paging.json"
+        if path.exists():
+            return Paging(**orjson.loads(path.read_bytes()))
+        session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
+        first: FirstPage = await look(session, client, job.url, page_headers(job.headers), job.paging)
+        found = detect(first.answer, first.headers, first.next_link, first.names_in_url, job.paging)
+        DISK.write_new(path, orjson.dumps(asdict(found.paging), option=orjson.OPT_INDENT_2))
+        self._say(f"found {', '.join(found.signs)}. This is the same as:")
+        self._say(shlex.join([*_without_auto(job.flow.command), *found.paging.as_options()]))
+        return found.paging
+
+    def _plan(self, paginator: AnyPaginator) -> Plan:
+        job = self.job
+        if isinstance(paginator, (Offset, PageNumber)):
+            return CountablePlan(
+                paginator, job.url, stop_on=job.stop_on, most_pages=job.most_pages, keep_repeats=job.keep_repeats
+            )
+        if job.stop_on is not StopOn.EMPTY:
+            raise UsageError(
+                "--stop-on only goes with --paginate offset or page: other pages say themselves which is last"
+            )
+        return ChainPlan(paginator, job.url, most_pages=job.most_pages, keep_repeats=job.keep_repeats)
+
+    def _finish(self, summary: dict[str, Any], plan: Plan) -> dict[str, Any]:
+        tally = plan.tally
+        short = (tally.short or tally.broken) and not plan.limited
+        if summary["complete"]:
+            _judge(tally, short=short)
+        failed = [{"page": page + 1, "error": tally.failed[page]} for page in sorted(tally.failed)]
+        lines = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in failed)
+        DISK.write_new(self.folder.path / "failed.jsonl", lines)
+        summary.update(
+            total=tally.promised_pages,
+            rows=tally.rows - tally.duplicates,
+            rows_received=tally.rows,
+            rows_promised=tally.promised,
+            duplicates=tally.duplicates,
+            pages=tally.pages,
+            empty_pages=tally.empty_pages,
+            repeated_pages=tally.repeated_pages,
+            repeated_rows=tally.repeated_rows,
+            short=short,
+            warnings=list(tally.warnings),
+            failed_pages=failed,
+        )
+        DISK.write_new(self.folder.path / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+        return summary
+
+    def write_table(self) -> TableReport | None:
+        """Make the output of a complete run; None where it is JSON lines, and there already. Blocks.
+
+        Raises StorageError where the disk fails; the rows are safe then, and the same command tries again.
+        """
+        format_ = table_format(self.job.out)
+        if format_ == "jsonl":
+            return None
+        return finish_table(self.rows, self.job.out, format_, marker=_marker(self.folder))
+
+    def _forget(self) -> None:
+        self.files.close()
+        with contextlib.suppress(OSError, StorageError):
+            self.rows.unlink(missing_ok=True)
+            self.folder.clear()
+
+
+def _judge(tally: Tally, *, short: bool) -> None:
+    """Say what the end of a pull tells about the promises of its beginning."""
+    if tally.promised is None:
+        return
+    if short:
+        tally.warn(f"the API promised {tally.promised:,} rows and gave {tally.rows:,}")
+    elif tally.rows > tally.promised:
+        tally.warn(f"the API promised {tally.promised:,} rows and gave {tally.rows:,}: more, and all are kept")
+
+
+def _known(tally: Tally) -> dict[str, Any]:
+    """What a report shows beside the counters."""
+    return {
+        "total": tally.promised_pages,
+        "rows": tally.rows - tally.duplicates,
+        "rows_promised": tally.promised,
+    }
+
+
+def _without_auto(command: tuple[str, ...]) -> list[str]:
+    words = list(command)
+    if "--paginate" in words:
+        at = words.index("--paginate")
+        del words[at : at + 2]
+    return [word for word in words if word != "--paginate=auto"]
+
+
+def _reader(job: PullJob, paging: Paging, paginator: AnyPaginator, *, rows: str | None = None) -> PageReader:
+    return PageReader(
+        paginator,
+        rows=rows or paging.rows,
+        total=paging.total,
+        key=job.key,
+        allowed_hosts=job.allowed_hosts,
+        home=job.url,
+        missing_is_end=job.stop_on is StopOn.NOT_FOUND,
+    )
+
+
+# -- the run folder -------------------------------------------------------------------------------------------------
+
+
+def _folder_of(out: Path) -> Path:
+    if out.is_dir():
+        raise OutputError(f"--out {out} is a folder; give the name of a file")
+    if not out.parent.is_dir():
+        raise OutputError(f"--out {out}: there is no folder {out.parent}")
+    return out.with_name(out.name + ".run")
+
+
+def _rows_of(job: PullJob, folder: RunFolder) -> Path:
+    return job.out if table_format(job.out) == "jsonl" else folder.path / "rows.jsonl"
+
+
+def _marker(folder: RunFolder) -> Path:
+    return folder.path / "table.json"
+
+
+def _open(job: PullJob, folder: RunFolder, say: Say) -> PullRun:
+    begun = folder.begun() and not job.fresh
+    _protect(job, folder)
+    facts, private = _fingerprint(job)
+    if begun:
+        try:
+            folder.check_fingerprint(facts, private)
+        except RunRefused:
+            # A first try with a wrong option must not stand in the way of the second.
+            if not _nothing_done(folder):
+                raise
+            begun = False
+    rows = _rows_of(job, folder)
+    if not begun:
+        # First, while the run folder still tells that it is ours.
+        job.out.unlink(missing_ok=True)
+        folder.clear()
+        Journal.create(DISK, folder.journal).close()
+        DISK.open(rows).close()
+        # Last: with it the run counts as begun.
+        folder.write_fingerprint(facts, private)
+    journal = Journal.open(DISK, folder.journal)
+    return PullRun(job, folder, RowFile(DISK, rows, folder.path, journal, keyed=job.key is not None), say)
+
+
+def _protect(job: PullJob, folder: RunFolder) -> None:
+    """Refuse what would cost a file that is not ours."""
+    ours = folder.begun() and (table_format(job.out) == "jsonl" or _marker(folder).exists())
+    if job.out.exists() and job.out.stat().st_size and not ours:
+        raise OutputError(f"{job.out} exists and is not the output of a run; give another --out, or move it away")
+
+
+def _nothing_done(folder: RunFolder) -> bool:
+    journal = Journal.open(DISK, folder.journal)
+    journal.close()
+    return journal.state.done.count == 0
+
+
+def _fingerprint(job: PullJob) -> tuple[dict[str, Any], dict[str, str]]:
+    paging = job.paging
+    facts = {
+        "command": "pull",
+        "--paginate": paging.style,
+        "--page-size": paging.page_size,
+        "--size-param": paging.size_param,
+        "--offset-param": paging.offset_param,
+        "--page-param": paging.page_param,
+        "--cursor-param": paging.cursor_param,
+        "--rows": paging.rows,
+        "--total": paging.total,
+        "--next": paging.next,
+        "--header names": sorted(name.lower() for name, _ in job.headers),
+        "--key": job.key,
+        "--on-repeat": "keep" if job.keep_repeats else "stop",
+    }
+    # The URL may hold keys of an API, and a token may be one.
+    return facts, {"URL": job.url, "--start": paging.start or ""}

@@ -1,0 +1,182 @@
+"""`penstock.pull`: the pages of an API, for programs. Nothing is kept on disk; the command `pull` does that."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Literal
+
+from ..call import Call
+from ..errors import BadBody, BadPage, PagesFailed, UsageError
+from ..layers.rate_limit import RateLimiter
+from ..messages import Headers, HeadersLike, Request, Response
+from ..rules.pagination import PageKind, StopOn
+from ..rules.rate import Limit
+from ..wire import Client
+from .engine import Engine
+from .paging.chain import ChainPlan
+from .paging.countable import CountablePlan
+from .paging.pages import AnyPaginator, Offset, Page, PageNumber
+from .paging.plan import Plan, Settled, Tally
+from .paging.reader import PageAnswer, PageAsk, PageReader
+from .paging.source import PageCall, PageSource, page_headers
+from .run import RetryOnLike, run
+
+
+class PullWarning(UserWarning):
+    """An API did not keep to what it said of its pages; `pull` warns after the last one."""
+
+
+def pull(
+    url: str,
+    *,
+    paginate: AnyPaginator,
+    rows: str | None = None,
+    total: str | None = None,
+    headers: HeadersLike = (),
+    limit: Limit | str | Sequence[Limit | str] | RateLimiter | None = None,
+    stop_on: StopOn | Literal["empty", "short", "404"] = StopOn.EMPTY,
+    max_pages: int | None = None,
+    keep_repeats: bool = False,
+    allow_hosts: Sequence[str] = (),
+    retry_on: RetryOnLike = "safe",
+    max_in_flight: int | Literal["auto"] = "auto",
+    max_attempts: int = 5,
+    attempt_timeout: float | None = 60.0,
+    total_timeout: float | None = 600.0,
+    client: Call[Request, Response] | None = None,
+) -> Pull:
+    """Every page of the API at `url`, each as soon as it is there.
+
+    Use it as an async context manager and iterate over it::
+
+        async with penstock.pull(url, paginate=Offset(size=100), rows="items", total="total") as pages:
+            async for page in pages:
+                ...
+
+    `paginate` is `Offset`, `PageNumber`, `Cursor`, `NextUrl`, `LinkHeader`, or a `Paginator` of your own. Pages with
+    numbers are asked for many at once and come in any order (`page.number` tells it); the others come in theirs.
+    `rows` and `total` are JMESPath expressions on the answer (`total` can be `"header:X-Total-Count"`); `stop_on` and
+    `max_pages` as the options of the command. `keep_repeats` believes an API whose pages repeat others. Next URLs may
+    lead to `allow_hosts` besides the host of `url`. The other arguments are those of `run`; timeouts are seconds.
+    `client` is what makes the calls, one of penstock's own where it is None.
+
+    What an API gets wrong ends with a `PullWarning` (fewer rows than promised, a circle of cursors) after the last
+    page. Raises UsageError where the first page is not what the arguments say, PenstockError where a later one keeps
+    it from going on, PagesFailed after the last page where others could not be had.
+    """
+    return Pull(
+        PageReader(
+            paginate,
+            rows=rows,
+            total=total,
+            allowed_hosts=tuple(allow_hosts),
+            home=url,
+            missing_is_end=StopOn(stop_on) is StopOn.NOT_FOUND,
+            keep_rows=True,
+        ),
+        _plan(paginate, url, StopOn(stop_on), max_pages, keep_repeats=keep_repeats),
+        page_headers(tuple(headers.items() if hasattr(headers, "items") else headers)),
+        client,
+        {
+            "limit": limit if isinstance(limit, RateLimiter) else RateLimiter(_limits(limit)),
+            "one_host": not allow_hosts,
+            "retry_on": retry_on,
+            "max_in_flight": max_in_flight,
+            "max_attempts": max_attempts,
+            "attempt_timeout": attempt_timeout,
+            "total_timeout": total_timeout,
+        },
+    )
+
+
+class Pull:
+    """Pages on their way; made by `pull`. Leaving the context early cancels what is in flight."""
+
+    def __init__(
+        self,
+        reader: PageReader,
+        plan: Plan,
+        headers: Headers,
+        client: Call[Request, Response] | None,
+        options: dict[str, Any],
+    ) -> None:
+        self._reader = reader
+        self._plan = plan
+        self._headers = headers
+        self._client = client
+        self._options = options
+        self._source = PageSource(plan)
+        self._stack = AsyncExitStack()
+        self._engine: Engine[PageAsk, PageAnswer] | None = None
+        self._ready: deque[Page] = deque()
+
+    @property
+    def tally(self) -> Tally:
+        """What there is so far: rows, pages, what was promised, warnings."""
+        return self._plan.tally
+
+    async def __aenter__(self) -> Pull:
+        client = self._client or await self._stack.enter_async_context(Client())
+        call = PageCall(client, self._headers, self._reader, self._source)
+        call.listen(self._options["limit"])
+        engine = run(call, self._source, idempotent=True, **self._options)
+        self._engine = await self._stack.enter_async_context(engine)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def __aiter__(self) -> Pull:
+        if self._engine is None:
+            raise UsageError("a pull is a context: write `async with penstock.pull(...) as pages`, then iterate")
+        return self
+
+    async def __anext__(self) -> Page:
+        while not self._ready:
+            await self._next_outcome()
+        return self._ready.popleft()
+
+    async def _next_outcome(self) -> None:
+        assert self._engine is not None
+        try:
+            outcome = await anext(self._engine)
+        except StopAsyncIteration:
+            self._finish()
+            raise
+        if outcome.value is not None and outcome.ok:
+            settled = self._plan.answered(outcome.value)
+        elif isinstance(outcome.error, (BadPage, BadBody)) and not self.tally.is_beyond(outcome.position):
+            raise outcome.error
+        else:
+            settled = self._plan.failed(outcome.item, outcome)
+        self._source.taken(outcome.position)
+        self._ready.extend(_pages(settled))
+
+    def _finish(self) -> None:
+        tally = self.tally
+        if tally.short and not self._plan.limited:
+            tally.warn(f"the API promised {tally.promised or 0:,} rows and gave {tally.rows:,}")
+        for text in tally.warnings:
+            warnings.warn(text, PullWarning, stacklevel=4)
+        if tally.failed:
+            raise PagesFailed(dict(tally.failed))
+
+
+def _plan(paginate: AnyPaginator, url: str, stop_on: StopOn, most_pages: int | None, *, keep_repeats: bool) -> Plan:
+    if isinstance(paginate, (Offset, PageNumber)):
+        return CountablePlan(paginate, url, stop_on=stop_on, most_pages=most_pages, keep_repeats=keep_repeats)
+    return ChainPlan(paginate, url, most_pages=most_pages, keep_repeats=keep_repeats)
+
+
+def _limits(limit: Limit | str | Sequence[Limit | str] | None) -> Sequence[Limit | str]:
+    return (limit,) if isinstance(limit, (str, Limit)) else limit or ()
+
+
+def _pages(settled: list[Settled]) -> list[Page]:
+    return [answer.page for answer, kind in settled if kind is not PageKind.REPEAT and answer.page is not None]

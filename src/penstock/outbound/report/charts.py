@@ -1,0 +1,447 @@
+"""What is drawn: each chart as numbers and words, apart from how a page or a picture draws them. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ...observe.histogram import coarse_edges
+from ...rules.rate import Limit
+from .axes import Axis, count, counting_axis, duration, duration_axis, log_duration_axis, number
+from .timeline import QUANTILES, Part, Span, Timeline, limits_of, percentiles, thin_by_calls, thin_out
+
+MOST_POINTS = 600
+"""So many points of a line are as many as can be seen."""
+
+_MOST_BARS = 90
+_CALLS_FOR_PERCENTILES = 20
+_LOG_RATIO = 15.0
+_LIMIT_IN_SIGHT = 4.0
+_SHORTEST = 1e-5
+_STEP = 2 ** (1 / 6)
+_GAP = 6.0
+_UNITS = ((1.0, "second"), (60.0, "minute"), (3600.0, "hour"))
+_FAILURE_COLOURS = ("orange", "purple", "yellow", "sky", "red")
+_MOST_KINDS = len(_FAILURE_COLOURS)
+
+Points = tuple[tuple[float, float], ...]
+Bin = tuple[float, float, float]
+Value = Callable[[Span], float | None]
+Counted = Callable[[Span], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line in pieces, as nothing is drawn where nothing ran; `band` is the (x, lowest, highest) around it."""
+
+    label: str
+    colour: str
+    pieces: tuple[Points, ...]
+    band: tuple[tuple[tuple[float, float, float], ...], ...] = ()
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars of (begin, end, height), stacked on those of the Bars before."""
+
+    label: str
+    colour: str
+    bins: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """A stretch of time in which something else was the matter: `paused`, `down`, or a `break` between sessions."""
+
+    begin: float
+    end: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line across at `x`: along the time for a restart, along the height for a percentile."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart. `unit` says what the height is; with `durations` it is in seconds."""
+
+    name: str
+    title: str
+    unit: str
+    x: Axis
+    y: Axis
+    lines: tuple[Line, ...] = ()
+    bars: tuple[Bars, ...] = ()
+    shades: tuple[Shade, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    note: str = ""
+    wide: bool = False
+    durations: bool = False
+    over_time: bool = True
+
+
+def make_charts(timeline: Timeline) -> list[Chart]:
+    """The charts of a run, without those for which it has no numbers."""
+    if not timeline.spans:
+        return []
+    made = [_rate(timeline), _in_flight(timeline), _latency(timeline), _histogram(timeline), _outcomes(timeline)]
+    made += [_failures(timeline), _repeats(timeline)]
+    return [chart for chart in made if chart is not None]
+
+
+# -- what all charts over time have -----------------------------------------------------------------------------------
+
+
+def _time_axis(timeline: Timeline, most: int = 4) -> Axis:
+    return duration_axis(max(timeline.seconds, 1e-3), most, room=1.0)
+
+
+def _shades(timeline: Timeline) -> tuple[Shade, ...]:
+    """Pauses and outages, joined where they touch, and the breaks between sessions."""
+    found: list[Shade] = []
+    for span in timeline.spans:
+        what = "down" if span.down else "paused"
+        seconds = span.end - span.begin if span.down else span.paused
+        if seconds <= 0:
+            continue
+        # Of a pause that fills a part of its span it is not known which; the end is where the next one goes on.
+        begin = max(span.begin, span.end - seconds)
+        if found and found[-1].what == what and begin - found[-1].end < timeline.seconds / MOST_POINTS:
+            found[-1] = Shade(found[-1].begin, span.end, what)
+        else:
+            found.append(Shade(begin, span.end, what))
+    breaks = [Shade(one.end, two.begin, "break") for one, two in itertools.pairwise(timeline.parts)]
+    return (*found, *(each for each in breaks if each.end > each.begin))
+
+
+def _restarts(timeline: Timeline) -> tuple[Mark, ...]:
+    return tuple(Mark(two.begin, f"{ending(one)}, then resumed") for one, two in itertools.pairwise(timeline.parts))
+
+
+def ending(part: Part) -> str:
+    """How a session ended, in a word or two."""
+    words = {"complete": "finished", "error": "stopped by an error", "unknown": "ended", "running": "still running"}
+    return words.get(part.how, part.how)
+
+
+def _points(groups: Sequence[Sequence[Span]], value: Value) -> tuple[Points, ...]:
+    pieces: list[Points] = []
+    for group in groups:
+        piece: list[tuple[float, float]] = []
+        for span in group:
+            found = value(span)
+            if found is None:
+                pieces.append(tuple(piece))
+                piece = []
+                continue
+            if not piece:
+                piece.append((span.begin, found))
+            piece.append((span.end, found))
+        pieces.append(tuple(piece))
+    return tuple(piece for piece in pieces if piece)
+
+
+def _steps(groups: Sequence[Sequence[Span]], value: Value) -> tuple[Points, ...]:
+    """As `_points`, but level within each span."""
+    stepped = []
+    for piece in _points(groups, value):
+        corners = [piece[0]]
+        for (_, before), (x, y) in itertools.pairwise(piece):
+            if y != before:
+                corners.append((corners[-1][0], y))
+            corners.append((x, y))
+        stepped.append(_without_repeats(corners))
+    return tuple(stepped)
+
+
+def _without_repeats(points: Sequence[tuple[float, float]]) -> Points:
+    """Without the points in the middle of a level stretch."""
+    kept: list[tuple[float, float]] = []
+    for point in points:
+        if len(kept) > 1 and kept[-1][1] == kept[-2][1] == point[1]:
+            kept[-1] = point
+        else:
+            kept.append(point)
+    return tuple(kept)
+
+
+def _bands(
+    groups: Sequence[Sequence[Span]], value: Callable[[Span], tuple[float, float]]
+) -> tuple[tuple[tuple[float, float, float], ...], ...]:
+    return tuple(
+        ((group[0].begin, *value(group[0])), *((span.end, *value(span)) for span in group))
+        for group in groups
+        if any(value(span)[0] != value(span)[1] for span in group)
+    )
+
+
+# -- one by one -------------------------------------------------------------------------------------------------------
+
+
+def _rate(timeline: Timeline) -> Chart:
+    groups = thin_out(timeline, MOST_POINTS)
+    highest = max(span.rate_range[1] for span in timeline.spans)
+    seconds, unit = rate_unit([limit for span in timeline.spans for limit in limits_of(span.limits)], highest)
+    lines = [
+        Line(
+            "sent",
+            "blue",
+            _points(groups, lambda span: span.rate * seconds),
+            _bands(groups, lambda span: (span.rate_range[0] * seconds, span.rate_range[1] * seconds)),
+        )
+    ]
+    top = highest
+    told = {text for span in timeline.spans for text in span.told}
+    for text in dict.fromkeys(text for span in timeline.spans for text in span.limits):
+        for limit in limits_of((text,)):
+            allowed = limit.count / limit.seconds
+            if allowed <= _LIMIT_IN_SIGHT * highest or len(lines) == 1:
+                top = max(top, allowed)
+                level = _steps(groups, _level(text, allowed * seconds))
+                label, colour = ("told", "purple") if text in told else ("limit", "orange")
+                lines.append(Line(label, colour, level, dashed=True))
+    return Chart(
+        "rate",
+        "Rate against the limit" if len(lines) > 1 else "Rate",
+        f"calls a {unit}",
+        _time_axis(timeline, 8),
+        counting_axis(top * seconds),
+        lines=tuple(lines),
+        shades=_shades(timeline),
+        marks=_restarts(timeline),
+        note=f"over the last {duration(timeline.window)}",
+        wide=True,
+    )
+
+
+def _level(text: str, height: float) -> Callable[[Span], float | None]:
+    return lambda span: height if text in span.limits else None
+
+
+def rate_unit(limits: Sequence[Limit], highest: float) -> tuple[float, str]:
+    """Seconds and name of the unit that the limits are given in; without limits one in which there is a call."""
+    own = {limit.seconds for limit in limits}
+    for seconds, name in _UNITS:
+        if own and min(own) <= seconds * 1.001:
+            return seconds, name
+    return _UNITS[0] if highest >= 1 or own else _UNITS[1]
+
+
+def _in_flight(timeline: Timeline) -> Chart:
+    groups = thin_out(timeline, MOST_POINTS)
+    highest = max(span.in_flight_range[1] for span in timeline.spans)
+    lines = [
+        Line(
+            "in flight",
+            "green",
+            _points(groups, lambda span: span.in_flight),
+            _bands(groups, lambda span: (span.in_flight_range[0], span.in_flight_range[1])),
+        )
+    ]
+    ceilings = [span.ceiling for span in timeline.spans if span.ceiling is not None]
+    note = ""
+    if ceilings and max(ceilings) <= max(10, _LIMIT_IN_SIGHT * highest):
+        highest = max(highest, *ceilings)
+        lines.append(Line("ceiling", "grey", _steps(groups, lambda span: span.ceiling), dashed=True))
+    elif ceilings:
+        note = f"up to {number(max(ceilings))} allowed"
+    return Chart(
+        "in_flight",
+        "In flight",
+        "calls at once",
+        _time_axis(timeline),
+        counting_axis(highest),
+        lines=tuple(lines),
+        shades=_shades(timeline),
+        marks=_restarts(timeline),
+        note=note,
+    )
+
+
+def _latency(timeline: Timeline) -> Chart | None:
+    groups = thin_by_calls(timeline, MOST_POINTS // 4, _CALLS_FOR_PERCENTILES)
+    values = [value for group in groups for span in group for value in span.percentiles.values()]
+    if not values:
+        return None
+    lowest, highest = max(min(values), 1e-6), max(values)
+    axis = duration_axis(highest)
+    if highest / lowest > _LOG_RATIO:
+        axis = log_duration_axis(lowest / 1.5, highest * 1.3, 5)
+    colours = {"p50": "sky", "p95": "blue", "p99": "purple"}
+    # Where hardly anything was answered for long, there is a gap.
+    longest = _GAP * statistics.median(span.end - span.begin for group in groups for span in group)
+    return Chart(
+        "latency",
+        "Latency of answers",
+        "from the send to the complete answer",
+        _time_axis(timeline),
+        axis,
+        lines=tuple(Line(name, colours[name], _points(groups, _percentile(name, longest))) for name, _ in QUANTILES),
+        shades=_shades(timeline),
+        marks=_restarts(timeline),
+        durations=True,
+    )
+
+
+def _percentile(name: str, longest: float) -> Value:
+    return lambda span: span.percentiles.get(name) if span.end - span.begin <= longest else None
+
+
+def all_buckets(timeline: Timeline) -> Counter[int]:
+    """The latencies of the whole run, in coarse buckets."""
+    buckets: Counter[int] = Counter()
+    for span in timeline.spans:
+        buckets.update(span.buckets)
+    return buckets
+
+
+def _histogram(timeline: Timeline) -> Chart | None:
+    buckets = all_buckets(timeline)
+    if not buckets:
+        return None
+    bins = log_bins(buckets)
+    return Chart(
+        "histogram",
+        "How long the answers took",
+        "calls",
+        log_duration_axis(bins[0][0] / 1.1, bins[-1][1] * 1.1),
+        counting_axis(max(height for _, _, height in bins) * 1.3),
+        bars=(Bars("calls", "mist", bins),),
+        marks=tuple(Mark(value, f"{name} {duration(value)}") for name, value in percentiles(buckets).items()),
+        note="on a logarithmic scale",
+        over_time=False,
+    )
+
+
+def log_bins(buckets: Mapping[int, int]) -> tuple[Bin, ...]:
+    """Counts in coarse buckets, which are not equally wide on a logarithmic scale, as bins that are.
+
+    What is in a bucket is taken as evenly spread over it, so a bin can hold a fraction; the sum stays.
+    """
+    low = max(_SHORTEST, coarse_edges(min(buckets))[0])
+    high = max(low * _STEP, coarse_edges(max(buckets))[1])
+    steps = math.ceil(math.log(high / low) / math.log(_STEP) - 1e-9)
+    heights = [0.0] * steps
+    for index, found in buckets.items():
+        begin, end = (max(low, edge) for edge in coarse_edges(index))
+        if end <= low:
+            heights[0] += found
+            continue
+        for step in range(int(math.log(begin / low) / math.log(_STEP)), steps):
+            inside = min(end, low * _STEP ** (step + 1)) - max(begin, low * _STEP**step)
+            if inside <= 0:
+                break
+            heights[step] += found * inside / (end - begin)
+    return tuple((low * _STEP**step, low * _STEP ** (step + 1), height) for step, height in enumerate(heights))
+
+
+def _per_second(groups: Sequence[Sequence[Span]], value: Counted) -> tuple[Bin, ...]:
+    return tuple((span.begin, span.end, value(span) / (span.end - span.begin)) for group in groups for span in group)
+
+
+def _heights(bars: Sequence[Bars]) -> float:
+    """The height of the highest stack."""
+    sums: dict[float, float] = {}
+    for each in bars:
+        for begin, _, height in each.bins:
+            sums[begin] = sums.get(begin, 0.0) + height
+    return max(sums.values(), default=0.0)
+
+
+def _bar_chart(timeline: Timeline, name: str, title: str, parts: Sequence[tuple[str, str, Counted]]) -> Chart:
+    groups = thin_out(timeline, _MOST_BARS)
+    bars = [Bars(label, colour, _per_second(groups, value)) for label, colour, value in parts]
+    seconds, unit = rate_unit((), _heights(bars))
+    scaled = [
+        replace(each, bins=tuple((begin, end, height * seconds) for begin, end, height in each.bins)) for each in bars
+    ]
+    return Chart(
+        name,
+        title,
+        f"items a {unit}",
+        _time_axis(timeline),
+        counting_axis(_heights(scaled)),
+        bars=tuple(scaled),
+        shades=_shades(timeline),
+        marks=_restarts(timeline),
+    )
+
+
+def failure_kinds(timeline: Timeline) -> list[tuple[str, int]]:
+    """The kinds of failures that the spans tell of, and how many of each there are at the end, most first."""
+    kinds = {kind for span in timeline.spans for kind in span.by_kind}
+    last = timeline.parts[-1].last.by_kind
+    return sorted(((kind, last.get(kind, 0)) for kind in kinds), key=lambda each: (-each[1], each[0]))
+
+
+def _failure_parts(timeline: Timeline) -> list[tuple[str, str, Counted]]:
+    kinds = failure_kinds(timeline)
+    named = kinds if len(kinds) <= _MOST_KINDS else kinds[: _MOST_KINDS - 1]
+    parts = [
+        (f"{kind} {found:,}", colour, _of_kinds({kind}))
+        for (kind, found), colour in zip(named, _FAILURE_COLOURS, strict=False)
+    ]
+    if others := kinds[len(named) :]:
+        total = sum(found for _, found in others)
+        parts.append((f"other kinds {total:,}", _FAILURE_COLOURS[-1], _of_kinds({kind for kind, _ in others})))
+    return parts
+
+
+def _of_kinds(kinds: set[str]) -> Counted:
+    return lambda span: sum(found for kind, found in span.by_kind.items() if kind in kinds)
+
+
+def _outcomes(timeline: Timeline) -> Chart:
+    finished = timeline.parts[-1].last.ok
+    parts: list[tuple[str, str, Counted]] = [(f"ok {finished:,}", "leaf", lambda span: span.ok)]
+    return _bar_chart(timeline, "outcomes", "What became of the items", parts + _failure_parts(timeline))
+
+
+def _failures(timeline: Timeline) -> Chart | None:
+    parts = _failure_parts(timeline)
+    return _bar_chart(timeline, "failures", "Failed items, by kind", parts) if parts else None
+
+
+def _repeats(timeline: Timeline) -> Chart | None:
+    last = timeline.parts[-1].last
+    retries, throttled = last.retries, last.throttled
+    if not retries and not throttled:
+        return None
+    groups = thin_out(timeline, _MOST_BARS)
+    repeated = _per_second(groups, lambda span: span.retries)
+    refused = _per_second(groups, lambda span: span.throttled)
+    highest = max(height for _, _, height in (*repeated, *refused))
+    seconds, unit = rate_unit((), highest)
+    lines = [
+        Line(label, colour, _steps(groups, _share(value, seconds)))
+        for label, colour, total, value in (
+            ("retries", "blue", retries, lambda span: span.retries),
+            ("throttled", "orange", throttled, lambda span: span.throttled),
+        )
+        if total
+    ]
+    return Chart(
+        "repeats",
+        "Retries, and answers that asked to slow down",
+        f"calls a {unit}",
+        _time_axis(timeline),
+        counting_axis(highest * seconds),
+        lines=tuple(lines),
+        shades=_shades(timeline),
+        marks=_restarts(timeline),
+        note=f"{count(retries, 'retry', 'retries')}, {throttled:,} throttled",
+    )
+
+
+def _share(value: Counted, seconds: float) -> Value:
+    return lambda span: value(span) * seconds / (span.end - span.begin)

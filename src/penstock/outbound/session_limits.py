@@ -1,0 +1,60 @@
+"""The limits of one session of a durable run, which count what the sessions before it have sent."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..clock import SYSTEM_CLOCK
+from ..layers.keyed_limit import KeyedLimiter
+from ..layers.rate_limit import RateLimiter
+from ..rules.rate import Limit
+from .key_log import KeyLog
+from .limit_log import LimitLog, take_latest
+
+KeyOf = Callable[[Any], int]
+"""item value -> a number below 2**53 for whatever has the limits for itself."""
+
+
+class SessionLimits:
+    """`by_key` is what limits the run where each key has the limits for itself, `limiter` whatever else."""
+
+    def __init__(self, limiter: RateLimiter, by_key: KeyedLimiter | None = None, key_of: KeyOf | None = None) -> None:
+        self.limiter = limiter
+        self.by_key = by_key
+        self.key_of = key_of
+
+    def used(self, name: str | None) -> list[dict[str, Any]]:
+        """For the summary; `name` says what the keys are."""
+        if self.by_key is not None:
+            return [{"limit": str(limit), "by": name, "keys": len(self.by_key)} for limit in self.by_key.limits]
+        return [{"limit": str(each.limit), "used": round(each.used(), 4)} for each in self.limiter.windows]
+
+
+@contextlib.contextmanager
+def open_limits(
+    folder: Path,
+    limits: Sequence[Limit],
+    guard: float | None,
+    *,
+    cost_limits: Sequence[Limit] = (),
+    follow_server: bool = False,
+    key_of: KeyOf | None = None,
+    sent_before: bool,
+) -> Iterator[SessionLimits]:
+    """The limits of a run in `folder`; `sent_before`: there were sessions before. Raises StorageError."""
+    if key_of is not None:
+        by_key = KeyedLimiter(limits, guard=guard)
+        log = KeyLog(folder, by_key, sent_at=take_latest(folder))
+        with contextlib.closing(log):
+            yield SessionLimits(RateLimiter(), by_key, key_of)
+        return
+    with contextlib.closing(LimitLog(folder, limits, guard)) as kept:
+        limiter = RateLimiter(kept.windows, guard=guard, cost_limits=cost_limits, follow_server=follow_server)
+        if sent_before:
+            # What was spent in the last window before the restart is not known.
+            for window in limiter.costs:
+                window.fill(SYSTEM_CLOCK.now())
+        yield SessionLimits(limiter)

@@ -1,0 +1,63 @@
+"""Where in an answer of unknown shape the rows are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_USUAL = (
+    "items",
+    "data",
+    "results",
+    "rows",
+    "records",
+    "entries",
+    "value",
+    "values",
+    "hits",
+    "objects",
+    "content",
+    "elements",
+    "list",
+)
+_DEEPEST = 3
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+WHOLE_ANSWER = "@"
+"""The JMESPath of an answer that is itself the list of rows."""
+
+
+def find_rows(answer: Any) -> list[str]:
+    """JMESPath expressions of the lists that can be the rows, the best guess first; more than one is a doubt.
+
+    A list with objects in it is better than one without, one under a usual name better than another; among equals all
+    are given.
+    """
+    if isinstance(answer, list):
+        return [WHOLE_ANSWER]
+    found = [(_worth(name, rows), path) for path, name, rows in _lists(answer, "", 1)]
+    best = max((worth for worth, _ in found), default=0)
+    return [path for worth, path in found if worth == best]
+
+
+def quoted(name: str) -> str:
+    """`name` as a step of a JMESPath expression."""
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _lists(value: Any, path: str, depth: int) -> Iterator[tuple[str, str, list[Any]]]:
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return
+    for name, inner in value.items():
+        step = f"{path}.{quoted(name)}" if path else quoted(name)
+        if isinstance(inner, list):
+            yield step, name, inner
+        else:
+            yield from _lists(inner, step, depth + 1)
+
+
+def _worth(name: str, rows: list[Any]) -> int:
+    usual = name.lower().lstrip("_") in _USUAL
+    objects = bool(rows) and all(isinstance(row, dict) for row in rows[:10])
+    return 4 * (objects or not rows) + 2 * usual + objects
