@@ -76,6 +76,14 @@ def test_a_told_pause_is_followed_at_the_found_pace() -> None:
     assert rate_between(server.answered, 30.0, 90.0) >= 0.9 * 20
 
 
+@pytest.mark.parametrize("seed", [1, 3, 4])
+def test_the_first_refusal_makes_nobody_wait_for_an_answer(seed: int) -> None:
+    """It asked for a probe before there was a pace; the probe was refused too, and all stood still for ten seconds."""
+    server = RateServer(SlidingLog(20, 1.0), lognormal(2.0, 0.5), failures=0.01, seed=seed)
+    run_virtual(flow(server, 25.0, {}))
+    assert rate_between(server.answered, 12.0, 25.0) >= 0.8 * 20
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_it_follows_a_rate_that_changes(factor: float) -> None:
     """A minute after a halving or doubling, 90 % of what is allowed then, at most 1 % refused."""

@@ -100,6 +100,9 @@ class RateLimiter:
     @pace.setter
     def pace(self, pace: Pace | None) -> None:
         self._bounds.pace = pace
+        if pace is not None:
+            # It has its own answer to a refusal, so there is nothing to wait for.
+            self._bounds.probe = None
         self._bounds.refresh()
         self._rearm()
 
