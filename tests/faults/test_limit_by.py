@@ -10,9 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from penstock.layers.keyed_limit import KeyedLimiter
-from penstock.outbound.key_log import KeyLog, read_log
-from penstock.testing import FaultServer, ManualClock, Reply, ServedRequest, most_in_any_window
+from penstock.testing import FaultServer, Reply, ServedRequest, most_in_any_window
 
 from .processes import ENVIRONMENT, PENSTOCK, records, run_send
 
@@ -103,51 +101,3 @@ def test_what_cannot_be_kept_is_said_before_anything_is_sent(tmp_path: Path, opt
     assert ended.code == 2, ended
     assert said in ended.errors
     assert ended.errors.count("\n") == 1
-
-
-def session(folder: Path, clock: ManualClock, keys: str, *, most_sends: int = 64) -> dict[str, list[float]]:
-    """A process that sends for `keys`, one letter each, as soon as it may, and is killed; the times."""
-    limiter = KeyedLimiter(["3/s", "10/10s"], guard=0.0)
-    log = KeyLog(folder, limiter, most_sends=most_sends, clock=clock)
-    sends: dict[str, list[float]] = defaultdict(list)
-    for key in keys:
-        while (when := limiter.turn(ord(key), clock.now(), waited=True)) > clock.now():
-            clock.advance(when - clock.now())
-        assert limiter.take(ord(key), clock.now()) == clock.now()
-        sends[key].append(clock.now())
-    assert log is not None
-    return sends
-
-
-@pytest.mark.parametrize("most_sends", [64, 7])
-def test_the_log_knows_each_key_after_a_kill(tmp_path: Path, most_sends: int) -> None:
-    """Also when the ring has come round, and what is not in it any more may still count."""
-    clock = ManualClock(start=1000.0)
-    all_sends: dict[str, list[float]] = defaultdict(list)
-    for keys in ("aaab", "ab", "", "bbbaaaa", "caaabbb", "c" * 15 + "ab"):
-        for key, times in session(tmp_path, clock, keys, most_sends=most_sends).items():
-            all_sends[key] += times
-    for times in all_sends.values():
-        assert most_in_any_window(times, 1.0) <= 3
-        assert most_in_any_window(times, 10.0) <= 10
-
-
-def test_a_new_key_does_not_wait_after_a_restart(tmp_path: Path) -> None:
-    """What others have sent is known to be theirs."""
-    clock = ManualClock(start=1000.0)
-    session(tmp_path, clock, "aaaaaa")
-    began = clock.now()
-    assert session(tmp_path, clock, "b")["b"] == [began]
-
-
-def test_a_pause_outlives_the_process(tmp_path: Path) -> None:
-    """A Retry-After is not shortened by a kill."""
-    clock = ManualClock(start=1000.0)
-    limiter = KeyedLimiter(["10/s"])
-    KeyLog(tmp_path, limiter, clock=clock)
-    limiter.throttled(7, 300.0, clock.now(), 0.5)
-    clock.advance(20.0)
-    again = KeyedLimiter(["10/s"])
-    KeyLog(tmp_path, again, clock=clock)
-    assert (again.paused_until(7), again.paused_until(8)) == (1300.0, -float("inf"))
-    assert [entry for entry in read_log(tmp_path / "limit-by-key.log", clock) if entry[1] < 0] == [(7, -1300.0)]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock import RateLimiter, Stopped, UsageError
+from penstock import RateLimiter, Stopped, StorageError, UsageError
 from penstock.clock import current_clock
 from penstock.layers.rate_limit import rate_limit
+from penstock.layers.shared_window import SharedWindow
 from penstock.rules.rate import Limit, Window
 from penstock.testing import (
+    ManualClock,
     ScriptedCall,
     SlidingLog,
     VirtualTimeLoop,
@@ -294,7 +297,7 @@ def test_dismiss_of_an_owner_leaves_the_others() -> None:
         limiter.dismiss("a")
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert [type(each).__name__ for each in run_virtual(main())] == ["Stopped", "NoneType", "Stopped", "NoneType"]
+    assert [type(each).__name__ for each in run_virtual(main())] == ["Stopped", "Grant", "Stopped", "Grant"]
 
 
 def test_a_weight_that_can_never_be_allowed_is_refused_at_once() -> None:
@@ -365,3 +368,57 @@ def test_the_layer_cancelled_anywhere_leaves_nobody_waiting() -> None:
             assert state["call"].in_flight == 0
 
     cancel_everywhere(run, check)
+
+
+def test_a_permit_that_is_given_back_is_the_next_ones() -> None:
+    """Its place in the window and in the pace, and that of the probe whose answer the others wait for."""
+    limiter = RateLimiter(["1/s"], guard=0.0)
+
+    async def main() -> list[float]:
+        clock = current_clock()
+        await limiter.acquire()
+        limiter.throttled(5.0, clock.now(), 0.5)
+        limiter.give_back(await limiter.acquire())
+        times = [clock.now()]
+        await limiter.acquire()
+        times.append(clock.now())
+        limiter.answered(clock.now())
+        await limiter.acquire()
+        return [*times, clock.now()]
+
+    first, again, after = run_virtual(main())
+    assert first == again == pytest.approx(5.0, abs=0.01)
+    assert after == pytest.approx(6.0, abs=0.01)
+
+
+def test_a_shared_log_that_fails_while_somebody_waits_is_told_to_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a timer there is nobody to raise to: whoever waits would wait for ever."""
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("PENSTOCK_LIMITS", str(tmp_path))
+
+    async def main() -> list[BaseException | Any]:
+        limiter = RateLimiter(["1/2s@x"])
+        await limiter.acquire()
+        tasks = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        (tmp_path / "x.log").unlink()
+        tmp_path.chmod(0o777)
+        async with asyncio.timeout(10):
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(each) for each in asyncio.run(main())] == [StorageError] * 3
+
+
+def test_a_refused_try_keeps_nothing_of_a_shared_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call that was not made must not cost the other processes a place."""
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("PENSTOCK_LIMITS", str(tmp_path))
+    clock = ManualClock(start=100.0)
+    one, other = (RateLimiter([SharedWindow(Limit(10, 1.0, "x"), clock=clock)]) for _ in range(2))
+    assert one.try_acquire(clock.now())
+    clock.advance(0.06)
+    assert not one.try_acquire(clock.now())
+    clock.advance(0.05)
+    assert other.try_acquire(clock.now())

@@ -501,3 +501,43 @@ def test_shared_and_private_limits_hold_together(tmp_path: Path) -> None:
     assert shared.earliest(1, private.earliest()) == pytest.approx(102.0, abs=0.11)
     assert math.isfinite(shared.expected())
     assert shared_window.AHEAD < 2.0
+
+
+def test_a_newcomer_after_a_removal_does_not_begin_with_an_empty_log(tmp_path: Path) -> None:
+    """The file is removed under one who has used up the limit; who comes next cannot know what was sent, and waits."""
+    tmp_path.chmod(0o700)
+    clock, sends = ManualClock(start=100.0), list[float]()
+    one = window(tmp_path, "5/10s@a", clock)
+    sends += [send(one, clock) for _ in range(5)]
+    (tmp_path / "a.log").unlink()
+    other = window(tmp_path, "5/10s@a", clock)
+    sends += [send(each, clock) for each in (other, one, other, one)]
+    assert most_in_any_window(sends, 10.0) <= 5
+
+
+def test_what_another_made_anew_is_told_what_was_sent_before(tmp_path: Path) -> None:
+    """Two who had the removed file: the first to look makes it anew, the other adds what it knows of a pause."""
+    tmp_path.chmod(0o700)
+    clock = ManualClock(start=100.0)
+    one, other = (window(tmp_path, "5/10s@a", clock) for _ in range(2))
+    send(one, clock)
+    (tmp_path / "a.log").unlink()
+    newcomer = window(tmp_path, "5/10s@a", clock)
+    one.hold(clock.now() + 60.0)
+    clock.advance(1.1)
+    assert one.earliest() == 160.0
+    assert newcomer.earliest() == 160.0
+    assert other.earliest() == 160.0
+
+
+@pytest.mark.parametrize("number", [1e12, float("nan"), float("inf")])
+def test_a_pause_or_guard_that_nobody_can_have_asked_for_is_damage(tmp_path: Path, number: float) -> None:
+    """A file of which one number is wrong is put right when nobody uses it."""
+    tmp_path.chmod(0o700)
+    clock = ManualClock(start=100.0)
+    for place in (shared_log.PAUSED, shared_log.GUARD):
+        shared = window(tmp_path, "10/s@a", clock)
+        send(shared, clock)
+        shared._log.times[place] = number
+        shared.detach()
+        assert window(tmp_path, "10/s@a", clock).earliest() <= clock.now() + 2.0

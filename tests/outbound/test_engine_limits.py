@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from array import array
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 import penstock
 from penstock.clock import current_clock
+from penstock.errors import StatusError
 from penstock.rules.rate import default_guard, parse_limit
 from penstock.testing import (
     After,
@@ -341,3 +344,56 @@ def test_scripted_order_is_kept_with_one_in_flight() -> None:
     call = ScriptedCall([After(0.1, None)], repeat_last=True)
     run_virtual(run_all(call, range(50), max_in_flight=1))
     assert call.requests == list(range(50))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_waited_for_a_pause_connects_before_the_permit_and_not_after(seed: int) -> None:
+    """Handshakes of 20 to 500 ms and a 429 now and then: no window above the limit, no send inside a Retry-After."""
+    chance = random.Random(seed)
+    sends: list[float] = []
+    pauses: list[tuple[float, float]] = []
+
+    async def opens(item: int) -> None:
+        await asyncio.sleep(chance.uniform(0.02, 0.5))
+
+    async def answer(item: int) -> int:
+        sends.append(current_clock().now())
+        await asyncio.sleep(0.1)
+        if chance.random() < 0.05:
+            now = current_clock().now()
+            pauses.append((now, now + 2.0))
+            raise StatusError(status=429, retry_after=2.0)
+        return item
+
+    call = PairedCall(opens, answer)
+    outcomes = run_virtual(run_all(call, range(300), limit="20/s", retry_on="safe"))
+    assert all(outcome.ok for outcome in outcomes)
+    assert call.open == 0
+    assert most_in_any_window(sends, 1.0) <= 20
+    assert not [time for time in sends if any(begin + 1e-6 < time < end - 1e-6 for begin, end in pauses)]
+
+
+def test_a_permit_of_an_item_whose_time_is_over_does_not_stop_the_others() -> None:
+    """After a long pause it was the probe's: nobody answered it, and all waited ten seconds."""
+    sends: list[float] = []
+
+    async def call(item: int) -> int:
+        now = current_clock().now()
+        sends.append(now)
+        if item == 1:
+            await asyncio.sleep(4.0)
+            raise StatusError(status=429, retry_after=15.0)
+        if now < 6.0:
+            await asyncio.sleep(0.01)
+            raise StatusError(status=503)
+        return item
+
+    async def items() -> AsyncIterator[int]:
+        for item in range(34):
+            if item == 4:
+                await asyncio.sleep(10.0)
+            yield item
+
+    options: dict[str, Any] = {"retry_on": "transient", "total_timeout": 12.0, "retry_budget": None, "max_outage": 0}
+    run_virtual(run_all(call, items(), limit="1/s", **options))
+    assert next(time for time in sends if time > 10.0) == pytest.approx(20.0, abs=0.1)

@@ -7,6 +7,7 @@ give the same answers and the same errors.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -50,6 +51,7 @@ class AiohttpClient:
         max_response_bytes: int = 64 * 1024 * 1024,
         tls: ssl.SSLContext | None = None,
         follow_redirects: int = 0,
+        before_redirect: Callable[[], Awaitable[object]] | None = None,
         decompress: bool = True,
         idle_timeout: float = 15.0,
         proxy: str | None = None,
@@ -70,6 +72,7 @@ class AiohttpClient:
         self._max_response_bytes = max_response_bytes
         self._tls = tls
         self._follow_redirects = follow_redirects
+        self._before_redirect = before_redirect
         self._decompress = decompress
         self._accept_encoding = accept_encoding() if decompress else "identity"
         self._idle_timeout = idle_timeout
@@ -85,6 +88,8 @@ class AiohttpClient:
             trail = RedirectTrail(request, self._follow_redirects)
             while (following := trail.next_request(request, response)) is not None:
                 request = following
+                if self._before_redirect is not None:
+                    await self._before_redirect()
                 response = await self._send(request)
         return response
 

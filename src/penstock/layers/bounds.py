@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..rules.cost import CostWindow
 from ..rules.probe import Probe
@@ -23,6 +23,8 @@ class Grant:
     cost: float
     stamps: tuple[tuple[LimitWindow, int, int], ...]
     """(window, cell, weight) of each."""
+    probe: bool = False
+    """Whether all others wait for its answer."""
 
 
 class _NoLimit:
@@ -117,14 +119,15 @@ class Bounds:
         self._all.take(now, weight)
         for costs in self.costs:
             costs.take(now, cost, waited=waited)
-        for each in (self.told, self.pace, self.probe):
+        for each in (self.told, self.pace):
             if each is not None:
                 each.take(now)
+        probe = self.probe is not None and self.probe.take(now)
         stamps = [(window, window.take(now, weight, waited=waited), weight) for window in self.windows]
         for told in self.told.windows:
             share = min(weight, told.limit.count)
             stamps.append((told, told.take(now, share, waited=waited), share))
-        return Grant(now, weight, cost, tuple(stamps))
+        return Grant(now, weight, cost, tuple(stamps), probe)
 
     def give_back(self, grant: Grant) -> None:
         """What was permitted will not be sent."""
@@ -133,23 +136,24 @@ class Bounds:
             window.give_back(cell, weight)
         for costs in self.costs:
             costs.give_back(grant.cost, grant.at)
-        if self.probe is not None:
-            self.probe.take_back(grant.at)
+        if grant.probe and self.probe is not None:
+            self.probe.ask()
 
-    def restamp(self, grant: Grant, now: float) -> bool:
-        """What was permitted is really sent at `now`. False if the permit is void meanwhile, and given back."""
+    def restamp(self, grant: Grant, now: float) -> Grant | None:
+        """What was permitted is really sent at `now`. None if the permit is void meanwhile, and given back."""
         if now > grant.at:
             for costs in self.costs:
                 costs.restamp(grant.cost, grant.at, now)
+        late, grant = now - grant.at, replace(grant, at=now)
         # A stall between permit and send would let a later send come too close to this one.
-        if now - grant.at <= 0.001:
-            return True
+        if late <= 0.001:
+            return grant
         kept = [window.restamp(cell, now, weight) for window, cell, weight in grant.stamps]
         if all(kept):
-            return True
+            return grant
         stamps = tuple(stamp for stamp, valid in zip(grant.stamps, kept, strict=True) if valid)
-        self.give_back(Grant(now, grant.weight, grant.cost, stamps))
-        return False
+        self.give_back(replace(grant, stamps=stamps))
+        return None
 
     def hold(self, until: float) -> None:
         """Start every pace again at `until`, so that the end of a pause is not a burst."""

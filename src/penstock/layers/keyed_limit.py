@@ -21,6 +21,7 @@ MOST_KEYS = 100_000
 """Keys with sends that still count; a key beyond that waits until another has none any more."""
 
 _SHORTEST_PAUSE = 0.05
+_LOOKS, _LOOK_AGAIN = 8, 1.0
 
 
 class Log(Protocol):
@@ -195,13 +196,19 @@ class KeyedLimiter:
         """When there is room for one more key; at once where one can be forgotten."""
         if len(self._keys) < self._most_keys:
             return now
-        # The one that was used least lately; a key whose sends do not count any more is as one never seen.
-        key, state = next(iter(self._keys.items()))
-        last = state.sends[-1] if state.sends else -math.inf
-        when = max(last + self.longest, state.paused_until, state.turn)
-        if when <= now:
-            del self._keys[key]
-        return max(when, now)
+        soonest = now + _LOOK_AGAIN
+        # Those that were used least lately; a key whose sends do not count any more is as one never seen.
+        for _ in range(min(_LOOKS, len(self._keys))):
+            key, state = next(iter(self._keys.items()))
+            last = state.sends[-1] if state.sends else -math.inf
+            when = max(last + self.longest, state.paused_until, state.turn)
+            if when <= now:
+                del self._keys[key]
+                return now
+            # One that is paused for an hour must not stand before all others.
+            self._keys.move_to_end(key)
+            soonest = min(soonest, when)
+        return soonest
 
 
 class _Bound(NamedTuple):

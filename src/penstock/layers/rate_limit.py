@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..call import AnyLayer, Call, Req, Resp
 from ..clock import Clock, call_at, current_clock
-from ..errors import Stopped
+from ..errors import Stopped, StorageError
 from ..rules.backoff import backoff
 from ..rules.cost import CostWindow
 from ..rules.probe import Probe
@@ -117,32 +117,50 @@ class RateLimiter:
                 return False
             single.take(now, weight)
             return True
-        if self._bounds.earliest(weight, cost) > now:
-            return False
-        self._bounds.take(now, weight, cost, waited=False)
-        return True
+        if self.take(now, weight, cost) is not None:
+            return True
+        if not self._waiters:
+            # What others share must not be kept for somebody who may not come back.
+            self._bounds.release()
+        return False
 
-    async def acquire(self, weight: int = 1, *, cost: float = 0.0, owner: object = None) -> None:
+    def take(self, now: float, weight: int = 1, cost: float = 0.0) -> Grant | None:
+        """As `try_acquire`, for one who will wait if it is None; the grant is for `give_back`."""
+        if self._waiters or self._under_way or now < self._paused_until:
+            return None
+        if self._bounds.earliest(weight, cost) > now:
+            return None
+        return self._bounds.take(now, weight, cost, waited=False)
+
+    async def acquire(self, weight: int = 1, *, cost: float = 0.0, owner: object = None) -> Grant:
         """Wait for `weight` permits, for `cost`. Cancelled while waiting, it gives its place, or its permits, back.
 
-        `owner` is for `dismiss`. Raises UsageError at once for what no amount of waiting will allow.
+        `owner` is for `dismiss`. What it returns is for `give_back`. Raises UsageError at once for what no amount of
+        waiting will allow, StorageError where the log of a shared limit is not to be had.
         """
-        self._bounds.earliest(weight, cost)
         clock = self._clock = self._clock or current_clock()
-        if self.try_acquire(clock.now(), weight, cost):
-            return
+        # Refused here and not when its turn comes.
+        self._bounds.earliest(weight, cost)
+        grant = self.take(clock.now(), weight, cost)
+        if grant is not None:
+            return grant
         future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         self._waiters[future] = _Waiter(weight, cost, owner)
-        self._arm()
         try:
+            self._arm()
             granted = await future
         except BaseException:
             self._withdraw(future)
             raise
         self._under_way -= 1
-        if not self._bounds.restamp(granted, clock.now()):
-            # We were stopped, and others of those who share the limit have gone on.
-            await self.acquire(weight, cost=cost, owner=owner)
+        kept = self._bounds.restamp(granted, clock.now())
+        # Where it is void we were stopped, and others of those who share the limit have gone on.
+        return kept or await self.acquire(weight, cost=cost, owner=owner)
+
+    def give_back(self, grant: Grant) -> None:
+        """What `acquire` permitted just now will not be sent."""
+        self._bounds.give_back(grant)
+        self._rearm()
 
     def settle(self, reserved: float, actual: float, sent: float, now: float) -> None:
         """A call that was sent at `sent` with a cost of `reserved` has really cost `actual`, as is known at `now`."""
@@ -285,6 +303,17 @@ class RateLimiter:
 
     def _dispatch(self) -> None:
         self._timer = None
+        try:
+            self._grant_due()
+        except StorageError as error:
+            # Nobody would look again; so those who wait have to know.
+            waiters = list(self._waiters)
+            self._waiters.clear()
+            for future in waiters:
+                if not future.done():
+                    future.set_exception(StorageError(f"a shared limit cannot be kept any more: {error}"))
+
+    def _grant_due(self) -> None:
         assert self._clock is not None
         now = self._clock.now()
         while self._waiters and now >= self._paused_until:

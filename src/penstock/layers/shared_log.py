@@ -43,6 +43,9 @@ _HEADER = 1024
 GUARD, NEXT, PACE, PAUSED, PAUSED_WALL = 8, 9, 10, 11, 12
 _PIDS = slice(64, 128)
 
+_LONGEST_PAUSE, _WIDEST_GUARD = 31 * 86400.0, 100.0
+"""Seconds, and windows; what is beyond them in a file is damage."""
+
 _SPINS = 40
 """Tries for the lock, about 40 us: the usual holder has it for two."""
 _LONG = 25_000
@@ -63,6 +66,9 @@ class SharedLog:
         self._guard = guard
         self._folder = folder
         self._open()
+
+    left_over: tuple[list[float], float] = ([], -math.inf)
+    """(times of sends, end of a pause) that the file does not tell after `moved`."""
 
     def _open(self) -> None:
         try:
@@ -92,7 +98,8 @@ class SharedLog:
     def _map(self) -> None:
         with contextlib.suppress(FileExistsError):
             if not self.path.exists():
-                _create(self.path, self.limit, [], -math.inf)
+                # It was removed under others who use it, and what they have sent is not known yet.
+                _create(self.path, self.limit, [self._clock.now()] * log_cells(self.limit), -math.inf)
         self._file = _open_file(self.path)
         size = _HEADER + 8 * log_cells(self.limit)
         found = _limit_in(os.pread(self._file, _HEADER, 0), self.limit.name)
@@ -157,8 +164,11 @@ class SharedLog:
     def moved(self, now: float) -> bool:
         """Whether the file had to be opened anew: in a fork, or because somebody removed it.
 
-        A fork shares the parent's locks, which therefore keep nobody out.
+        A fork shares the parent's locks, which therefore keep nobody out. Where somebody else was quicker to make the
+        file anew, `left_over` is what it does not tell. Raises StorageError where it is not to be had any more.
         """
+        if self._file < 0:
+            raise StorageError(f"{self.path} is not to be had any more")
         if os.getpid() != self._process:
             self._close_files()
             self._open()
@@ -168,15 +178,23 @@ class SharedLog:
         self._looked = now
         if os.fstat(self._file).st_nlink:
             return False
-        with contextlib.suppress(OSError, StorageError):
+        kept, paused = [time for time in self.cells if time > -math.inf], self.times[PAUSED]
+        try:
             private_folder(self._folder)
-            kept = [time for time in self.cells if time > -math.inf]
-            with contextlib.suppress(FileExistsError):
-                _create(self.path, self.limit, kept, self.times[PAUSED])
-            self._close_files()
+            _create(self.path, self.limit, kept, paused)
+        except FileExistsError:
+            self.left_over = (kept, paused)
+        except OSError:
+            # The one that was removed is as good as before, until the next look.
+            return False
+        except UsageError as error:
+            raise StorageError(str(error)) from error
+        self._close_files()
+        try:
             self._open()
-            return True
-        return False
+        except UsageError as error:
+            raise StorageError(str(error)) from error
+        return True
 
     # -- who uses it ------------------------------------------------------------------------------------------------
 
@@ -291,16 +309,18 @@ def _make_right(path: Path, limit: Limit, clock: Clock) -> None:
         data = path.read_bytes()
         saved = path.stat().st_mtime
     except FileNotFoundError:
+        _create(path, limit, [], -math.inf)
         return
     found = _limit_in(data[:_HEADER], limit.name)
     if found is None:
-        path.unlink()
+        _create(path, limit, [], -math.inf, replace=True)
         return
     times = memoryview(data)[:_HEADER].cast("d")
     cells = _cells_in(data)
     now = clock.now()
     same_boot = data[_BOOT].rstrip(b"\0") == boot_id()
     sane = len(cells) == log_cells(found) and all(time <= now + 1.0 for time in cells)
+    sane = sane and 0 <= times[GUARD] <= _WIDEST_GUARD * found.seconds and times[PAUSED] < now + _LONGEST_PAUSE
     # A guard outlives who asked for it only as long as its sends count.
     in_use = sane and max(cells) + found.seconds + times[GUARD] > now
     if found == limit and same_boot and in_use:
@@ -308,7 +328,9 @@ def _make_right(path: Path, limit: Limit, clock: Clock) -> None:
     before = _sent_before(data, found, saved, clock)
     sent = before.times if found == limit else before.since(now - limit.seconds, log_cells(limit))
     paused = times[PAUSED] if same_boot else now + times[PAUSED_WALL] - clock.wall()
-    _create(path, limit, sent, paused if paused > now else -math.inf, replace=True)
+    # A pause that long is a damaged file.
+    paused = paused if now < paused < now + _LONGEST_PAUSE else -math.inf
+    _create(path, limit, sent, paused, replace=True)
 
 
 def sent_under(name: str, clock: Clock, folder: Path | None = None) -> SentBefore:

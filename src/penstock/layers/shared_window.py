@@ -124,6 +124,7 @@ class SharedWindow:
     def _permit(self, weight: int, after: float, now: float) -> float:
         if self._log.moved(now):
             self._held, self._latest = -1, -_TURNS
+            self._add_left_over()
         if self._held >= 0:
             late = now - self._stamp
             fits = weight == self._weight and after <= now + AHEAD and self._log.times[PAUSED] <= now
@@ -141,6 +142,12 @@ class SharedWindow:
         if after > now + AHEAD:
             return after
         return self._reserve(weight, after, now)
+
+    def _add_left_over(self) -> None:
+        (sent, paused), self._log.left_over = self._log.left_over, ([], -math.inf)
+        if sent:
+            self.charge(sent)
+        self._hold_until = max(self._hold_until, paused)
 
     def _reserve(self, weight: int, after: float, now: float) -> float:
         """Write the next permit into the log, at `after` or later, if it is due soon; returns when to ask again."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from ..call import Call, Resp
 from ..clock import Clock
-from ..errors import Stopped
+from ..errors import PenstockError, Stopped, StorageError
 from ..layers.attempt_timer import AttemptTimer, timed_out, within
+from ..layers.bounds import Grant
 from ..layers.deadline import answer_time_left
 from ..layers.rate_limit import RateLimiter
 from ..rules.retry import RetryPolicy
@@ -25,6 +27,16 @@ from .slots import Slots
 from .work import Work
 
 T = TypeVar("T")
+
+
+class _State:
+    """What an attempt holds before it is sent."""
+
+    __slots__ = ("prepared", "seeking")
+
+    def __init__(self) -> None:
+        self.prepared: Any = None
+        self.seeking = True
 
 
 class Attempts(Generic[T, Resp]):
@@ -64,11 +76,13 @@ class Attempts(Generic[T, Resp]):
         self._costs = costs
         self._keys = keys
         self._clock: Clock
+        self._give_up: Callable[[PenstockError], None]
         self._timeouts: AttemptTimer
 
-    def open(self, clock: Clock) -> None:
-        """Before the first attempt."""
+    def open(self, clock: Clock, give_up: Callable[[PenstockError], None]) -> None:
+        """Before the first attempt. `give_up` is told when limits cannot be kept any more."""
         self._clock = clock
+        self._give_up = give_up
         self._timeouts = AttemptTimer(self._first_timeout, clock)
         if self._keys is not None:
             self._keys.open(clock, self._work)
@@ -85,47 +99,43 @@ class Attempts(Generic[T, Resp]):
 
     async def make(self, item: Item[T], task: asyncio.Task[None]) -> None:
         """One attempt for `item`. It is seeking when it begins and no longer when it ends."""
-        prepared = None
+        state = _State()
         sent = False
-        seeking = True
-        slots = self._slots
         try:
             if not self._may_begin(item):
                 return
             cost = 0.0 if self._costs is None else self._costs.reserve(item)
             now = self._clock.now()
             if not (self._at_once(item.value) and self._limiter.try_acquire(now, 1, cost)):
-                prepared = await self._connected(item, now)
-                now = self._clock.now()
-                if self._held_back(item):
+                if not await self._permitted(item, cost, state):
                     return
-                if not self._limiter.try_acquire(now, 1, cost):
-                    slots.seeking -= 1
-                    seeking = False
-                    if not await self._permitted(item, cost):
-                        return
-                    now = self._clock.now()
+                now = self._clock.now()
             if not self._key_permits(item, now):
                 return
-            if seeking:
-                slots.seeking -= 1
-                seeking = False
+            self._seeks_no_more(state)
             self._note_send(item, now)
             sent = True
-            slots.sent()
+            self._slots.sent()
+            prepared, state.prepared = state.prepared, None
             sending = prepared.send() if prepared is not None else self._call(item.value)
-            prepared = None
             value = await self._within_timeout(item, task, sending)
         except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
-            self._endings.ended(item, None, error, sent)
+            if isinstance(error, StorageError) and not sent:
+                self._give_up(error)
+            else:
+                self._endings.ended(item, None, error, sent)
         else:
             self._endings.ended(item, value, None, sent)
         finally:
-            if seeking:
-                slots.seeking -= 1
-            if prepared is not None:
-                prepared.release()
+            self._seeks_no_more(state)
+            if state.prepared is not None:
+                state.prepared.release()
             self._outages.probed(item)
+
+    def _seeks_no_more(self, state: _State) -> None:
+        if state.seeking:
+            state.seeking = False
+            self._slots.seeking -= 1
 
     def _may_begin(self, item: Item[T]) -> bool:
         """Whether it is the turn of `item` and its time has not passed."""
@@ -140,15 +150,39 @@ class Attempts(Generic[T, Resp]):
         """Whether the run was told to stop, or the host went down, since `item` was taken."""
         return self._work.stopping or self._outages.stops(item)
 
-    async def _permitted(self, item: Item[T], cost: float) -> bool:
-        """Wait for a permit; False if the run was told to stop, the host went down or the item's time passed."""
+    async def _permitted(self, item: Item[T], cost: float, state: _State) -> bool:
+        """Connect and wait for a permit, in this order: what comes after the permit makes the send late.
+
+        False if the run was told to stop, the host went down or the item's time passed.
+        """
+        while not self._held_back(item):
+            state.prepared = await self._connected(item)
+            grant = await self._permit(item, cost, state)
+            if grant is None:
+                return False
+            if state.prepared is not None or self._at_once(item.value):
+                return True
+            # There was a pause, in which nobody connects; it is over now.
+            self._limiter.give_back(grant)
+        return False
+
+    async def _permit(self, item: Item[T], cost: float, state: _State) -> Grant | None:
+        if self._held_back(item):
+            return None
+        grant = self._limiter.take(self._clock.now(), 1, cost)
+        if grant is not None:
+            return grant
+        self._seeks_no_more(state)
         self._slots.waiting += 1
         try:
             while not self._held_back(item):
                 with contextlib.suppress(Stopped):
-                    await self._limiter.acquire(cost=cost, owner=self._slots)
-                    return not (self._held_back(item) or self._endings.out_of_time(item))
-            return False
+                    grant = await self._limiter.acquire(cost=cost, owner=self._slots)
+                    if not (self._held_back(item) or self._endings.out_of_time(item)):
+                        return grant
+                    self._limiter.give_back(grant)
+                    return None
+            return None
         finally:
             self._slots.waiting -= 1
 
@@ -156,7 +190,8 @@ class Attempts(Generic[T, Resp]):
         """Whether a call can be sent in this very moment, without a connection to be opened first."""
         return self._prepare is None or (self._ready is not None and self._ready(value))
 
-    async def _connected(self, item: Item[T], began: float) -> Any:
+    async def _connected(self, item: Item[T]) -> Any:
+        began = self._clock.now()
         if self._prepare is None or began < self._limiter.paused_until:
             return None
         # Others may connect meanwhile, so that the limit is filled in spite of slow handshakes.

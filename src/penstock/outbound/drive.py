@@ -70,6 +70,7 @@ class Driver:
         self._clock: Clock
         self._began = 0.0
         self._dirty = False
+        self._paused_until = engine.counters.paused_until
         self._broken = False
         self._one_at_a_time = asyncio.Lock()
         self.stopped = False
@@ -127,8 +128,11 @@ class Driver:
     async def _commit(self) -> None:
         # One commit at a time: each says how long the output is after it.
         async with self._one_at_a_time:
-            if self._dirty:
+            paused_until = self._engine.counters.paused_until
+            if self._dirty or paused_until != self._paused_until:
                 self._dirty = False
+                # A Retry-After must outlive a kill, also one that comes before there is any outcome.
+                self._paused_until = paused_until
                 writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._cut())
                 await _to_its_end(writing)
 

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from ..call import Call, Resp
 from ..clock import Clock, current_clock
-from ..errors import Outage, UsageError
+from ..errors import PenstockError, UsageError
 from ..layers.hedge import Hedge
 from ..layers.rate_limit import RateLimiter
 from ..rules.circuit import EVIDENCE, Circuit
@@ -146,7 +146,7 @@ class Engine(Generic[T, Resp]):
         self._slots.began = self._attempts.began
         self._clock: Clock
         self._feeder: asyncio.Task[None] | None = None
-        self._failure: Outage | None = None
+        self._failure: PenstockError | None = None
         self._left = False
         self._complete = False
 
@@ -155,7 +155,7 @@ class Engine(Generic[T, Resp]):
     async def __aenter__(self) -> Engine[T, Resp]:
         clock = self._clock = current_clock()
         self._work.open(clock, self._slots.seek)
-        self._attempts.open(clock)
+        self._attempts.open(clock, self._give_up)
         self._endings.open(clock)
         self._outages.open(clock, self._give_up)
         self.counters.began = clock.now()
@@ -228,8 +228,8 @@ class Engine(Generic[T, Resp]):
             self._feeder.cancel()
         self._slots.wake_everyone()
 
-    def _give_up(self, outage: Outage) -> None:
-        self._failure = outage
+    def _give_up(self, failure: PenstockError) -> None:
+        self._failure = self._failure or failure
         self.stop()
 
     # -- the source -------------------------------------------------------------------------------------------------

@@ -66,6 +66,18 @@ class Flow:
     command: tuple[str, ...] = ()
 
 
+class RedirectPermits:
+    """A permit for each redirect that is followed: it is a send like any other. None before the session has limits."""
+
+    def __init__(self) -> None:
+        self.limiter: RateLimiter | None = None
+
+    async def __call__(self) -> None:
+        """Wait for it."""
+        if self.limiter is not None:
+            await self.limiter.acquire()
+
+
 @dataclass(slots=True)
 class Session:
     """One session of a durable run: what it works with, and what came of it."""
@@ -81,6 +93,7 @@ class Session:
     watch: Callable[[int | None, RateLimiter], tuple[Watcher, ...]] = lambda total, limiter: ()
     known: Callable[[], dict[str, Any]] = dict
     """What the command knows beside the counters, such as a `total` that is only told on the way; for the report."""
+    redirects: RedirectPermits | None = None
     key_of: KeyOf | None = None
     """What `flow.limit_by` says an item's key is."""
     one_host: bool = True
@@ -100,8 +113,9 @@ class Session:
             cost_limits=flow.cost_limits,
             follow_server=flow.limit_auto,
             key_of=self.key_of,
-            sent_before=bool(self.counters.get("attempts")),
         ) as limits:
+            if self.redirects is not None:
+                self.redirects.limiter = limits.limiter
             listen = getattr(call, "listen", None)
             if listen is not None and flow.limit_headers == "tighten" and limits.by_key is None:
                 listen(limits.limiter)
@@ -165,13 +179,13 @@ class Session:
         )
 
 
-def make_client(flow: Flow) -> Any:
+def make_client(flow: Flow, before_redirect: RedirectPermits | None = None) -> Any:
     """The wire's client, or the adapter for what it leaves out (proxies)."""
-    client = _client(flow)
+    client = _client(flow, before_redirect)
     return client if flow.deadline_header is None else DeadlineHeader(client, flow.deadline_header)
 
 
-def _client(flow: Flow) -> Any:
+def _client(flow: Flow, before_redirect: RedirectPermits | None) -> Any:
     if flow.proxy is not None:
         from ..clients.aiohttp import AiohttpClient
 
@@ -180,6 +194,7 @@ def _client(flow: Flow) -> Any:
             connect_timeout=flow.connect_timeout,
             max_response_bytes=flow.max_response_bytes,
             follow_redirects=flow.follow_redirects,
+            before_redirect=before_redirect,
             tls=_tls(flow.ca_file),
         )
     return Client(
@@ -188,6 +203,7 @@ def _client(flow: Flow) -> Any:
         connect_timeout=flow.connect_timeout,
         max_response_bytes=flow.max_response_bytes,
         follow_redirects=flow.follow_redirects,
+        before_redirect=before_redirect,
         tls=_tls(flow.ca_file),
     )
 
@@ -235,11 +251,12 @@ def _check_keys(flow: Flow) -> None:
         "--limit auto": flow.limit_auto,
         "--cost-limit": bool(flow.cost_limits),
         "--hedge": flow.hedge is not None,
+        "--follow-redirects": flow.follow_redirects > 0,
         "a --limit with a name": any(limit.name for limit in flow.limits),
     }
     for other, given in others.items():
         if given:
-            raise UsageError(f"--limit-by does not go with {other}, which is one for all")
+            raise UsageError(f"--limit-by does not go with {other}, which would be for all keys together")
 
 
 def _check_costs(flow: Flow) -> None:

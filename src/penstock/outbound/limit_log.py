@@ -11,8 +11,9 @@ file `limit-@NAME.log` says so. A run that is given its limit a name, or takes i
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -35,11 +36,10 @@ class LimitLog:
         self._clock = clock
         self.windows: list[LimitWindow] = []
         own, shared = _own_logs(folder, clock), _shared_logs(folder, clock)
-        by_key = folder / key_log.NAME
-        if by_key.exists():
-            # Until now each key had limits of its own; all of its sends are sends under the limit of now.
-            times = [time for _, time in key_log.read_log(by_key, clock) if time >= 0]
-            own[by_key] = SentBefore(times, 1, math.inf, full=False)
+        by_key = key_log.read_sends(folder, clock)
+        if by_key:
+            # Until now each key had limits of its own; all of those sends are sends under the limit of now.
+            own[folder / key_log.NAME] = SentBefore([send.time for send in by_key], 1, math.inf, full=False)
         try:
             for limit in limits:
                 open_window = self._open_shared if limit.name else self._open
@@ -90,15 +90,16 @@ class LimitLog:
         return mapped.cells
 
 
-def take_latest(folder: Path, clock: Clock = SYSTEM_CLOCK) -> float:
-    """When the latest send was that logs in `folder` tell of, -inf for none; for who keeps another log from now on.
+@contextlib.contextmanager
+def take_over(folder: Path, clock: Clock = SYSTEM_CLOCK) -> Iterator[float]:
+    """For who keeps another log from now on: when the latest send was that logs in `folder` tell of, -inf for none.
 
-    The logs are removed.
+    At the end of the block the logs are removed.
     """
     logs = _own_logs(folder, clock) | _shared_logs(folder, clock)
+    yield max((time for log in logs.values() for time in log.times), default=-math.inf)
     for path in logs:
         path.unlink(missing_ok=True)
-    return max((time for log in logs.values() for time in log.times), default=-math.inf)
 
 
 def _own_logs(folder: Path, clock: Clock) -> _Logs:

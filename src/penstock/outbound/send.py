@@ -17,7 +17,7 @@ from ..layers.rate_limit import RateLimiter
 from .costs import reads_field
 from .drive import Watcher
 from .http_call import HttpCall, Interpreter, RequestBuilder, RequestTemplate
-from .job import Flow, Session, check_flow, knock, make_client
+from .job import Flow, RedirectPermits, Session, check_flow, knock, make_client
 from .journal import Journal
 from .limit_key import LimitKey
 from .output_file import JsonLinesOutput, drop_failed
@@ -117,8 +117,9 @@ class SendRun:
             watch=watch,
             key_of=by_key,
             one_host=builder.one_host,
+            redirects=RedirectPermits(),
         )
-        async with make_client(job.flow) as client:
+        async with make_client(job.flow, session.redirects) as client:
             if resumed_at < self.total:
                 await knock(client, self.first_request(builder))
             return await session.carry_out(HttpCall(client, builder, interpret), source, self.output)

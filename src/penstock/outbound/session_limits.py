@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK
+from ..errors import StorageError
 from ..layers.keyed_limit import KeyedLimiter
 from ..layers.rate_limit import RateLimiter
 from ..rules.rate import Limit
 from .key_log import KeyLog
-from .limit_log import LimitLog, take_latest
+from .limit_log import LimitLog, take_over
 
 KeyOf = Callable[[Any], int]
 """item value -> a number below 2**53 for whatever has the limits for itself."""
@@ -42,19 +43,30 @@ def open_limits(
     cost_limits: Sequence[Limit] = (),
     follow_server: bool = False,
     key_of: KeyOf | None = None,
-    sent_before: bool,
 ) -> Iterator[SessionLimits]:
-    """The limits of a run in `folder`; `sent_before`: there were sessions before. Raises StorageError."""
+    """The limits of a run in `folder`. Raises StorageError."""
     if key_of is not None:
         by_key = KeyedLimiter(limits, guard=guard)
-        log = KeyLog(folder, by_key, sent_at=take_latest(folder))
+        with take_over(folder) as sent_at:
+            log = KeyLog(folder, by_key, sent_at=sent_at)
         with contextlib.closing(log):
             yield SessionLimits(RateLimiter(), by_key, key_of)
         return
     with contextlib.closing(LimitLog(folder, limits, guard)) as kept:
         limiter = RateLimiter(kept.windows, guard=guard, cost_limits=cost_limits, follow_server=follow_server)
-        if sent_before:
+        if cost_limits and not _first_time(folder / "limit-costs.log"):
             # What was spent in the last window before the restart is not known.
             for window in limiter.costs:
                 window.fill(SYSTEM_CLOCK.now())
         yield SessionLimits(limiter)
+
+
+def _first_time(marker: Path) -> bool:
+    """Whether there was no session with limits on costs before, which may have been killed before its first outcome."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot write to {marker}: {error.strerror or error}") from error
+    return True

@@ -188,6 +188,7 @@ class Work(Generic[T]):
         self.due.clear()
         self._delayed.clear()
         self._parked.clear()
+        self._counters.parked = 0
         self.room = MOST_DELAYED
         if self._draining is not None:
             self._draining.cancel()

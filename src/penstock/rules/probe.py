@@ -32,16 +32,13 @@ class Probe:
         """When the next call may start, as far as a probe is concerned."""
         return self._until
 
-    def take(self, now: float) -> None:
-        """A call starts at `now`."""
-        if self._due:
-            self._due = False
-            self._sent, self._until = now, now + PROBE_SECONDS
-
-    def take_back(self, at: float) -> None:
-        """The call that was permitted at `at` will not start."""
-        if at == self._sent:
-            self.ask()
+    def take(self, now: float) -> bool:
+        """A call starts at `now`; True if it is the probe."""
+        if not self._due:
+            return False
+        self._due = False
+        self._sent, self._until = now, now + PROBE_SECONDS
+        return True
 
     def answered(self, sent: float) -> bool:
         """A call that was sent at `sent` got an answer; True if it was what the others wait for."""

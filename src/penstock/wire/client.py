@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -48,7 +49,8 @@ class Client:
       caller's to limit (`asyncio.timeout`); cancelling a call closes its connection.
     - `max_response_bytes`: cap on a body, both as it comes and decoded.
     - `tls`: None verifies against the system's certificates.
-    - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller.
+    - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller. `before_redirect` is awaited before each
+      of them, which is a send like any other: `limiter.acquire` makes it keep a limit.
     - `decompress`: offer and remove content codings. The header fields stay as they came.
     - `repeat_stale`: send a request a second time, once, where a kept connection turns out to be closed, not a byte
       of an answer came, and the method is idempotent or the request has an Idempotency-Key (RFC 9110, 9.2.2). What is
@@ -69,6 +71,7 @@ class Client:
         max_response_bytes: int = 64 * 1024 * 1024,
         tls: ssl.SSLContext | None = None,
         follow_redirects: int = 0,
+        before_redirect: Callable[[], Awaitable[object]] | None = None,
         decompress: bool = True,
         repeat_stale: bool = True,
         idle_timeout: float = 15.0,
@@ -84,6 +87,7 @@ class Client:
         self._max_response_bytes = max_response_bytes
         self._tls = tls
         self._follow_redirects = follow_redirects
+        self._before_redirect = before_redirect
         self._decompress = decompress
         self._repeat_stale = repeat_stale
         self._idle_timeout = idle_timeout
@@ -224,6 +228,8 @@ class Client:
         trail = RedirectTrail(request, self._follow_redirects)
         while (following := trail.next_request(request, response)) is not None:
             request = following
+            if self._before_redirect is not None:
+                await self._before_redirect()
             pool, target = self._locate(request.url)
             data = pool.encoder.encode(request, target)
             response = await self._exchange(request, pool, data, 0, await pool.acquire(), repeat=self._repeat_stale)

@@ -21,7 +21,7 @@ from ...layers.rate_limit import RateLimiter
 from ..drive import Watcher
 from ..engine import Engine
 from ..http_call import HttpCall, Interpreter, RequestBuilder
-from ..job import Session, make_client
+from ..job import RedirectPermits, Session, make_client
 from ..outcome import Answer, Item, Outcome
 from ..output_file import record_of
 from ..records import BATCH_BYTES, Record, RecordFile
@@ -97,9 +97,10 @@ class _Worker:
             idempotent=task.job.template.idempotent,
             watch=self._watch,
             one_host=builder.one_host,
+            redirects=RedirectPermits(),
             recorded=False,
         )
-        async with make_client(task.flow) as client:
+        async with make_client(task.flow, session.redirects) as client:
             return await session.carry_out(HttpCall(client, builder, interpret), self._source, _PipeSink(self._writer))
 
     def _watch(self, total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
