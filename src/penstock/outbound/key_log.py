@@ -1,7 +1,7 @@
 """The log of recent sends of a run whose limits hold for each key, in files, so that a restart does not break them.
 
-`limit-by-key.log` is a ring of (key, time) of sends in a shared memory map; `limit-by-key.pauses` one of (key, end of
-the pause on the wall clock), because a pause must not be pushed out by sends, and goes on through a reboot.
+`limit-by-key.log` is a ring of (key, time) of sends in a shared memory map; `limit-pauses-by-key.log` one of (key, end
+of the pause on the wall clock), because a pause must not be pushed out by sends, and goes on through a reboot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.keyed_limit import KeyedLimiter
 from .cell_map import CellMap, read_cells
 
-NAME, PAUSES = "limit-by-key.log", "limit-by-key.pauses"
+NAME, PAUSES = "limit-by-key.log", "limit-pauses-by-key.log"
 
 MOST_SENDS = 65_536
 """Where more sends than that still count, all keys wait at a restart, as long as what is not known of them could

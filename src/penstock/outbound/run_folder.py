@@ -54,20 +54,11 @@ class RunFolder:
 
         Raises RunLocked if another process works on it, OutputError if it cannot be written.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise OutputError(f"cannot write to {path}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            pid = os.read(fd, 32).decode("ascii", "replace").strip()
+        fd = _lock(path)
+        while not os.fstat(fd).st_nlink:
+            # Another process has left, and tidied up after itself.
             os.close(fd)
-            raise RunLocked(
-                f"{path} is in use by process {pid or '(unknown)'}; wait for it, or give another --out",
-                pid=int(pid) if pid.isdigit() else None,
-            ) from error
+            fd = _lock(path)
         # The number is for the message above; the lock holds without it, also where the disk is full.
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
@@ -75,8 +66,12 @@ class RunFolder:
         return cls(path, fd, storage)
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock. A folder in which nothing was begun goes with it."""
         if self._lock_fd >= 0:
+            with contextlib.suppress(OSError):
+                if [entry.name for entry in self.path.iterdir()] == ["lock"]:
+                    (self.path / "lock").unlink()
+                    self.path.rmdir()
             os.close(self._lock_fd)
             self._lock_fd = -1
 
@@ -159,3 +154,22 @@ def _digest(salt: str, value: str) -> str:
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _lock(path: Path) -> int:
+    """The descriptor of the locked file in the folder `path`, which is made. Raises RunLocked and OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise OutputError(f"cannot write to {path}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        pid = os.read(fd, 32).decode("ascii", "replace").strip()
+        os.close(fd)
+        raise RunLocked(
+            f"{path} is in use by process {pid or '(unknown)'}; wait for it, or give another --out",
+            pid=int(pid) if pid.isdigit() else None,
+        ) from error
+    return fd
