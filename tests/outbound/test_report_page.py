@@ -76,6 +76,16 @@ def test_the_page_has_figures_charts_and_the_command(tmp_path: Path) -> None:
     assert re.search(r"limit used\s+100 %", page.text)
 
 
+@pytest.mark.parametrize(("limit", "told"), [("100/s", False), ("100/4s", False), ("500/5s", True), ("6000/min", True)])
+def test_the_most_in_a_window_is_only_told_where_samples_resolve_it(tmp_path: Path, limit: str, told: bool) -> None:
+    """A report said `13 of 100 in 1 s` where the server had counted 100: the samples were a second apart."""
+    lines = [sample(float(n), limits=[limit]) for n in range(121)]
+    text = outline(make_folder(tmp_path / "out.run", lines, [begin(), end(BEGAN + 120)])).text
+    assert (" most in a window" in text) == told
+    assert ("The most in a window" in text) == told
+    assert f" {limit} " in text
+
+
 def test_failures_and_restarts_are_drawn_and_listed(tmp_path: Path) -> None:
     """By kind, with the items named, and with every session and how it ended."""
     later = [

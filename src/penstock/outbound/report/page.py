@@ -18,7 +18,7 @@ from .load import RunRecord
 from .style import script, style_sheet
 from .svg import draw
 from .timeline import Timeline, make_timeline
-from .words import command_line, figures, headline, kept_limits, notes
+from .words import KeptLimit, command_line, figures, headline, kept_limits, notes
 
 _MOST_PER_KIND = 6
 _MOST_SESSIONS = 50
@@ -125,17 +125,24 @@ def _limits(record: RunRecord, timeline: Timeline) -> str:
         (
             ("limit", each.text, "w"),
             ("used", percent(each.used) if each.used is not None else "-", "n"),
-            ("most in a window", f"{number(each.most)} of {number(each.allowed)} in {duration(each.seconds)}", "n"),
+            ("most in a window", _most(each), "n"),
         )
         for each in kept
     ]
+    sampled = any(each.most is not None for each in kept)
+    how = " The most in a window is what was surely in one, as counted from sample to sample." if sampled else ""
     paused = sum(span.paused for span in timeline.spans)
     pauses = f" The server asked for pauses: about {duration(paused)} in all." if paused else ""
     return (
         '<p class="hint">Every attempt pays for itself, retries too, and recent ones are kept on disk, so that a '
-        "restart does not begin anew. The most in a window is as counted from sample to sample, within a session."
-        f"{escape(pauses)}</p>{_table(rows)}"
+        f"restart does not begin anew.{how}{escape(pauses)}</p>{_table(rows)}"
     )
+
+
+def _most(kept: KeptLimit) -> str:
+    if kept.most is None:
+        return ""
+    return f"{number(kept.most)} of {number(kept.allowed)} in {duration(kept.seconds)}"
 
 
 def _session_rows(timeline: Timeline) -> Iterator[Row]:

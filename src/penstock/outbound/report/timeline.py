@@ -10,6 +10,7 @@ import bisect
 import contextlib
 import functools
 import itertools
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,9 @@ from .load import Sample, SessionLine
 
 _LONGEST_BREAK = 0.025
 _SLACK_SECONDS = 5.0
+_SAMPLES_IN_A_WINDOW = 5
+_JITTER = 0.02
+"""Samples are never quite as far apart as they are meant to be."""
 QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
@@ -238,6 +242,12 @@ def most_in_window(timeline: Timeline, seconds: float) -> int:
         counts = [0, *_running_total(span.attempts for span in part.spans)]
         most = max([most, *(_surely(times, counts, when, seconds) for when in times)])
     return most
+
+
+def resolves(timeline: Timeline, seconds: float) -> bool:
+    """Whether samples are so close that `most_in_window` misses at most a fifth of a window of `seconds`."""
+    distances = [span.end - span.begin for span in timeline.spans]
+    return bool(distances) and seconds >= _SAMPLES_IN_A_WINDOW * statistics.median(distances) * (1 - _JITTER)
 
 
 # -- fewer of them ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from .axes import count, duration, moment, number, percent
 from .charts import all_buckets, ending
 from .load import RunRecord
-from .timeline import Timeline, limits_of, most_in_window, percentiles
+from .timeline import Timeline, limits_of, most_in_window, percentiles, resolves
 
 _LONGEST_LINE = 90
 _TIMES = {1: "once", 2: "twice", 3: "three times"}
@@ -19,13 +19,16 @@ _TIMES = {1: "once", 2: "twice", 3: "three times"}
 
 @dataclass(frozen=True, slots=True)
 class KeptLimit:
-    """One limit and how it was kept. `used` is a share; `most` is the most seen in any window of `seconds`."""
+    """One limit and how it was kept. `used` is a share; `most` is the most seen in any window of `seconds`.
+
+    None is what cannot be told: windows of a second cannot be judged by a sample a second.
+    """
 
     text: str
     allowed: int
     seconds: float
     used: float | None
-    most: int
+    most: int | None
 
 
 def counters(record: RunRecord) -> Mapping[str, Any]:
@@ -103,7 +106,8 @@ def kept_limits(record: RunRecord, timeline: Timeline) -> list[KeptLimit]:
     for text in texts:
         for limit in limits_of((text,)):
             used = _used(record, timeline, text, limit.count / limit.seconds)
-            found.append(KeptLimit(text, limit.count, limit.seconds, used, most_in_window(timeline, limit.seconds)))
+            most = most_in_window(timeline, limit.seconds) if resolves(timeline, limit.seconds) else None
+            found.append(KeptLimit(text, limit.count, limit.seconds, used, most))
     return found
 
 
