@@ -54,6 +54,8 @@ def test_each_value_of_a_field_keeps_its_limit_across_kills(tmp_path: Path) -> N
     for calls in arrivals.values():
         # Half a percent for the way, on this machine.
         assert most_in_any_window(calls, 1.99) <= 50
+    series = [orjson.loads(line) for line in (tmp_path / "out.jsonl.run" / "series.jsonl").read_bytes().splitlines()]
+    assert series[-1]["limits"] == ["50/2s for each shop (2 of them)"]
     # In a row in the file, and yet side by side on the wire.
     assert abs(arrivals["north"][0] - arrivals["south"][0]) < 2.0
 

@@ -86,6 +86,21 @@ def test_the_most_in_a_window_is_only_told_where_samples_resolve_it(tmp_path: Pa
     assert f" {limit} " in text
 
 
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_limits_for_each_key_are_told(tmp_path: Path, seconds: int) -> None:
+    """The page said that there was no limit on the rate; how many keys there were is told as of the end."""
+    each = "20/s for each tenant"
+    lines = [sample(float(n), limits=[f"{each} ({n} of them)" if n else each]) for n in range(seconds + 1)]
+    sessions = [begin(limits=[each]), end(BEGAN + seconds)]
+    folder = make_folder(tmp_path / "out.run", lines, sessions)
+    page = outline(folder)
+    told = f"{each} ({seconds} of them)" if seconds else each
+    assert f" {told} " in page.text
+    assert "no limit on the rate" not in page.text
+    assert f"under a limit of {told}." in sentence(load_run(folder))
+    assert not [attributes for _, attributes in page.tags if attributes.get("data-label") == "limit"]
+
+
 def test_failures_and_restarts_are_drawn_and_listed(tmp_path: Path) -> None:
     """By kind, with the items named, and with every session and how it ended."""
     later = [

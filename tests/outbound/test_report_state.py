@@ -56,6 +56,15 @@ def test_a_running_run_tells_its_rate_and_when_it_will_be_done(tmp_path: Path) -
     ]
 
 
+def test_limits_for_each_key_are_told(tmp_path: Path) -> None:
+    """They are no limit on the rate of all, but they are limits."""
+    each = "20/s for each tenant (3 of them)"
+    folder = make_folder(tmp_path / "out.run", [sample(float(n), limits=[each]) for n in range(11)], [begin()])
+    assert (
+        "100.0/s of 20/s for each tenant (3 of them), 30 in flight" in status_lines(state_of(folder, running=True))[3]
+    )
+
+
 ENDINGS: dict[str, tuple[list[Any], str, int]] = {
     "finished": ([begin(), end(BEGAN + 10.5)], "complete", 0),
     "stopped": ([begin(), end(BEGAN + 4, "stopped")], "stopped", 3),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..layers.rate_limit import RateLimiter
 from ..outbound.engine import Engine
+from ..outbound.session_limits import limit_texts
 from .progress import Gauge, count_text, eta_text, outage_text, pause_text
 
 _SMOOTHING = 0.3
@@ -33,15 +34,16 @@ class LiveView:
 
     def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
         """Draw the state now; at the end of the run the view goes away and leaves room for the summary."""
-        self._measure(engine, elapsed)
+        self.measure(engine, elapsed)
         if engine.complete or engine.stopped:
             self._live.stop()
             return
         if not self._live.is_started:
             self._live.start()
-        self._live.update(self._view(engine, elapsed), refresh=True)
+        self._live.update(self.view(engine, elapsed), refresh=True)
 
-    def _measure(self, engine: Engine[Any, Any], elapsed: float) -> None:
+    def measure(self, engine: Engine[Any, Any], elapsed: float) -> None:
+        """Take note of how far it is at `elapsed`; the pace follows from several of these."""
         counters = engine.counters
         if self._seen is not None and elapsed - self._seen[0] > 0.1:
             span = elapsed - self._seen[0]
@@ -50,7 +52,8 @@ class LiveView:
             self._done_rate += ((counters.items - self._seen[2]) / span - self._done_rate) * weight
         self._seen = (elapsed, counters.attempts, counters.items)
 
-    def _view(self, engine: Engine[Any, Any], elapsed: float) -> Group:
+    def view(self, engine: Engine[Any, Any], elapsed: float) -> Group:
+        """The state as it was at the last `measure`."""
         counters = engine.counters
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold", min_width=9)
@@ -85,6 +88,9 @@ class LiveView:
         for window in self._limiter.windows:
             allowed = window.limit.count / window.limit.seconds
             text.append(f"   {self._rate / allowed:.0%} of {window.limit}", style="green")
+        if not self._limiter.windows:
+            # What each key has for itself: no share of it follows from the rate of all.
+            text.append("".join(f"   {limit}" for limit in limit_texts(self._limiter)), style="green")
         told = self._limiter.statistics().told
         if told:
             text.append(f"   {' and '.join(told)} told by the server", style="dim")

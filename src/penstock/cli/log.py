@@ -18,6 +18,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..layers.rate_limit import RateLimiter
 from ..outbound.counters import Counters
 from ..outbound.engine import Engine
+from ..outbound.session_limits import limit_texts
 
 PROGRESS_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
@@ -83,7 +84,7 @@ class LogWatcher:
     def _start(self, counters: Counters) -> None:
         self._started = True
         self._before = (0.0, counters.attempts, counters.items)
-        limits = [str(window.limit) for window in self._limiter.windows]
+        limits = limit_texts(self._limiter)
         self._log.write("started", total=self._total, resumed=counters.items, limits=limits)
 
     def _progress(self, counters: Counters, elapsed: float) -> None:

@@ -15,6 +15,7 @@ from ..layers.rate_limit import RateLimiter
 from ..outbound.counters import Counters
 from ..outbound.drive import Watcher
 from ..outbound.engine import Engine
+from ..outbound.session_limits import limit_texts
 
 LINE_SECONDS = 10.0
 
@@ -134,7 +135,7 @@ def count_text(items: int, gauge: Gauge) -> str:
 
 def limit_text(limiter: RateLimiter) -> str:
     """` of 100/min and 10/s (told by the server)`, or nothing."""
-    limits = [str(window.limit) for window in limiter.windows]
+    limits = limit_texts(limiter)
     limits += [f"{limit} (told by the server)" for limit in limiter.statistics().told if limit not in limits]
     return f" of {' and '.join(limits)}" if limits else ""
 
@@ -142,7 +143,7 @@ def limit_text(limiter: RateLimiter) -> str:
 def _limit_used(limit: dict[str, Any]) -> str:
     if "used" in limit:
         return f"{limit['limit']} used {limit['used']:.1%}"
-    return f"{limit['limit']} for each {limit['by']}, {limit['keys']:,} of them"
+    return f"{limit['limit']} for each {limit['by']} ({limit['keys']:,} of them)"
 
 
 def kinds_text(by_kind: dict[str, int]) -> str:

@@ -113,6 +113,7 @@ class Session:
             cost_limits=flow.cost_limits,
             follow_server=flow.limit_auto,
             key_of=self.key_of,
+            by=flow.limit_by,
         ) as limits:
             if self.redirects is not None:
                 self.redirects.limiter = limits.limiter

@@ -17,6 +17,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import StorageError
 from ..layers.rate_limit import RateLimiter
 from .engine import Engine
+from .session_limits import limit_texts
 
 _SAMPLES_PER_DOUBLING = 600
 _LOOK_SECONDS = 1.0
@@ -87,7 +88,7 @@ class Series:
             "in_flight": counters.in_flight,
             "in_flight_range": [self._fewest, self._most],
             "in_flight_ceiling": engine.ceiling,
-            "limits": [str(window.limit) for window in self._limiter.windows],
+            "limits": limit_texts(self._limiter),
             "limits_told": self._limiter.statistics().told,
             "paused_s": round(self._paused, 3),
             "paused_until": round(counters.paused_until, 3),

@@ -19,6 +19,30 @@ KeyOf = Callable[[Any], int]
 """item value -> a number below 2**53 for whatever has the limits for itself."""
 
 
+class ForEachKey(RateLimiter):
+    """Stands before the watchers of a run for limits that each key has for itself: it limits nothing and tells them.
+
+    `name` says what the keys are.
+    """
+
+    def __init__(self, by_key: KeyedLimiter, name: str) -> None:
+        super().__init__()
+        self._by_key = by_key
+        self._name = name
+
+    def texts(self) -> list[str]:
+        """`20/s for each tenant (3 of them)`, as of now."""
+        known = f" ({len(self._by_key):,} of them)" if len(self._by_key) else ""
+        return [f"{limit} for each {self._name}{known}" for limit in self._by_key.limits]
+
+
+def limit_texts(limiter: RateLimiter) -> list[str]:
+    """The user's limits as people are told of them."""
+    if isinstance(limiter, ForEachKey):
+        return limiter.texts()
+    return [str(window.limit) for window in limiter.windows]
+
+
 class SessionLimits:
     """`by_key` is what limits the run where each key has the limits for itself, `limiter` whatever else."""
 
@@ -43,14 +67,15 @@ def open_limits(
     cost_limits: Sequence[Limit] = (),
     follow_server: bool = False,
     key_of: KeyOf | None = None,
+    by: str | None = None,
 ) -> Iterator[SessionLimits]:
-    """The limits of a run in `folder`. Raises StorageError."""
+    """The limits of a run in `folder`; `by` is the name for people of what `key_of` tells. Raises StorageError."""
     if key_of is not None:
         by_key = KeyedLimiter(limits, guard=guard)
         with take_over(folder) as sent_at:
             log = KeyLog(folder, by_key, sent_at=sent_at)
         with contextlib.closing(log):
-            yield SessionLimits(RateLimiter(), by_key, key_of)
+            yield SessionLimits(ForEachKey(by_key, by or "key"), by_key, key_of)
         return
     with contextlib.closing(LimitLog(folder, limits, guard)) as kept:
         limiter = RateLimiter(kept.windows, guard=guard, cost_limits=cost_limits, follow_server=follow_server)

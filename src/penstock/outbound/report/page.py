@@ -18,7 +18,7 @@ from .load import RunRecord
 from .style import script, style_sheet
 from .svg import draw
 from .timeline import Timeline, make_timeline
-from .words import KeptLimit, command_line, figures, headline, kept_limits, notes
+from .words import KeptLimit, command_line, figures, headline, kept_limits, limits_for_each, notes
 
 _MOST_PER_KIND = 6
 _MOST_SESSIONS = 50
@@ -118,8 +118,8 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _limits(record: RunRecord, timeline: Timeline) -> str:
-    kept = kept_limits(record, timeline)
-    if not kept:
+    kept, for_each = kept_limits(record, timeline), limits_for_each(record, timeline)
+    if not kept and not for_each:
         return '<p class="none">There was no limit on the rate.</p>'
     rows: list[Row] = [
         (
@@ -129,6 +129,7 @@ def _limits(record: RunRecord, timeline: Timeline) -> str:
         )
         for each in kept
     ]
+    rows += [(("limit", text, "w"), ("used", "", "n"), ("most in a window", "", "n")) for text in for_each]
     sampled = any(each.most is not None for each in kept)
     how = " The most in a window is what was surely in one, as counted from sample to sample." if sampled else ""
     paused = sum(span.paused for span in timeline.spans)

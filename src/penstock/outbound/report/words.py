@@ -52,7 +52,10 @@ def headline(record: RunRecord, timeline: Timeline) -> str:
     now = counters(record)
     parts = [_what(record, now, timeline)]
     used = [each for each in kept_limits(record, timeline) if each.used is not None]
-    if used:
+    for_each = limits_for_each(record, timeline)
+    if for_each:
+        parts[0] += f", under a limit of {' and '.join(for_each)}"
+    elif used:
         tightest = max(used, key=lambda each: each.used or 0.0)
         parts[0] += f", at {percent(tightest.used or 0.0)} of the limit of {tightest.text}"
     paused = sum(span.paused for span in timeline.spans)
@@ -101,14 +104,28 @@ def _interruptions(record: RunRecord, timeline: Timeline) -> str:
 
 def kept_limits(record: RunRecord, timeline: Timeline) -> list[KeptLimit]:
     """Each limit that was in force, in the order in which they were met."""
-    texts = dict.fromkeys(text for span in timeline.spans for text in span.limits)
     found = []
-    for text in texts:
+    for text in _limit_texts(record, timeline):
         for limit in limits_of((text,)):
             used = _used(record, timeline, text, limit.count / limit.seconds)
             most = most_in_window(timeline, limit.seconds) if resolves(timeline, limit.seconds) else None
             found.append(KeptLimit(text, limit.count, limit.seconds, used, most))
     return found
+
+
+def limits_for_each(record: RunRecord, timeline: Timeline) -> list[str]:
+    """Limits that each key had for itself, such as `20/s for each tenant (3 of them)`, with the latest number."""
+    found = {}
+    for text in _limit_texts(record, timeline):
+        if " for each " in text:
+            found[text.partition(" (")[0]] = text
+    return list(found.values())
+
+
+def _limit_texts(record: RunRecord, timeline: Timeline) -> list[str]:
+    """All that were met, in order; a run that was too short for a span tells of them as it begins."""
+    texts = dict.fromkeys(text for span in timeline.spans for text in span.limits)
+    return list(texts or dict.fromkeys(text for session in record.sessions for text in session.limits))
 
 
 def _used(record: RunRecord, timeline: Timeline, text: str, per_second: float) -> float | None:
