@@ -119,6 +119,30 @@ def test_failures_and_restarts_are_drawn_and_listed(tmp_path: Path) -> None:
     assert "killed, then resumed" in page.text
 
 
+def test_a_command_that_found_all_done_is_no_session_of_the_report(tmp_path: Path) -> None:
+    """A finished run was started again: it was told as "finished once, and resumed", with a bar in which nothing ran."""
+    done = {"items": 1000, "ok": 1000, "attempts": 1000, "in_flight": 0}
+    first = [*(sample(float(n)) for n in range(11)), sample(10.5, **done)]
+    again = [sample(each, at=BEGAN + 500 + each, **done) for each in (0.0, 0.004)]
+    used = {"limits": [{"limit": "100/s", "used": 0.0}], "peak_rss_bytes": 30_000_000}
+    before = {"limits": [{"limit": "100/s", "used": 0.95}], "peak_rss_bytes": 60_000_000}
+    sessions = [begin(), end(BEGAN + 10.5, summary=before), begin(BEGAN + 500, resumed_at=1000)]
+    folder = make_folder(tmp_path / "out.run", [*first, *again], [*sessions, end(BEGAN + 500, summary=used)])
+    page = outline(folder)
+    assert "One call for each of 1,000 items in 10.5 s, at 95" in sentence(load_run(folder))
+    assert "resumed" not in page.text
+    assert "nothing ran" not in page.text
+    assert "sessions" not in page.text
+    assert "60 MB" in page.text
+
+
+def test_a_run_that_found_all_done_at_once_is_still_a_run(tmp_path: Path) -> None:
+    """An input without records: there is a session, and nothing else to show."""
+    lines = [sample(each, items=0, ok=0, attempts=0, in_flight=0) for each in (0.0, 0.003)]
+    page = outline(make_folder(tmp_path / "out.run", lines, [begin(total=0), end(BEGAN)]))
+    assert "One call for each of 0 items" in page.text
+
+
 @pytest.mark.parametrize("where", ["key", "message", "kind", "command", "limit", "summary", "name"])
 def test_text_of_others_is_inert(tmp_path: Path, where: str) -> None:
     """A key, a message or a file that looks like HTML is shown and not obeyed."""

@@ -98,8 +98,12 @@ class Timeline:
 
 
 def make_timeline(samples: Sequence[Sample], sessions: Sequence[SessionLine], *, running: bool) -> Timeline:
-    """The timeline of a run. A session that was killed before its second sample has no span, but is a part."""
-    groups = _by_session(samples)
+    """The timeline of a run. A session that was killed before its second sample has no span, but is a part.
+
+    One that found everything done is none: it is the same command typed once more, and nothing happened in it.
+    """
+    all_groups = _by_session(samples)
+    groups = [group for group in all_groups if not _found_all_done(group, sessions)] or all_groups[:1]
     longest = _LONGEST_BREAK * sum(group[-1].elapsed for group in groups)
     parts: list[Part] = []
     at = 0.0
@@ -119,6 +123,13 @@ def make_timeline(samples: Sequence[Sample], sessions: Sequence[SessionLine], *,
     window = _window([limit for sample in samples[-1:] for limit in limits_of(sample.limits)], parts)
     timeline = Timeline(tuple(parts), at, window)
     return replace(timeline, parts=tuple(_with_rates(timeline, part) for part in parts))
+
+
+def _found_all_done(group: Sequence[Sample], sessions: Sequence[SessionLine]) -> bool:
+    first, last = group[0], group[-1]
+    line = _line_of(first, sessions)
+    finished = line is not None and line.how == "complete"
+    return finished and (first.items, first.attempts) == (last.items, last.attempts)
 
 
 def _by_session(samples: Sequence[Sample]) -> list[list[Sample]]:

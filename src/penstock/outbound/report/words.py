@@ -130,7 +130,8 @@ def _limit_texts(record: RunRecord, timeline: Timeline) -> list[str]:
 
 def _used(record: RunRecord, timeline: Timeline, text: str, per_second: float) -> float | None:
     said = record.summary.get("limits")
-    if len(timeline.parts) == 1 and isinstance(said, list):
+    # The summary is that of the latest session, which need not be the one that is drawn.
+    if len(timeline.parts) == 1 and len(record.sessions) <= 1 and isinstance(said, list):
         for each in said:
             if isinstance(each, dict) and each.get("limit") == text and isinstance(each.get("used"), float):
                 return float(each["used"])
@@ -167,8 +168,9 @@ def figures(record: RunRecord, timeline: Timeline) -> Iterator[tuple[str, str, s
     yield "time at work", duration(timeline.at_work), _sessions(timeline)
     for name, value in _latencies(record, timeline).items():
         yield f"latency {name}", duration(value), ""
-    peak = record.summary.get("peak_rss_bytes")
-    if isinstance(peak, int) and peak > 0:
+    summaries = [record.summary, *(session.summary for session in record.sessions)]
+    peak = max((each for one in summaries if isinstance(each := one.get("peak_rss_bytes"), int)), default=0)
+    if peak > 0:
         yield "memory", f"{peak / 1e6:,.0f} MB", "at most"
 
 
