@@ -120,7 +120,7 @@ def test_failures_and_restarts_are_drawn_and_listed(tmp_path: Path) -> None:
 
 
 def test_a_command_that_found_all_done_is_no_session_of_the_report(tmp_path: Path) -> None:
-    """A finished run was started again: it was told as "finished once, and resumed", with a bar in which nothing ran."""
+    """A finished run, started again, was told as "finished once, and resumed", with a bar in which nothing ran."""
     done = {"items": 1000, "ok": 1000, "attempts": 1000, "in_flight": 0}
     first = [*(sample(float(n)) for n in range(11)), sample(10.5, **done)]
     again = [sample(each, at=BEGAN + 500 + each, **done) for each in (0.0, 0.004)]
@@ -255,6 +255,29 @@ def test_a_pull_is_told_by_its_rows(tmp_path: Path, promised: int | None, how: s
     lines = [sample(0.0), sample(10.5, items=1000, ok=1000, rows=970, rows_promised=promised)]
     folder = make_folder(tmp_path / "out.run", lines, [begin(), end(BEGAN + 10.5, how)], facts={"command": "pull"})
     assert sentence(load_run(folder)).startswith(words)
+
+
+def test_a_pull_speaks_of_pages(tmp_path: Path) -> None:
+    """It said "no item failed" of a run that has none."""
+    lines = [sample(float(n), rows=10 * n, failed=n // 10, by_kind={"timeout": n // 10}) for n in range(11)]
+    examples = {"slowest": [example()], "failed": {"timeout": {"first": [example(kind="timeout")], "last": []}}}
+    folder = make_folder(tmp_path / "out.run", lines, [begin(), end(BEGAN + 10)], examples, {"command": "pull"})
+    assert "1 page failed, 0.1" in sentence(load_run(folder))
+    assert "item" not in outline(folder).text
+    lines = [sample(float(n), rows=10 * n) for n in range(11)]
+    folder = make_folder(tmp_path / "well.run", lines, [begin(), end(BEGAN + 10)], facts={"command": "pull"})
+    assert sentence(load_run(folder)).endswith("No page failed. (11 samples)")
+
+
+def test_an_outage_is_part_of_what_happened(tmp_path: Path) -> None:
+    """The first sentence of a run that had waited for its host for minutes spoke of the rate alone."""
+    lines = [sample(float(n), outage_since=BEGAN + 20 if 20 < n <= 40 else None) for n in range(61)]
+    folder = make_folder(tmp_path / "one.run", lines, [begin(), end(BEGAN + 60)])
+    assert " The host was down for 20 s. No item failed." in sentence(load_run(folder))
+    assert re.search(r"host down\s+20 s\s+once", outline(folder).text)
+    lines[50]["outage_since"] = BEGAN + 49
+    folder = make_folder(tmp_path / "two.run", lines, [begin(), end(BEGAN + 60)])
+    assert " The host was down twice, for 21 s in all. " in sentence(load_run(folder))
 
 
 def test_a_limit_of_several_processes_is_shown_as_it_was_typed(tmp_path: Path) -> None:

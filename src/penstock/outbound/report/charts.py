@@ -368,13 +368,17 @@ def _bar_chart(timeline: Timeline, name: str, title: str, parts: Sequence[tuple[
     return Chart(
         name,
         title,
-        f"items a {unit}",
+        f"{_items(timeline)} a {unit}",
         _time_axis(timeline),
         counting_axis(_heights(scaled)),
         bars=tuple(scaled),
         shades=_shades(timeline),
         marks=_restarts(timeline),
     )
+
+
+def _items(timeline: Timeline) -> str:
+    return "items" if timeline.parts[-1].last.rows is None else "pages"
 
 
 def failure_kinds(timeline: Timeline) -> list[tuple[str, int]]:
@@ -404,12 +408,12 @@ def _of_kinds(kinds: set[str]) -> Counted:
 def _outcomes(timeline: Timeline) -> Chart:
     finished = timeline.parts[-1].last.ok
     parts: list[tuple[str, str, Counted]] = [(f"ok {finished:,}", "leaf", lambda span: span.ok)]
-    return _bar_chart(timeline, "outcomes", "What became of the items", parts + _failure_parts(timeline))
+    return _bar_chart(timeline, "outcomes", f"What became of the {_items(timeline)}", parts + _failure_parts(timeline))
 
 
 def _failures(timeline: Timeline) -> Chart | None:
     parts = _failure_parts(timeline)
-    return _bar_chart(timeline, "failures", "Failed items, by kind", parts) if parts else None
+    return _bar_chart(timeline, "failures", f"Failed {_items(timeline)}, by kind", parts) if parts else None
 
 
 def _repeats(timeline: Timeline) -> Chart | None:

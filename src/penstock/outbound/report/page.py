@@ -18,7 +18,7 @@ from .load import RunRecord
 from .style import script, style_sheet
 from .svg import draw
 from .timeline import Timeline, make_timeline
-from .words import KeptLimit, command_line, figures, headline, kept_limits, limits_for_each, notes
+from .words import KeptLimit, command_line, figures, headline, is_pull, kept_limits, limits_for_each, notes
 
 _MOST_PER_KIND = 6
 _MOST_SESSIONS = 50
@@ -89,12 +89,17 @@ def _sections(record: RunRecord, timeline: Timeline) -> Iterator[str]:
         yield _section("To know", f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in said)}</ul>")
     yield _section("The limit, and how it was kept", _limits(record, timeline))
     if len(timeline.parts) > 1:
-        yield _section("Sessions", _table(list(_session_rows(timeline))))
+        yield _section("Sessions", _table(list(_session_rows(record, timeline))))
     if record.failed:
-        yield _section("Failed items", _hint(record) + _table(list(_failed_rows(record))))
+        yield _section(f"Failed {_items(record)}", _hint(record) + _table(list(_failed_rows(record))))
     if record.slowest:
         hint = '<p class="hint">The slowest of all calls that came to an outcome.</p>'
-        yield _section("Slowest items", hint + _table([_example(each) for each in record.slowest]))
+        rows = [_example(each, record) for each in record.slowest]
+        yield _section(f"Slowest {_items(record)}", hint + _table(rows))
+
+
+def _items(record: RunRecord) -> str:
+    return "pages" if is_pull(record) else "items"
 
 
 def _section(title: str, content: str) -> str:
@@ -146,13 +151,13 @@ def _most(kept: KeptLimit) -> str:
     return f"{number(kept.most)} of {number(kept.allowed)} in {duration(kept.seconds)}"
 
 
-def _session_rows(timeline: Timeline) -> Iterator[Row]:
+def _session_rows(record: RunRecord, timeline: Timeline) -> Iterator[Row]:
     for which, part in enumerate(timeline.parts[-_MOST_SESSIONS:], max(1, len(timeline.parts) - _MOST_SESSIONS + 1)):
         yield (
             ("session", str(which), "n"),
             ("began", moment(part.wall), "w"),
             ("at work", duration(part.seconds), "n"),
-            ("items done", f"{part.last.items - part.first.items:,}", "n"),
+            (f"{_items(record)} done", f"{part.last.items - part.first.items:,}", "n"),
             ("calls", f"{part.last.attempts - part.first.attempts:,}", "n"),
             ("ended", ending(part), ""),
             ("version", part.line.version if part.line is not None else "", "w"),
@@ -174,16 +179,16 @@ def _failed_rows(record: RunRecord) -> Iterator[Row]:
         some = record.failed[kind]
         half = _MOST_PER_KIND // 2
         for example in some if len(some) <= _MOST_PER_KIND else some[:half] + some[-half:]:
-            yield _example(example)
+            yield _example(example, record)
 
 
-def _example(example: Mapping[str, Any]) -> Row:
+def _example(example: Mapping[str, Any], record: RunRecord) -> Row:
     seconds = example.get("service_s")
     at = example.get("at")
     outcome = str(example.get("kind") or "") or "ok"
     message = str(example.get("message") or "")
     return (
-        ("item", str(example.get("key", "")), ""),
+        (_items(record).removesuffix("s"), str(example.get("key", "")), ""),
         ("took", duration(float(seconds)) if isinstance(seconds, (int, float)) else "", "n"),
         ("attempts", str(example.get("attempts", "")), "n"),
         ("status", str(example.get("status") or ""), "n"),

@@ -255,6 +255,17 @@ def most_in_window(timeline: Timeline, seconds: float) -> int:
     return most
 
 
+def outages(timeline: Timeline) -> tuple[int, float]:
+    """How often the host was taken to be down, and for how many seconds in all, to within a sample each time."""
+    times, seconds = 0, 0.0
+    for part in timeline.parts:
+        for down, some in itertools.groupby(part.spans, key=lambda span: span.down):
+            if down:
+                times += 1
+                seconds += sum(span.end - span.begin for span in some)
+    return times, seconds
+
+
 def resolves(timeline: Timeline, seconds: float) -> bool:
     """Whether samples are so close that `most_in_window` misses at most a fifth of a window of `seconds`."""
     distances = [span.end - span.begin for span in timeline.spans]

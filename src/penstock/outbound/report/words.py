@@ -11,7 +11,7 @@ from typing import Any
 from .axes import count, duration, moment, number, percent
 from .charts import all_buckets, ending
 from .load import RunRecord
-from .timeline import Timeline, limits_of, most_in_window, percentiles, resolves
+from .timeline import Timeline, limits_of, most_in_window, outages, percentiles, resolves
 
 _LONGEST_LINE = 90
 _TIMES = {1: "once", 2: "twice", 3: "three times"}
@@ -61,7 +61,8 @@ def headline(record: RunRecord, timeline: Timeline) -> str:
     paused = sum(span.paused for span in timeline.spans)
     if paused >= 0.01 * timeline.at_work:
         parts.append(f"the server asked for pauses, {duration(paused)} in all")
-    parts.append(_failures(now))
+    parts.append(_outages(timeline))
+    parts.append(_failures(now, "page" if is_pull(record) else "item"))
     parts.append(_interruptions(record, timeline))
     return ". ".join(part[0].upper() + part[1:] for part in parts if part) + "."
 
@@ -84,19 +85,36 @@ def _what(record: RunRecord, now: Mapping[str, Any], timeline: Timeline) -> str:
     return f"one call for each of {count(items, 'item')}{took}"
 
 
-def _failures(now: Mapping[str, Any]) -> str:
+def _outages(timeline: Timeline) -> str:
+    times, seconds = outages(timeline)
+    if not times:
+        return ""
+    often = f" {_times(times)}, for {duration(seconds)} in all" if times > 1 else f" for {duration(seconds)}"
+    return f"the host was down{often}"
+
+
+def _failures(now: Mapping[str, Any], what: str) -> str:
     failed, items = int(now.get("failed") or 0), int(now.get("items") or 0)
     if failed:
-        return f"{count(failed, 'item')} failed, {percent(failed / max(items, 1))} of all"
-    return "no item failed" if items else ""
+        return f"{count(failed, what)} failed, {percent(failed / max(items, 1))} of all"
+    return f"no {what} failed" if items else ""
 
 
 def _interruptions(record: RunRecord, timeline: Timeline) -> str:
     ends = Counter(ending(part) for part in timeline.parts[:-1])
-    words = [f"{how} {_TIMES.get(times, f'{times} times')}" for how, times in ends.items()]
+    words = [f"{how} {_times(times)}" for how, times in ends.items()]
     if words:
         return f"{' and '.join(words)}, and resumed with the same command"
     return ""
+
+
+def _times(times: int) -> str:
+    return _TIMES.get(times, f"{times:,} times")
+
+
+def is_pull(record: RunRecord) -> bool:
+    """Whether its items are pages."""
+    return record.command == "pull" or bool(record.samples and record.samples[-1].rows is not None)
 
 
 # -- the limit --------------------------------------------------------------------------------------------------------
@@ -129,9 +147,10 @@ def _limit_texts(record: RunRecord, timeline: Timeline) -> list[str]:
 
 
 def _used(record: RunRecord, timeline: Timeline, text: str, per_second: float) -> float | None:
-    said = record.summary.get("limits")
-    # The summary is that of the latest session, which need not be the one that is drawn.
-    if len(timeline.parts) == 1 and len(record.sessions) <= 1 and isinstance(said, list):
+    only = timeline.parts[0].line if len(timeline.parts) == 1 else None
+    # The summary of the run is that of its latest session, which need not be the one that is drawn.
+    said = (record.summary if only is None or len(record.sessions) == 1 else only.summary).get("limits")
+    if len(timeline.parts) == 1 and isinstance(said, list):
         for each in said:
             if isinstance(each, dict) and each.get("limit") == text and isinstance(each.get("used"), float):
                 return float(each["used"])
@@ -165,6 +184,9 @@ def figures(record: RunRecord, timeline: Timeline) -> Iterator[tuple[str, str, s
         if limit.used is not None:
             yield "limit used", percent(limit.used), f"of {limit.text}"
     yield "calls", number(now.get("attempts", 0)), _extra_calls(now)
+    times, down = outages(timeline)
+    if times:
+        yield "host down", duration(down), _times(times)
     yield "time at work", duration(timeline.at_work), _sessions(timeline)
     for name, value in _latencies(record, timeline).items():
         yield f"latency {name}", duration(value), ""
