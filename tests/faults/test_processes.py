@@ -8,16 +8,20 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from penstock.errors import PenstockError
 from penstock.outbound.done_set import DoneSet
+from penstock.outbound.examples import SLOWEST
 from penstock.outbound.processes.crew import Crew
 from penstock.outbound.processes.ranges import Ranges
 from penstock.testing import most_in_any_window, read_arrivals
@@ -250,6 +254,38 @@ def test_a_process_that_cannot_be_started_is_an_error_in_one_line() -> None:
 
     with pytest.raises(PenstockError, match="cannot start process 1 of the run: No such file or directory"):
         asyncio.run(attempt())
+
+
+def test_what_is_shown_of_several_processes_is_what_is_shown_of_one(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The used share of the limit was 0 for Prometheus, and the report named none of the items that had failed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+    def used() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return False
+        return any(line.startswith('penstock_limit_used_ratio{limit="200/s"}') and line[-3:] != "0.0" for line in lines)
+
+    with fault_server(tmp_path, "--latency", "0.02", "--lasting", "404=0.05", "--seed", "3") as server:
+        source, out = write_items(tmp_path / "items.jsonl", 1000), tmp_path / "out.jsonl"
+        options = ["--limit", "200/s", "--processes", "2", "--metrics", address, "--quiet"]
+        process = start_send([source, "--url", f"{server.url}/n", "--out", out, *options], env=environment)
+        wait_until(lambda: used() or process.poll() is not None)
+        assert process.poll() is None
+        finish(process)
+    failed = {record["key"] for record in records(out) if not record["ok"]}
+    kept = orjson.loads((tmp_path / "out.jsonl.run" / "examples.json").read_bytes())
+    shown = [each["key"] for some in kept["failed"].values() for each in (*some["first"], *some["last"])]
+    assert set(shown) <= failed
+    assert len(shown) == len(set(shown)) == 10
+    assert len(kept["slowest"]) == SLOWEST
+    slowest = sorted((record["service_ms"] for record in records(out)), reverse=True)[:SLOWEST]
+    assert [each["service_s"] * 1000 for each in kept["slowest"]] == pytest.approx(slowest, abs=0.01)
 
 
 def test_failed_items_and_standard_input(tmp_path: Path, environment: dict[str, str]) -> None:

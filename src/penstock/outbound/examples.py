@@ -59,13 +59,15 @@ class Examples:
 
     def see(self, outcome: Outcome[Any, Any]) -> None:
         """Keep what is worth keeping of `outcome`."""
-        if outcome.ok and outcome.service <= self.floor:
-            return
-        example = _example(outcome, self._clock.wall())
-        if outcome.service > self.floor and outcome.attempts:
-            self._note_slow(outcome.service, outcome.position, example)
-        if not outcome.ok:
-            self._note_failed(outcome.kind, example)
+        if not outcome.ok or outcome.service > self.floor:
+            self.keep(_example(outcome, self._clock.wall()))
+
+    def keep(self, example: dict[str, Any]) -> None:
+        """Keep an `example` that another process has `kept`, if it is worth it here too."""
+        if example["service_s"] > self.floor and example["attempts"]:
+            self._note_slow(example["service_s"], example["position"], example)
+        if example["kind"]:
+            self._note_failed(example["kind"], example)
         self._changed = True
 
     def _note_slow(self, seconds: float, position: int, example: dict[str, Any]) -> None:
@@ -88,6 +90,13 @@ class Examples:
             first.append(example)
         else:
             self._last[kind].append(example)
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Each that is kept once, in the order in which they ended."""
+        some = [each[2] for each in self._slowest]
+        for kind, first in self._first.items():
+            some += [*first, *self._last[kind]]
+        return sorted({each["position"]: each for each in some}.values(), key=lambda each: each["at"])
 
     def as_json(self) -> dict[str, Any]:
         """What is in the file: `slowest`, the slowest first, and `failed`, by kind."""

@@ -20,6 +20,7 @@ from ...errors import InputError, PenstockError, UsageError
 from ...layers.rate_limit import RateLimiter
 from ..drive import Watcher
 from ..engine import Engine
+from ..examples import Examples
 from ..http_call import HttpCall, Interpreter, RequestBuilder
 from ..job import RedirectPermits, Session, make_client
 from ..outcome import Answer, Item, Outcome
@@ -80,10 +81,15 @@ class _Worker:
             finally:
                 for each in (*beside, session):
                     each.cancel()
-        if self._limiter is not None:
-            facts["used"] = [window.used() for window in self._limiter.windows]
-            facts["sent"] = self._limiter.statistics().sent
-        self._writer.write({"end": facts | {"peak_rss": peak_rss_bytes()}})
+        self._writer.write({"end": facts | self._limits() | {"peak_rss": peak_rss_bytes()}})
+
+    def _limits(self) -> dict[str, Any]:
+        if self._limiter is None:
+            return {}
+        return {
+            "used": [window.used() for window in self._limiter.windows],
+            "sent": self._limiter.statistics().sent,
+        }
 
     async def _session(self) -> dict[str, Any]:
         task = self._task
@@ -139,7 +145,7 @@ class _Worker:
             if looks % _TELL_EVERY and counters.paused_until <= told:
                 continue
             told = counters.paused_until
-            now = {name: getattr(counters, name) for name in LIVE} | {"ceiling": engine.ceiling}
+            now = {name: getattr(counters, name) for name in LIVE} | {"ceiling": engine.ceiling} | self._limits()
             await asyncio.to_thread(self._writer.write, {"now": now})
 
 
@@ -210,7 +216,7 @@ class _RangeSource:
 
 
 class _PipeSink:
-    """A sink whose commits go to the parent."""
+    """A sink whose commits go to the parent, with examples of what is in them."""
 
     def __init__(self, writer: FrameWriter) -> None:
         self._writer = writer
@@ -220,6 +226,8 @@ class _PipeSink:
         self._data = bytearray()
         self._positions = array("Q")
         self._failed = array("Q")
+        # Never written here: the parent keeps those of all.
+        self._examples = Examples(Path(os.devnull))
         self.pending_bytes = 0
 
     def put(self, outcome: Outcome[Any, Answer]) -> None:
@@ -230,10 +238,12 @@ class _PipeSink:
         if not outcome.ok:
             self._failed.append(outcome.position)
         self.pending_bytes += len(line)
+        self._examples.see(outcome)
 
     def cut(self, counters: dict[str, Any]) -> _PipeCommit:
         """See Sink."""
-        facts = {"counters": counters, "positions": len(self._positions), "failed": len(self._failed)}
+        facts: dict[str, Any] = {"counters": counters, "positions": len(self._positions), "failed": len(self._failed)}
+        facts["examples"] = self._examples.kept()
         blob = self._positions.tobytes() + self._failed.tobytes() + self._data
         self._clear()
         return _PipeCommit(self._writer, facts, blob)

@@ -35,13 +35,14 @@ _SUMMED = ("attempts", "retries", "throttled", "hedges", "outages", "probes")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Finished records that a process handed over; `counters` are its own as of then."""
+    """Finished records that a process handed over; `counters` are its own as of then, `examples` of these records."""
 
     number: int
     data: bytes
     positions: Any
     failed: Any
     counters: dict[str, Any]
+    examples: list[dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -212,7 +213,7 @@ class Crew:
         positions, failed = positions_of(blob[:cut]), positions_of(blob[cut:rest])
         member.outstanding.difference_update(positions)
         index = self._members.index(member)
-        self._batches.append(Batch(index, blob[rest:], positions, failed, facts["counters"]))
+        self._batches.append(Batch(index, blob[rest:], positions, failed, facts["counters"], facts["examples"]))
         self._news.set()
         self._serve()
         if len(self._batches) >= _MOST_WAITING and not self.stopping:
@@ -325,6 +326,12 @@ class Crew:
         for each in committed:
             total.service.merge(Histogram.from_json(each["service"]))
             total.response.merge(Histogram.from_json(each["response"]))
+
+    def used(self) -> list[float]:
+        """The share of each limit that all processes together used; empty as long as none has told."""
+        # Each knows what all used while it was there; who sent most was there longest.
+        told = [member.end or member.live for member in self._members]
+        return list(max(told, key=lambda each: each.get("sent", 0), default={}).get("used", []))
 
     def ends(self) -> list[dict[str, Any]]:
         """What each process said at its end, in no order."""

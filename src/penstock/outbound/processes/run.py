@@ -5,7 +5,7 @@ All processes are under one limit: where the user's has no name that others shar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,9 +13,10 @@ from ...clock import SYSTEM_CLOCK
 from ...errors import UsageError
 from ...layers.rate_limit import RateLimiter
 from ...layers.shared_log import sweep
-from ...rules.rate import Limit
+from ...rules.rate import Limit, Window
 from ..drive import Driver, PendingCommit
 from ..engine import Engine
+from ..examples import Examples
 from ..http_call import RequestBuilder
 from ..job import Flow, knock, make_client
 from ..limit_log import LimitLog
@@ -73,21 +74,15 @@ async def carry_out_in_processes(
 async def _drive(
     run: SendRun, builder: RequestBuilder, shared: list[Limit], processes: int, command: Sequence[str], watch: Watch
 ) -> dict[str, Any]:
-    flow, folder, done = run.job.flow, run.folder, run.output.done
-    resumed_at = done.count
-    limiter = RateLimiter(flow.limits, guard=flow.guard)
-    sink = _CrewSink(run.output)
-
-    def paused(until: float) -> None:
-        limiter.pause_until(SYSTEM_CLOCK.now() + until - SYSTEM_CLOCK.wall())
-
-    ranges = Ranges(run.total, type(done)(done.base, bytes(done.bits)), processes)
+    flow, resumed_at, saved = run.job.flow, run.output.done.count, run.output.saved_counters
     tasks = [_task(run, builder, shared, number, processes).frame() for number in range(processes)]
-    crew = Crew(command, tasks, ranges, run.output.saved_counters, sink.put, paused)
-    if crew.counters.paused_until > SYSTEM_CLOCK.wall():
-        paused(crew.counters.paused_until)
-    sent_before = crew.counters.attempts
-    with SessionRecord(folder.path, limiter, set(crew.counters.by_kind)) as record:
+    limiter = RateLimiter(
+        _SeenWindow(limit, flow.guard, number, lambda: crew.used()) for number, limit in enumerate(flow.limits)
+    )
+    with SessionRecord(run.folder.path, limiter, set(saved.get("by_kind", ()))) as record:
+        sink = _CrewSink(run.output, record.examples)
+        crew = _crew(run, tasks, command, sink, limiter)
+        sent_before = crew.counters.attempts
         limits = [str(limit) for limit in flow.limits]
         record.begin(command=flow.command, limits=limits, total=run.total, resumed_at=resumed_at)
         # To a driver and its watchers a crew is an engine whose outcomes are batches of them.
@@ -97,16 +92,28 @@ async def _drive(
         summary = summarise(
             crew.counters,
             limiter,
-            limits=[],
+            limits=_used(crew, flow),
             total=run.total,
             elapsed=driver.elapsed,
             sent_before=sent_before,
             resumed_at=resumed_at,
             complete=driver.complete,
         )
-        _add_ends(summary, crew, flow)
+        summary["peak_rss_bytes"] += sum(end["peak_rss"] for end in crew.ends())
         record.end(summary)
     return summary | {"processes": processes}
+
+
+def _crew(run: SendRun, tasks: Sequence[bytes], command: Sequence[str], sink: _CrewSink, limiter: RateLimiter) -> Crew:
+    def paused(until: float) -> None:
+        limiter.pause_until(SYSTEM_CLOCK.now() + until - SYSTEM_CLOCK.wall())
+
+    done = run.output.done
+    ranges = Ranges(run.total, type(done)(done.base, bytes(done.bits)), len(tasks))
+    crew = Crew(command, tasks, ranges, run.output.saved_counters, sink.put, paused)
+    if crew.counters.paused_until > SYSTEM_CLOCK.wall():
+        paused(crew.counters.paused_until)
+    return crew
 
 
 def _shared(limit: Limit, run_id: str) -> Limit:
@@ -134,22 +141,35 @@ def _task(run: SendRun, builder: RequestBuilder, shared: list[Limit], number: in
     )
 
 
-def _add_ends(summary: dict[str, Any], crew: Crew, flow: Flow) -> None:
-    ends = crew.ends()
-    summary["peak_rss_bytes"] += sum(end["peak_rss"] for end in ends)
-    # Each knows what all together used while it was there; who sent most was there longest.
-    used: list[float] = max(ends, key=lambda end: end.get("sent", 0), default={"used": []})["used"]
-    if len(used) == len(flow.limits):
-        summary["limits"] = [
-            {"limit": str(limit), "used": round(share, 4)} for limit, share in zip(flow.limits, used, strict=True)
-        ]
+def _used(crew: Crew, flow: Flow) -> list[dict[str, Any]]:
+    used = crew.used()
+    if len(used) != len(flow.limits):
+        return []
+    return [{"limit": str(limit), "used": round(share, 4)} for limit, share in zip(flow.limits, used, strict=True)]
+
+
+class _SeenWindow(Window):
+    """A limit as the parent sees it: it sends nothing itself, and its processes tell how much they used."""
+
+    __slots__ = ("_number", "_told")
+
+    def __init__(self, limit: Limit, guard: float | None, number: int, told: Callable[[], list[float]]) -> None:
+        super().__init__(limit, guard)
+        self._number = number
+        self._told = told
+
+    def used(self) -> float:
+        """See LimitWindow."""
+        told = self._told()
+        return told[self._number] if self._number < len(told) else 0.0
 
 
 class _CrewSink:
     """A Sink for batches of finished records."""
 
-    def __init__(self, output: JsonLinesOutput) -> None:
+    def __init__(self, output: JsonLinesOutput, examples: Examples | None) -> None:
         self._output = output
+        self._examples = examples
 
     @property
     def pending_bytes(self) -> int:
@@ -164,6 +184,9 @@ class _CrewSink:
         """Take a Batch."""
         batch: Batch = outcome
         self._output.put_records(batch.data, batch.positions, batch.failed)
+        if self._examples is not None:
+            for example in batch.examples:
+                self._examples.keep(example)
 
     def cut(self, counters: dict[str, Any]) -> PendingCommit:
         """See Sink."""
