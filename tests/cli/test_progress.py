@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import pytest
+
 import penstock
 from penstock import RateLimiter
 from penstock.cli.live import LiveView
-from penstock.cli.progress import Gauge, status_line
+from penstock.cli.progress import Gauge, shorten, status_line
 from penstock.layers.keyed_limit import KeyedLimiter
 from penstock.outbound.counters import Counters
 from penstock.outbound.session_limits import ForEachKey
@@ -55,6 +57,36 @@ def test_limits_that_each_key_has_are_told() -> None:
     assert "of 20/s for each tenant (3 of them)" in plain(Shown(), limiter)
     assert "20/s for each tenant (3 of them)" in live(Shown(), limiter, 0, 10, 20)
     assert ForEachKey(KeyedLimiter(["20/s"]), "host").texts() == ["20/s for each host"]
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "short"),
+    [
+        ("reset: gone", 11, "reset: gone"),
+        ("connect: http://x: no connection (Connect call failed ('127.0.0.1', 42839))", 60, None),
+        ("connect: no connection (Connect call failed)", 25, "connect: no connection..."),
+        ("connect: no connection (Connect call failed)", 35, "connect: no connection (Connect...)"),
+        ("x" * 50, 10, "x" * 10 + "..."),
+    ],
+)
+def test_a_reason_is_cut_between_words_and_closed(text: str, length: int, short: str | None) -> None:
+    """A progress line ended with `(Connect call failed ('127.0.0.1'), 4 probes`."""
+    short = short or "connect: http://x: no connection (Connect call failed...)"
+    assert shorten(text, length) == short
+
+
+def test_there_is_no_eta_while_the_host_is_down() -> None:
+    """It was `39d20h`, because hardly anything was done any more; and it is told again when there is a pace."""
+    down = {"outage_since": 1.0, "outage_reason": "connect: no connection"}
+    assert "ETA -" in plain(Shown(items=400, attempts=400, **down), RateLimiter())
+    assert "ETA 16s" in plain(Shown(items=400, attempts=400), RateLimiter())
+    assert "ETA -" in live(Shown(**down), RateLimiter(), 0, 10, 20, 20)
+    assert "ETA 49s" in live(Shown(), RateLimiter(), 0, 10, 20, 30)
+
+
+def test_a_pace_is_that_of_the_last_minute() -> None:
+    """A pause in which nothing is done for some seconds makes no ETA of weeks."""
+    assert "ETA 21m39s" in live(Shown(), RateLimiter(), *range(21), *[20] * 33)
 
 
 def test_the_plain_limit_is_told_as_before() -> None:

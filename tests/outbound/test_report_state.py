@@ -107,11 +107,26 @@ def test_what_is_the_matter_is_said(tmp_path: Path) -> None:
     assert "no sample for 30 s" in lines
 
 
+def test_an_outage_has_a_reason_and_no_pace(tmp_path: Path) -> None:
+    """It said `left 110, at this pace done in 17s` directly above `the host is taken to be down`, and not why."""
+    reason = "connect: http://127.0.0.1:42839: no connection (Connect call failed ('127.0.0.1', 42839))"
+    lines = [sample(float(n)) for n in range(11)]
+    lines[-1] |= {"outage_since": BEGAN + 8, "outage_reason": reason}
+    folder = make_folder(tmp_path / "out.run", lines, [begin(max_outage_s=21600.0)])
+    state = state_of(folder, running=True, now=BEGAN + 20)
+    assert (state["eta_s"], state["down_for_s"], state["down_reason"]) == (None, 12.0, reason)
+    assert status_lines(state)[-2:] == [
+        "  left      30",
+        "  outage    the host is taken to be down for 12 s (connect: http://127.0.0.1:42839: no connection (Connect "
+        "call failed...)); it is probed, until it has been down for 6 h",
+    ]
+
+
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     """Without a sample there is nothing to divide by."""
     state = state_of(make_folder(tmp_path / "out.run", [], [begin()]), running=True)
     assert (state["items"], state["rate_per_s"], state["eta_s"]) == (0, 0.0, None)
-    assert status_lines(state)[-1].endswith("done in -")
+    assert status_lines(state)[-1] == "  left      1,000"
     assert state_of(make_folder(tmp_path / "new.run", [], []))["state"] == "new"
 
 
@@ -136,7 +151,7 @@ def test_a_pull_is_told_in_pages_and_rows(tmp_path: Path) -> None:
     assert status_lines(state_of(folder))[1] == (
         "  done      972 of 971 pages, 97,100 of 97,100 rows (100.0%), 972 ok, 0 failed"
     )
-    assert "left      0, at" in "\n".join(status_lines(state_of(folder, running=True)))
+    assert "left      0" in "\n".join(status_lines(state_of(folder, running=True)))
 
 
 def test_only_the_end_of_a_long_series_is_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..layers.rate_limit import RateLimiter
+from ..outbound.counters import Counters
 from ..outbound.engine import Engine
 from ..outbound.session_limits import limit_texts
-from .progress import Gauge, count_text, eta_text, outage_text, pause_text
+from .progress import Gauge, count_text, eta_of, outage_text, pause_text
 
 _SMOOTHING = 0.3
+_ETA_SECONDS = 60.0
 
 
 class LiveView:
@@ -28,8 +31,8 @@ class LiveView:
         self._gauge = gauge
         self._limiter = limiter
         self._rate = 0.0
-        self._done_rate = 0.0
-        self._seen: tuple[float, int, int] | None = None
+        self._done: deque[tuple[float, int]] = deque()
+        self._seen: tuple[float, int] | None = None
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
 
     def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
@@ -49,8 +52,13 @@ class LiveView:
             span = elapsed - self._seen[0]
             weight = _SMOOTHING if self._rate else 1.0
             self._rate += ((counters.attempts - self._seen[1]) / span - self._rate) * weight
-            self._done_rate += ((counters.items - self._seen[2]) / span - self._done_rate) * weight
-        self._seen = (elapsed, counters.attempts, counters.items)
+        self._seen = (elapsed, counters.attempts)
+        if counters.outage_since is not None:
+            # What was done before an outage says nothing of the pace after it, and it has none itself.
+            self._done.clear()
+        self._done.append((elapsed, counters.items))
+        while elapsed - self._done[0][0] > _ETA_SECONDS:
+            self._done.popleft()
 
     def view(self, engine: Engine[Any, Any], elapsed: float) -> Group:
         """The state as it was at the last `measure`."""
@@ -58,7 +66,7 @@ class LiveView:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold", min_width=9)
         grid.add_column()
-        grid.add_row("done", self._done(counters.items))
+        grid.add_row("done", self._done_row(counters))
         grid.add_row("rate", self._rate_text())
         grid.add_row("in flight", f"{counters.in_flight:,}")
         grid.add_row("outcomes", self._outcomes(counters))
@@ -70,8 +78,8 @@ class LiveView:
         grid.add_row("service", "  ".join(f"{name} {value or 0:,.1f}" for name, value in times.items()) + " ms")
         return Group(Text(f"penstock -> {self._out}", style="dim"), grid, self._footer(engine, elapsed))
 
-    def _done(self, items: int) -> Table | str:
-        gauge = self._gauge()
+    def _done_row(self, counters: Counters) -> Table | str:
+        gauge, items = self._gauge(), counters.items
         total = gauge.total
         if total is None:
             return count_text(items, gauge)
@@ -79,9 +87,13 @@ class LiveView:
         done.add_row(
             ProgressBar(total=max(total, 1), completed=min(items, total), width=30),
             f"{count_text(items, gauge)} ({items / total if total else 1.0:.1%})",
-            f"ETA {eta_text(total - items, self._done_rate)}",
+            f"ETA {eta_of(counters, total, self._pace())}",
         )
         return done
+
+    def _pace(self) -> float:
+        (began, before), (now, items) = self._done[0], self._done[-1]
+        return (items - before) / (now - began) if now > began else 0.0
 
     def _rate_text(self) -> Text:
         text = Text(f"{self._rate:,.1f}/s")

@@ -92,7 +92,8 @@ class LogWatcher:
         self._before = (elapsed, counters.attempts, counters.items)
         span = max(elapsed - then, 1e-9)
         done_per_second = (counters.items - items) / span
-        left = None if self._total is None else self._total - counters.items
+        # Nobody can tell while the host is down.
+        left = None if self._total is None or counters.outage_since is not None else self._total - counters.items
         self._log.write(
             "progress",
             elapsed_s=round(elapsed, 3),

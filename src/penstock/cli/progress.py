@@ -18,6 +18,8 @@ from ..outbound.engine import Engine
 from ..outbound.session_limits import limit_texts
 
 LINE_SECONDS = 10.0
+REASON_LENGTH = 80
+"""Characters that are shown of why a host is taken to be down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def status_line(
         f"p50 {times['p50'] or 0:,.0f} p95 {times['p95'] or 0:,.0f} p99 {times['p99'] or 0:,.0f} ms",
     ]
     if gauge.total is not None:
-        parts.append(f"ETA {eta_text(gauge.total - counters.items, done_rate)}")
+        parts.append(f"ETA {eta_of(counters, gauge.total, done_rate)}")
     if pause := pause_text(limiter):
         parts.append(pause)
     if counters.parked:
@@ -122,8 +124,17 @@ def outage_text(counters: Counters) -> str:
     """`host down for 35 s (connection refused), 9 probes`, or nothing."""
     if counters.outage_since is None:
         return ""
-    reason = f" ({counters.outage_reason[:80]})" if counters.outage_reason else ""
+    reason = f" ({shorten(counters.outage_reason, REASON_LENGTH)})" if counters.outage_reason else ""
     return f"host down for {SYSTEM_CLOCK.wall() - counters.outage_since:,.0f} s{reason}, {counters.probes:,} probes"
+
+
+def shorten(text: str, length: int) -> str:
+    """`text`, or as many of its words as `length` has room for, with all parentheses closed."""
+    if len(text) <= length:
+        return text
+    cut = text[: length + 1].rpartition(" ")[0] or text[:length]
+    left_open = cut.count("(") - cut.count(")")
+    return f"{cut.rstrip(' (,:;')}...{')' * left_open if not cut.endswith('(') else ''}"
 
 
 def count_text(items: int, gauge: Gauge) -> str:
@@ -167,6 +178,11 @@ def eta_text(left: int, rate: float) -> str:
     if seconds < 86400:
         return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
     return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
+
+
+def eta_of(counters: Counters, total: int, rate: float) -> str:
+    """As `eta_text`; nobody can tell while the host is down."""
+    return "-" if counters.outage_since is not None else eta_text(total - counters.items, rate)
 
 
 def exit_code(summary: dict[str, Any]) -> int:

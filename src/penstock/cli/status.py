@@ -12,7 +12,7 @@ import orjson
 
 from ..clock import SYSTEM_CLOCK
 from ..outbound.report.axes import duration
-from .progress import eta_text, kinds_text
+from .progress import REASON_LENGTH, eta_text, kinds_text, shorten
 
 _REDRAW_SECONDS = 1.0
 _EXAMPLES = """
@@ -101,7 +101,8 @@ def status_lines(state: dict[str, Any]) -> list[str]:
         lines.append(f"  rate      {_rate_text(state)}{limits}, {_in_flight(state)}")
         if state["total"] is not None:
             left = max(0, state["total"] - state["items"])
-            lines.append(f"  left      {left:,}, at this pace done in {eta_text(left, state['items_per_s'])}")
+            pace = f", at this pace done in {eta_text(left, state['items_per_s'])}" if state["items_per_s"] else ""
+            lines.append(f"  left      {left:,}{pace}")
     if state["message"]:
         lines.append(f"  error     {state['message']}")
     return lines + _troubles(state)
@@ -133,12 +134,18 @@ def _in_flight(state: dict[str, Any]) -> str:
     return f"{state['in_flight']:,} in flight{ceiling}{parked}"
 
 
+def _outage(state: dict[str, Any]) -> str:
+    reason = f" ({shorten(state['down_reason'], REASON_LENGTH)})" if state["down_reason"] else ""
+    until = f", until it has been down for {duration(state['max_outage_s'])}" if state["max_outage_s"] else ""
+    return f"the host is taken to be down for {duration(max(1.0, state['down_for_s']))}{reason}; it is probed{until}"
+
+
 def _troubles(state: dict[str, Any]) -> list[str]:
     lines = []
     if state["paused_for_s"]:
         lines.append(f"  paused    for another {state['paused_for_s']:,.0f} s, as the server asked")
     if state["down_for_s"] is not None:
-        lines.append(f"  outage    the host is taken to be down for {state['down_for_s']:,.0f} s; it is probed")
+        lines.append(f"  outage    {_outage(state)}")
     if state["silent_s"]:
         lines.append(f"  careful   no sample for {state['silent_s']:,.0f} s; the process may hang or be suspended")
     return lines

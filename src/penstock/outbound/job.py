@@ -137,6 +137,7 @@ class Session:
                 limits=[f"{limit} for each {by}" if by else str(limit) for limit in self.flow.limits],
                 total=self.total,
                 resumed_at=self.resumed_at,
+                max_outage=self.flow.max_outage,
             )
             driver = Driver(engine, sink, (*record.watchers, *self.watch(self.total, limiter)), record.examples)
             await driver.drive()

@@ -85,6 +85,7 @@ class Series:
             "hedges": counters.hedges,
             "parked": counters.parked,
             "outage_since": counters.outage_since,
+            "outage_reason": counters.outage_reason,
             "in_flight": counters.in_flight,
             "in_flight_range": [self._fewest, self._most],
             "in_flight_ceiling": engine.ceiling,

@@ -29,8 +29,16 @@ class SessionLog:
         self._path = path
         self._clock = clock
 
-    def begin(self, *, command: Sequence[str], limits: Sequence[str], total: int | None, resumed_at: int) -> None:
-        """The session begins; `resumed_at` items are done already."""
+    def begin(
+        self,
+        *,
+        command: Sequence[str],
+        limits: Sequence[str],
+        total: int | None,
+        resumed_at: int,
+        max_outage: float | None = None,
+    ) -> None:
+        """The session begins; `resumed_at` items are done already, and a host may be down for `max_outage` seconds."""
         self._append(
             {
                 "event": "begin",
@@ -41,6 +49,7 @@ class SessionLog:
                 "limits": list(limits),
                 "total": total,
                 "resumed_at": resumed_at,
+                "max_outage_s": max_outage,
             }
         )
 
@@ -83,10 +92,10 @@ class SessionRecord:
             self.examples.restore(failed_kinds)
             self.watchers = (self._series, self.examples)
 
-    def begin(self, *, command: Sequence[str], limits: Sequence[str], total: int | None, resumed_at: int) -> None:
+    def begin(self, **facts: Any) -> None:
         """See SessionLog."""
         if self._log is not None:
-            self._log.begin(command=command, limits=limits, total=total, resumed_at=resumed_at)
+            self._log.begin(**facts)
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """It came to its end, or was stopped; `summary["complete"]` says which."""

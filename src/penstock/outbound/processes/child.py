@@ -151,7 +151,7 @@ class _Worker:
 
 LIVE = (
     *("attempts", "retries", "throttled", "hedges", "outages", "probes"),
-    *("in_flight", "parked", "outage_since", "paused_until"),
+    *("in_flight", "parked", "outage_since", "outage_reason", "paused_until"),
 )
 """Of the counters, those that are of now, or that need not agree with the records."""
 

@@ -306,7 +306,9 @@ class Crew:
         total.in_flight = sum(live.get("in_flight", 0) for live in alive)
         total.in_flight_peak = max(total.in_flight_peak, total.in_flight)
         total.parked = sum(live.get("parked", 0) for live in alive)
-        total.outage_since = min((live["outage_since"] for live in alive if live.get("outage_since")), default=None)
+        down = [live for live in alive if live.get("outage_since")]
+        first = min(down, key=lambda live: live["outage_since"], default={})
+        total.outage_since, total.outage_reason = first.get("outage_since"), first.get("outage_reason", "")
         total.paused_until = max(saved.paused_until, *[state.get("paused_until", 0.0) for state in states], 0.0)
         if records:
             self._sum_records()

@@ -84,7 +84,13 @@ async def _drive(
         crew = _crew(run, tasks, command, sink, limiter)
         sent_before = crew.counters.attempts
         limits = [str(limit) for limit in flow.limits]
-        record.begin(command=flow.command, limits=limits, total=run.total, resumed_at=resumed_at)
+        record.begin(
+            command=flow.command,
+            limits=limits,
+            total=run.total,
+            resumed_at=resumed_at,
+            max_outage=flow.max_outage,
+        )
         # To a driver and its watchers a crew is an engine whose outcomes are batches of them.
         engine = cast("Engine[Any, Any]", crew)
         driver = Driver(engine, sink, (*record.watchers, *watch(run.total, limiter)))

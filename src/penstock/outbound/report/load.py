@@ -42,6 +42,7 @@ class Sample:
     paused: float
     paused_until: float
     outage_since: float | None
+    outage_reason: str
     parked: int
     service_ms: Mapping[str, float]
     recent_ms: Mapping[str, float]
@@ -62,6 +63,8 @@ class SessionLine:
     limits: tuple[str, ...]
     total: int | None
     resumed_at: int
+    max_outage: float | None = None
+    """Seconds after which it gives a host up that is down."""
     ended_at: float | None = None
     how: str = ""
     message: str = ""
@@ -233,6 +236,7 @@ def _sample(line: Mapping[str, Any]) -> Sample:
         paused=_number(line.get("paused_s")) or 0.0,
         paused_until=_number(line.get("paused_until")) or 0.0,
         outage_since=_number(line.get("outage_since")),
+        outage_reason=str(line.get("outage_reason") or ""),
         parked=whole("parked"),
         service_ms=_numbers(line.get("service_ms")),
         recent_ms=_numbers(line.get("recent_ms")),
@@ -276,6 +280,7 @@ def _session(begin: Mapping[str, Any], end: Mapping[str, Any]) -> SessionLine:
         limits=_limits(limits),
         total=int(total) if total is not None else None,
         resumed_at=int(_number(begin.get("resumed_at")) or 0),
+        max_outage=_number(begin.get("max_outage_s")),
         ended_at=_number(end.get("at")),
         how=str(end.get("how") or ""),
         message=str(end.get("message") or ""),

@@ -23,7 +23,9 @@ def run_state(record: RunRecord, now: float) -> dict[str, Any]:
     state = _state(record, last)
     running = state == "running"
     items, total = (last.items if last else 0), record.total
-    items_per_s = _rate(samples, _ETA_SECONDS, lambda sample: sample.items) if running else 0.0
+    down = last is not None and running and last.outage_since is not None
+    # The pace of before an outage says nothing.
+    items_per_s = _rate(samples, _ETA_SECONDS, lambda sample: sample.items) if running and not down else 0.0
     left = None if total is None else max(0, total - items)
     eta = left / items_per_s if running and left is not None and items_per_s > 0 else None
     silent = now - last.at if running and last is not None else 0.0
@@ -53,7 +55,9 @@ def run_state(record: RunRecord, now: float) -> dict[str, Any]:
         "in_flight_ceiling": last.ceiling if last and running else None,
         "parked": last.parked if last and running else 0,
         "paused_for_s": round(max(0.0, last.paused_until - now), 3) if last and running else 0.0,
-        "down_for_s": round(now - last.outage_since, 3) if last and running and last.outage_since is not None else None,
+        "down_for_s": round(now - (last.outage_since or now), 3) if last and down else None,
+        "down_reason": last.outage_reason if last and down else "",
+        "max_outage_s": session.max_outage if session is not None else None,
         "eta_s": round(eta, 1) if eta is not None else None,
         "service_ms": dict(last.service_ms) if last else {},
         "silent_s": round(silent, 1) if last and silent > max(_STALE_SECONDS, 3 * _interval(samples)) else 0.0,
