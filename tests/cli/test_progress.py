@@ -10,10 +10,11 @@ import pytest
 import penstock
 from penstock import RateLimiter
 from penstock.cli.live import LiveView
-from penstock.cli.progress import Gauge, shorten, status_line
+from penstock.cli.progress import Gauge, count_text, rate_text, shorten, status_line, summary_lines
 from penstock.layers.keyed_limit import KeyedLimiter
 from penstock.outbound.counters import Counters
 from penstock.outbound.session_limits import ForEachKey
+from penstock.outbound.summary import summarise
 
 
 class Shown:
@@ -87,6 +88,57 @@ def test_there_is_no_eta_while_the_host_is_down() -> None:
 def test_a_pace_is_that_of_the_last_minute() -> None:
     """A pause in which nothing is done for some seconds makes no ETA of weeks."""
     assert "ETA 21m39s" in live(Shown(), RateLimiter(), *range(21), *[20] * 33)
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        (["100/min"], "96.0/min"),
+        (["6000/h", "10/s"], "5,760.0/h"),
+        (["100000/d"], "138,240.0/d"),
+        (["10/s", "100/min"], "1.6/s"),
+        (["600/90s"], "1.6/s"),
+        (["100/min@team"], "96.0/min"),
+        (["20/min for each tenant (3 of them)"], "96.0/min"),
+        ([], "1.6/s"),
+    ],
+)
+def test_the_rate_is_told_in_the_unit_of_the_first_limit(limits: list[str], text: str) -> None:
+    """Nobody can compare `1.7/s of 100/min` at a glance."""
+    assert rate_text(1.6, limits) == text
+
+
+def test_there_are_never_more_done_than_there_are() -> None:
+    """A pull asks for pages behind the last one that was promised: `22/20 pages`."""
+    assert count_text(22, Gauge(20, "pages")) == "22/22 pages"
+    shown = live(Shown(), RateLimiter(), 0, 22, gauge=Gauge(20, "pages"))
+    assert "22/22 pages (100.0%)" in shown
+
+
+def summary(**values: Any) -> dict[str, Any]:
+    """That of a run which ended well."""
+    facts = summarise(
+        Counters(),
+        RateLimiter(),
+        limits=[{"limit": "100/s", "used": 0.9}],
+        total=600,
+        elapsed=6.7,
+        sent_before=0,
+        resumed_at=0,
+        complete=True,
+    )
+    return facts | values
+
+
+def test_a_summary_says_what_is_of_this_session() -> None:
+    """It said `1,255 attempts, 90.4/s` and `took 6.7 s`, and who multiplied wondered."""
+    whole = summary(attempts=606, rate_per_s=90.4)
+    assert "606 attempts, 0 retries, 0 throttled, 90.4/s, at most" in summary_lines(whole, "out.jsonl")[1]
+    parts = whole | {"attempts": 1255, "elapsed_all_sessions_s": 13.9, "resumed": 600}
+    lines = summary_lines(parts, "out.jsonl")
+    assert "1,255 attempts, 0 retries, 0 throttled, 90.4/s in this session, at most" in lines[1]
+    assert "took      6.7 s in this session, 13.9 s in all, " in lines[-2]
+    assert lines[-2].endswith("MB at most, resumed at 600")
 
 
 def test_the_plain_limit_is_told_as_before() -> None:

@@ -56,6 +56,13 @@ def test_a_running_run_tells_its_rate_and_when_it_will_be_done(tmp_path: Path) -
     ]
 
 
+def test_the_rate_is_told_in_the_unit_of_the_limit(tmp_path: Path) -> None:
+    """Nobody can compare `1.7/s of 100/min` at a glance."""
+    lines = [sample(float(n), attempts=int(n * 1.7), limits=["100/min", "10/s"]) for n in range(11)]
+    folder = make_folder(tmp_path / "out.run", lines, [begin()])
+    assert "rate      102.0/min of 100/min and 10/s, " in "\n".join(status_lines(state_of(folder, running=True)))
+
+
 def test_limits_for_each_key_are_told(tmp_path: Path) -> None:
     """They are no limit on the rate of all, but they are limits."""
     each = "20/s for each tenant (3 of them)"
@@ -144,12 +151,12 @@ def test_looking_takes_no_lock(tmp_path: Path) -> None:
 
 
 def test_a_pull_is_told_in_pages_and_rows(tmp_path: Path) -> None:
-    """With the total as it is known by now, which a last empty page can go beyond."""
+    """With the total as it is known by now; a last empty page beyond it made "972 of 971" of it."""
     lines = [sample(float(n), total=971, rows=None, rows_promised=None) for n in range(10)]
     lines.append(sample(10.0, items=972, ok=972, total=971, rows=97_100, rows_promised=97_100))
     folder = make_folder(tmp_path / "out.run", lines, [begin(total=None)])
     assert status_lines(state_of(folder))[1] == (
-        "  done      972 of 971 pages, 97,100 of 97,100 rows (100.0%), 972 ok, 0 failed"
+        "  done      972 of 972 pages, 97,100 of 97,100 rows (100.0%), 972 ok, 0 failed"
     )
     assert "left      0" in "\n".join(status_lines(state_of(folder, running=True)))
 

@@ -16,7 +16,7 @@ from ..layers.rate_limit import RateLimiter
 from ..outbound.counters import Counters
 from ..outbound.engine import Engine
 from ..outbound.session_limits import limit_texts
-from .progress import Gauge, count_text, eta_of, outage_text, pause_text
+from .progress import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
 
 _SMOOTHING = 0.3
 _ETA_SECONDS = 60.0
@@ -80,12 +80,12 @@ class LiveView:
 
     def _done_row(self, counters: Counters) -> Table | str:
         gauge, items = self._gauge(), counters.items
-        total = gauge.total
-        if total is None:
+        if gauge.total is None:
             return count_text(items, gauge)
+        total = max(gauge.total, items)
         done = Table.grid(padding=(0, 2))
         done.add_row(
-            ProgressBar(total=max(total, 1), completed=min(items, total), width=30),
+            ProgressBar(total=max(total, 1), completed=items, width=30),
             f"{count_text(items, gauge)} ({items / total if total else 1.0:.1%})",
             f"ETA {eta_of(counters, total, self._pace())}",
         )
@@ -96,7 +96,7 @@ class LiveView:
         return (items - before) / (now - began) if now > began else 0.0
 
     def _rate_text(self) -> Text:
-        text = Text(f"{self._rate:,.1f}/s")
+        text = Text(rate_text(self._rate, limit_texts(self._limiter)))
         for window in self._limiter.windows:
             allowed = window.limit.count / window.limit.seconds
             text.append(f"   {self._rate / allowed:.0%} of {window.limit}", style="green")

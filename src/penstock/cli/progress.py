@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from ..outbound.engine import Engine
 from ..outbound.session_limits import limit_texts
 
 LINE_SECONDS = 10.0
+_UNIT = re.compile(r"\d+/(s|min|h|d)\b")
+_UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 REASON_LENGTH = 80
 """Characters that are shown of why a host is taken to be down."""
 
@@ -93,7 +96,7 @@ def status_line(
     times = counters.service.percentiles_ms()
     parts = [
         count_text(counters.items, gauge),
-        f"{rate:,.1f}/s{limit_text(limiter)}",
+        f"{rate_text(rate, limit_texts(limiter))}{limit_text(limiter)}",
         f"{counters.in_flight} in flight",
         f"{counters.ok:,} ok",
         f"{counters.failed:,} failed{kinds_text(counters.by_kind)}",
@@ -139,9 +142,16 @@ def shorten(text: str, length: int) -> str:
 
 def count_text(items: int, gauge: Gauge) -> str:
     """`1,200/10,000`, `12 pages, 1,200 of 9,000 rows`, or what of that is known."""
-    total = "" if gauge.total is None else f"/{gauge.total:,}"
+    # A pull looks for pages behind the last one that was promised.
+    total = "" if gauge.total is None else f"/{max(gauge.total, items):,}"
     unit = "" if gauge.unit == "items" else f" {gauge.unit}"
     return f"{items:,}{total}{unit}{f', {gauge.text}' if gauge.text else ''}"
+
+
+def rate_text(per_second: float, limits: Sequence[str]) -> str:
+    """`102/min` where the first of `limits` is one a minute, so that the two can be compared; else `1.7/s`."""
+    unit = next((match[1] for limit in limits[:1] if (match := _UNIT.match(limit))), "s")
+    return f"{per_second * _UNIT_SECONDS[unit]:,.1f}/{unit}"
 
 
 def limit_text(limiter: RateLimiter) -> str:
@@ -204,10 +214,13 @@ def print_summary(summary: dict[str, Any], *, out: str, quiet: bool, as_json: bo
 def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     """The summary for people."""
     service, response = summary["service_ms"], summary["response_ms"]
+    # What is counted is of all sessions, what is measured in seconds of this one.
+    resumed = summary["elapsed_all_sessions_s"] > summary["elapsed_s"] + 0.001
+    rate = rate_text(summary["rate_per_s"], [each["limit"] for each in summary["limits"]])
     lines = [
         _first_line(summary),
         f"  sent      {summary['attempts']:,} attempts, {summary['retries']:,} retries, {summary['throttled']:,} "
-        f"throttled, {summary['rate_per_s']:,.1f}/s, at most {summary['in_flight_peak']:,} in flight",
+        f"throttled, {rate}{' in this session' if resumed else ''}, at most {summary['in_flight_peak']:,} in flight",
     ]
     if summary["hedges"]:
         lines.append(f"  hedged    {_counted(summary['hedges'], 'second call')} beside slow ones")
@@ -226,10 +239,7 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
         lines += _census_lines(summary)
     if "rows" in summary:
         lines += _pull_lines(summary)
-    resumed = f", resumed at {summary['resumed']:,}" if summary["resumed"] else ""
-    lines.append(
-        f"  took      {summary['elapsed_s']:,.1f} s, {summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{resumed}"
-    )
+    lines.append(f"  took      {_took(summary) if resumed else _seconds(summary['elapsed_s'])}, {_memory(summary)}")
     lines.append(f"  output    {out}")
     if summary["complete"] and summary.get("failed_pages"):
         lines.append("  next      the same command asks for the failed pages again")
@@ -250,6 +260,20 @@ def _first_line(summary: dict[str, Any]) -> str:
         f"{state}: {summary['items']:,}{total} items, {summary['ok']:,} ok, {summary['failed']:,} "
         f"failed{kinds_text(summary['by_kind'])}"
     )
+
+
+def _took(summary: dict[str, Any]) -> str:
+    whole = _seconds(summary["elapsed_all_sessions_s"])
+    return f"{_seconds(summary['elapsed_s'])} in this session, {whole} in all"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.1f} s"
+
+
+def _memory(summary: dict[str, Any]) -> str:
+    at = f", resumed at {summary['resumed']:,}" if summary["resumed"] else ""
+    return f"{summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{at}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -12,7 +12,7 @@ import orjson
 
 from ..clock import SYSTEM_CLOCK
 from ..outbound.report.axes import duration
-from .progress import REASON_LENGTH, eta_text, kinds_text, shorten
+from .progress import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
 
 _REDRAW_SECONDS = 1.0
 _EXAMPLES = """
@@ -88,7 +88,7 @@ def _show(state: dict[str, Any], *, as_json: bool, lines_above: int, one_line: b
 
 def status_lines(state: dict[str, Any]) -> list[str]:
     """The state for people, in the words of the summary."""
-    total = f" of {state['total']:,}" if state["total"] is not None else ""
+    total = f" of {max(state['total'], state['items']):,}" if state["total"] is not None else ""
     share = f" ({min(1.0, state['items'] / state['total']):.1%})" if state["total"] else ""
     lines = [
         f"{state['out']}: {_STATES.get(state['state'], state['state'])}{_process(state)}",
@@ -124,7 +124,9 @@ def _process(state: dict[str, Any]) -> str:
 
 
 def _rate_text(state: dict[str, Any]) -> str:
-    rate = state["rate_per_s"]
+    rate, limits = state["rate_per_s"], state["limits"]
+    if limits:
+        return rate_text(rate, limits)
     return f"{rate:,.1f}/s" if rate >= 1 or not rate else f"{rate * 60:,.1f}/min"
 
 

@@ -70,7 +70,7 @@ def headline(record: RunRecord, timeline: Timeline) -> str:
 def _what(record: RunRecord, now: Mapping[str, Any], timeline: Timeline) -> str:
     items, total = int(now.get("items") or 0), record.total
     took = f" in {duration(timeline.at_work)}" if timeline.parts else ""
-    done = f"{items:,} of {count(total, 'item')}" if total is not None else count(items, "item")
+    done = f"{items:,} of {count(max(total, items), 'item')}" if total is not None else count(items, "item")
     last = record.samples[-1] if record.samples else None
     if last is not None and last.rows is not None:
         promised = "" if last.rows_promised in (None, last.rows) else f" of {last.rows_promised:,} promised"
