@@ -11,6 +11,8 @@ import penstock
 from penstock import RateLimiter
 from penstock.cli.live import LiveView
 from penstock.cli.progress import Gauge, count_text, rate_text, shorten, status_line, summary_lines
+from penstock.cli.shown import shown
+from penstock.cli.terminal import echo, fold
 from penstock.layers.keyed_limit import KeyedLimiter
 from penstock.outbound.counters import Counters
 from penstock.outbound.session_limits import ForEachKey
@@ -139,6 +141,63 @@ def test_a_summary_says_what_is_of_this_session() -> None:
     assert "1,255 attempts, 0 retries, 0 throttled, 90.4/s in this session, at most" in lines[1]
     assert "took      6.7 s in this session, 13.9 s in all, " in lines[-2]
     assert lines[-2].endswith("MB at most, resumed at 600")
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("penstock: all is well", ["penstock: all is well"]),
+        ("penstock: interrupted; the same command goes on", ["penstock: interrupted; the same command", "  goes on"]),
+        (
+            "  sent      1,255 attempts, 0 retries, 30 throttled",
+            ["  sent      1,255 attempts, 0 retries,", "            30 throttled"],
+        ),
+        (
+            "  2nd look  seventeen misses that are further",
+            ["  2nd look  seventeen misses that are", "            further"],
+        ),
+        ("  output    /a/very-long/path/" + "x" * 40, ["  output", "            /a/very-long/path/" + "x" * 40]),
+        ("see http://127.0.0.1/" + "y" * 40 + " now", ["see", "  http://127.0.0.1/" + "y" * 40, "  now"]),
+    ],
+)
+def test_a_long_line_breaks_between_words(line: str, parts: list[str]) -> None:
+    """Terminals break them anywhere; what is below stands where the text began, and nothing is cut."""
+    assert fold(line, 40) == parts
+
+
+def test_what_is_not_a_terminal_gets_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads them with a program wants one line for one thing."""
+    echo("word " * 100)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def fail_in_the_middle() -> None:
+    """A command that has shown something on the terminal when it comes to an error."""
+    options = {"quiet": False, "as_json": False, "metrics": None, "log": "text"}
+    with shown("send", options) as show:
+        for view in show.watch("out.jsonl")(1000, RateLimiter()):
+            view.show(Shown(), 0.0)  # type: ignore[arg-type]
+        raise ValueError("the disk is full")
+
+
+def test_an_error_does_not_stand_in_the_live_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was appended to its last line: `the same command goes on from therepenstock: interrupted`."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(ValueError, match="the disk is full"):
+        fail_in_the_middle()
+    written = terminal.getvalue()
+    assert "Ctrl-C stops it" in written
+    # The lines of the view are erased, and the cursor is there again.
+    assert written.endswith("\x1b[2K")
+    assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1
+
+
+def test_first_answers_are_told_as_such() -> None:
+    """The first 256 answers of a census looked like all of it: `256/256 ... ETA 0s`."""
+    assert count_text(256, Gauge(256, "first answers")) == "256/256 first answers"
 
 
 def test_the_plain_limit_is_told_as_before() -> None:

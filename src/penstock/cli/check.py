@@ -93,7 +93,8 @@ def check(**options: Any) -> int:
     with shown("check", options) as show:
         job = _job(say=show.say, **options)
         with open_check(job, show.say) as census:
-            summary = run_loop(census.carry_out(show.watch(str(job.out))))
+            first = show.watch(str(job.out), unit="first answers")
+            summary = run_loop(census.carry_out(show.watch(str(job.out)), first))
         show.finish(summary, str(job.out))
     if not summary["complete"]:
         return 3

@@ -39,11 +39,15 @@ class LiveView:
         """Draw the state now; at the end of the run the view goes away and leaves room for the summary."""
         self.measure(engine, elapsed)
         if engine.complete or engine.stopped:
-            self._live.stop()
+            self.close()
             return
         if not self._live.is_started:
             self._live.start()
         self._live.update(self.view(engine, elapsed), refresh=True)
+
+    def close(self) -> None:
+        """Take the view away, whatever has become of the run."""
+        self._live.stop()
 
     def measure(self, engine: Engine[Any, Any], elapsed: float) -> None:
         """Take note of how far it is at `elapsed`; the pace follows from several of these."""

@@ -22,6 +22,7 @@ from .pull import pull
 from .report import report
 from .send import send
 from .status import status
+from .terminal import echo
 
 OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 
@@ -86,5 +87,5 @@ def _fail(code: int, message: str, typed: Sequence[str]) -> int:
     if wants_json_log(typed):
         JsonLog(typed[0]).error(message, code)
         return code
-    click.echo(f"penstock: {' '.join(message.split())}", err=True)
+    echo(f"penstock: {' '.join(message.split())}")
     return code

@@ -17,6 +17,7 @@ from ..outbound.counters import Counters
 from ..outbound.drive import Watcher
 from ..outbound.engine import Engine
 from ..outbound.session_limits import limit_texts
+from .terminal import echo
 
 LINE_SECONDS = 10.0
 _UNIT = re.compile(r"\d+/(s|min|h|d)\b")
@@ -38,14 +39,14 @@ class Gauge:
 
 
 def watchers(
-    out: str, *, quiet: bool, gauge: Callable[[], Gauge] | None = None
+    out: str, *, quiet: bool, gauge: Callable[[], Gauge] | None = None, unit: str = "items"
 ) -> Callable[[int | None, RateLimiter], tuple[Watcher, ...]]:
     """What shows the run, as `penstock.outbound` wants it. `gauge` takes the place of the total given there."""
 
     def make(total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
         if quiet:
             return ()
-        known = gauge or (lambda: Gauge(total))
+        known = gauge or (lambda: Gauge(total, unit))
         if sys.stderr.isatty():
             from .live import LiveView
 
@@ -208,7 +209,7 @@ def print_summary(summary: dict[str, Any], *, out: str, quiet: bool, as_json: bo
         sys.stdout.buffer.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         sys.stdout.flush()
     elif not quiet:
-        click.echo("\n".join(summary_lines(summary, out)), err=True)
+        echo("\n".join(summary_lines(summary, out)))
 
 
 def summary_lines(summary: dict[str, Any], out: str) -> list[str]:

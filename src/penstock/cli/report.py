@@ -8,6 +8,7 @@ import click
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import OutputError
+from .terminal import echo
 
 _EXAMPLES = """
 \b
@@ -45,8 +46,8 @@ def report(out: Path, html: Path | None, png: Path | None, quiet: bool) -> int:
 
         write_png(record, png)
     if not quiet:
-        click.echo(sentence(record))
-        click.echo(f"  page      {target}")
+        echo(sentence(record), err=False)
+        echo(f"  page      {target}", err=False)
         if png is not None:
-            click.echo(f"  picture   {png}")
+            echo(f"  picture   {png}", err=False)
     return 0

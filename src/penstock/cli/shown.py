@@ -14,6 +14,7 @@ from ..outbound.drive import Watcher
 from .log import JsonLog
 from .metrics import MetricsWatcher, metrics_watcher
 from .progress import Gauge, Reading, print_summary, watchers
+from .terminal import echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,15 @@ class Shown:
     as_json: bool
     log: JsonLog | None
     metrics: MetricsWatcher | None
+    at_the_end: contextlib.ExitStack
 
     def say(self, text: str) -> None:
         """A sentence for people."""
         if self.log is not None:
             self.log.write("note", message=text)
         elif not self.quiet:
-            click.echo(f"penstock: {text}", err=True)
+            # A command is there to be copied.
+            (click.echo if text.startswith("penstock ") else echo)(f"penstock: {text}", err=True)
 
     @property
     def reading(self) -> Reading:
@@ -38,13 +41,19 @@ class Shown:
         return Reading(quiet=self.quiet or self.log is not None)
 
     def watch(
-        self, out: str, gauge: Callable[[], Gauge] | None = None
+        self, out: str, gauge: Callable[[], Gauge] | None = None, unit: str = "items"
     ) -> Callable[[int | None, RateLimiter], tuple[Watcher, ...]]:
-        """What watches the run whose output is `out`; `gauge` tells how far it is, where its total is not known."""
-        for_people = watchers(out, quiet=self.quiet or self.log is not None, gauge=gauge)
+        """What watches the run whose output is `out`; `gauge` tells how far it is, where its total is not known.
+
+        `unit` says what there is a total of.
+        """
+        for_people = watchers(out, quiet=self.quiet or self.log is not None, gauge=gauge, unit=unit)
 
         def make(total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
             all_of_them: list[Watcher] = [*for_people(total, limiter)]
+            for each in all_of_them:
+                # Also where the run ends with an error, which must not be written into the middle of a view.
+                self.at_the_end.callback(getattr(each, "close", lambda: None))
             if self.log is not None:
                 all_of_them.append(self.log.watcher(total, limiter))
             if self.metrics is not None:
@@ -67,4 +76,4 @@ def shown(command: str, options: dict[str, Any]) -> Iterator[Shown]:
     address, log = options.pop("metrics"), options.pop("log")
     with contextlib.ExitStack() as stack:
         metrics = stack.enter_context(metrics_watcher(address, command)) if address is not None else None
-        yield Shown(quiet, as_json, JsonLog(command) if log == "json" else None, metrics)
+        yield Shown(quiet, as_json, JsonLog(command) if log == "json" else None, metrics, stack)

@@ -13,6 +13,7 @@ import orjson
 from ..clock import SYSTEM_CLOCK
 from ..outbound.report.axes import duration
 from .progress import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
+from .terminal import folded
 
 _REDRAW_SECONDS = 1.0
 _EXAMPLES = """
@@ -78,7 +79,7 @@ def _show(state: dict[str, Any], *, as_json: bool, lines_above: int, one_line: b
         sys.stdout.write(orjson.dumps(state, option=options).decode())
         sys.stdout.flush()
         return 0
-    lines = status_lines(state)
+    lines = folded("\n".join(status_lines(state)), err=False)
     if lines_above:
         # Up to the first of them, and clear from there on.
         click.echo(f"\x1b[{lines_above}F\x1b[J", nl=False)

@@ -166,6 +166,7 @@ class Census:
         self._scoreboard = scoreboard
         self._template = template
         self._watch: Watch = lambda total, limiter: ()
+        self._watch_first: Watch = self._watch
         self._say = say
         given = {name.lower() for name, _ in job.headers}
         defaults = [("Content-Type", "application/json"), ("Accept", "application/json")]
@@ -174,13 +175,16 @@ class Census:
         self._read = compile_answer(job.similarity, job.id)
         self._files = contextlib.ExitStack()
 
-    async def carry_out(self, watch: Watch = lambda total, limiter: ()) -> dict[str, Any]:
+    async def carry_out(
+        self, watch: Watch = lambda total, limiter: (), watch_first: Watch | None = None
+    ) -> dict[str, Any]:
         """Ask until all is done or stopped; returns the summary, `summary["complete"]` says which.
 
+        `watch_first` is for the first answers, of which it is learnt how to read them; None: the same as `watch`.
         Raises UsageError if the host cannot be reached or the first answers are not clear, StorageError where the disk
         fails in the middle.
         """
-        self._watch = watch
+        self._watch, self._watch_first = watch, watch_first or watch
         with self._files:
             return await self._carry_out()
 
@@ -208,13 +212,13 @@ class Census:
             self._client, method=self._job.method.upper(), url=self._job.url, headers=self._headers, read=read
         )
 
-    def _session(self, total: int, *, quiet: bool = False, recorded: bool = False) -> Session:
+    def _session(self, total: int, watch: Watch = lambda total, limiter: (), *, recorded: bool = False) -> Session:
         return Session(
             flow=self._job.flow,
             folder=self._folder,
             total=total,
             idempotent=True,
-            watch=(lambda total, limiter: ()) if quiet else self._watch,
+            watch=watch,
             recorded=recorded,
         )
 
@@ -244,7 +248,8 @@ class Census:
         answers: list[tuple[int, Hit]] = []
         sink = _Collect(answers)
         call = self._call(lambda answer, query: self._read(answer))
-        summary = await self._session(len(ranges)).carry_out(call, Queries(self._source, self._template, ranges), sink)
+        session = self._session(len(ranges), self._watch_first)
+        summary = await session.carry_out(call, Queries(self._source, self._template, ranges), sink)
         if not summary["complete"]:
             raise Stopped("stopped during the first answers; the same command goes on from there")
         if not answers:
@@ -265,9 +270,7 @@ class Census:
         """Ask for vectors that are not stored, and note how many of them the server claims to have."""
         controls = made_up(self._source, self._template)
         claims = _Claims()
-        await self._session(len(controls), quiet=True).carry_out(
-            self._call(fooled(self._read, reading)), controls, claims
-        )
+        await self._session(len(controls)).carry_out(self._call(fooled(self._read, reading)), controls, claims)
         return replace(reading, control=(claims.answered, claims.found))
 
     # -- the census ---------------------------------------------------------------------------------------------------
@@ -276,7 +279,7 @@ class Census:
         counters_path = self._folder.path / "counters.json"
         sink = CensusSink(self._scoreboard, reading.id_map, DISK, counters_path)
         call = self._call(judging(self._read, reading, self._same_vector(reading)))
-        session = self._session(self._total, recorded=True)
+        session = self._session(self._total, self._watch, recorded=True)
         session.counters = self._counters(counters_path, sink)
         session.resumed_at = resumed_at
         summary = await session.carry_out(call, Queries(self._source, self._template, self._to_do()), sink)
@@ -331,7 +334,7 @@ class Census:
         looked = SecondLook()
         queries = Queries(self._source, self._template.with_k(HITS), [(each, each + 1) for each in misses])
         call = self._call(ranking(hits, reading))
-        session = await self._session(len(misses), quiet=True).carry_out(call, queries, _Ranks(looked))
+        session = await self._session(len(misses)).carry_out(call, queries, _Ranks(looked))
         if not session["complete"]:
             summary["complete"] = False
             return
