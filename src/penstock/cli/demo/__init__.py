@@ -39,14 +39,20 @@ def demo(out: Path, vectors: int, rate: int) -> int:
     counted, census_report = take_census(out, vectors, rate)
     tell(
         f"""
-What to look at:  {pull_report}
-                  {census_report}  both in a browser: what happened, for somebody who was not there
-                  {out}/rows.jsonl             the rows, each exactly once
-                  {out}/census/findings.jsonl  the vectors that were not found as they should be
-What to try next, with the command of this environment ({Path(sys.executable).parent}):
-                  penstock pull --help         every row of an API of your own
-                  penstock send --help         one call per record of your own .jsonl or .csv
-                  penstock check --help        a census of your own search API
+What to look at, the first two in a browser:
+  {pull_report}
+      what happened, for somebody who was not there
+  {census_report}
+      the same of the census
+  {out}/rows.jsonl
+      the rows, each exactly once
+  {out}/census/findings.jsonl
+      the vectors that were not found as they should be
+What to try next, with the command of this environment
+({Path(sys.executable).parent}):
+  penstock pull --help    every row of an API of your own
+  penstock send --help    one call per record of your own .jsonl or .csv
+  penstock check --help   a census of your own search API
 """
     )
     return 0 if pulled and counted else 1

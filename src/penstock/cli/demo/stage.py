@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -16,11 +17,28 @@ import orjson
 
 from ...clock import SYSTEM_CLOCK
 from ...errors import UsageError
+from ..terminal import echo
 
 _START_SECONDS = 30.0
 
-Check = tuple[str, bool]
-"""(what is claimed, whether it is so)."""
+GUARD = "0.1s"
+"""How much later than they were sent calls may arrive. The demo's machine may be busy with something else, and its
+servers share it; a hundred milliseconds cost a tenth of the rate."""
+
+_BUSY = (
+    "The server saw sends later, and closer together, than they were made: it shares this machine, which was busy. "
+    "With a longer --guard the command would have kept more of a distance; this is no mistake in what it did."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What should hold, what was found, and whether it holds. `of_time`: whether a busy machine can be the reason."""
+
+    claim: str
+    found: str
+    fine: bool
+    of_time: bool = False
 
 
 @contextlib.contextmanager
@@ -39,7 +57,8 @@ def server(module: str, *options: str) -> Iterator[str]:
 
 def run_killed_half_way(command: Sequence[str], series: Path, half: int) -> int:
     """Carry out `penstock COMMAND` twice, first with a kill -9 at `half` items; the exit code of the second time."""
-    tell(f"The command, which you could have typed:\n\n  {shlex.join(['penstock', *command])}\n")
+    # Not folded: it is there to be copied.
+    click.echo(f"The command, which you could have typed:\n\n  {shlex.join(['penstock', *command])}\n", err=True)
     process = _start(command)
     done = 0
     try:
@@ -63,9 +82,24 @@ def write_report(out: Path) -> Path:
 def judge(checks: Sequence[Check], *, evidence: str) -> bool:
     """Say what holds and what does not; whether all does."""
     tell(f"\nJudged by {evidence}:\n")
-    for text, fine in checks:
-        tell(f"  {'ok ' if fine else 'NOT'}  {text}")
-    return all(fine for _, fine in checks)
+    for each in checks:
+        tell(f"  {'ok  ' if each.fine else 'NOT:'}  {each.claim}{f' ({each.found})' if each.found else ''}")
+    if any(each.of_time and not each.fine for each in checks):
+        tell(f"\n{_BUSY}")
+    return all(each.fine for each in checks)
+
+
+def limit_checks(arrivals: Sequence[float], allowed: int, refused: int) -> list[Check]:
+    """Whether a limit a second was kept, by what the server saw."""
+    from ...testing import most_in_any_window
+
+    most = most_in_any_window(arrivals, 1.0)
+    return [
+        Check(
+            f"no more than {allowed:,} arrivals in any second, the kill included", f"{most:,}", most <= allowed, True
+        ),
+        Check("nothing refused for being over the limit", f"{refused:,} were", not refused, True),
+    ]
 
 
 def clear(path: Path, remove: Callable[[Path], None] = Path.unlink) -> None:
@@ -80,7 +114,7 @@ def clear(path: Path, remove: Callable[[Path], None] = Path.unlink) -> None:
 
 def tell(text: str) -> None:
     """To whoever watches."""
-    click.echo(text, err=True)
+    echo(text)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
