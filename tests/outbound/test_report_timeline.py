@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.observe.histogram import Histogram, coarse_edges
-from penstock.outbound.report.charts import MOST_POINTS, log_bins, make_charts
+from penstock.outbound.report.bins import bin_edges, spread_over
+from penstock.outbound.report.charts import MOST_POINTS, make_charts, run_percentiles
 from penstock.outbound.report.load import load_run
 from penstock.outbound.report.timeline import (
     Timeline,
@@ -164,8 +165,41 @@ def test_a_run_of_a_moment_has_no_charts(tmp_path: Path, count: int) -> None:
 @given(st.dictionaries(st.integers(0, 240), st.integers(1, 1000), min_size=1, max_size=30))
 def test_the_histogram_holds_every_call(buckets: dict[int, int]) -> None:
     """Bins are equally wide on a logarithmic scale, touch, and hold as many calls in all."""
-    bins = log_bins(buckets)
+    ranges = [(*coarse_edges(index), count) for index, count in buckets.items()]
+    bins = spread_over(ranges, bin_edges(min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)))
     assert sum(height for _, _, height in bins) == pytest.approx(sum(buckets.values()))
     assert len({round(end / begin, 6) for begin, end, _ in bins}) == 1
-    assert all(one[1] == pytest.approx(two[0]) for one, two in itertools.pairwise(bins))
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(bins))
     assert bins[-1][1] >= coarse_edges(max(buckets))[1] * (1 - 1e-9)
+
+
+def steady(tmp_path: Path) -> Timeline:
+    """Of a thousand answers that took 50 ms and a little, as a whole run leaves it."""
+    histogram = Histogram()
+    for number in range(1000):
+        histogram.add(0.0501 + 0.000008 * number)
+    times: dict[str, Any] = {"service_ms": histogram.percentiles_ms(), "recent_ms": histogram.percentiles_ms()}
+    coarse = {str(index): count for index, count in histogram.coarse().items()}
+    last = sample(10.0, **times, recent_buckets=coarse, service_buckets=histogram.as_json()["buckets"])
+    return timeline_of(tmp_path, [sample(0.0), last])
+
+
+def test_a_steady_api_has_a_histogram_that_can_be_read(tmp_path: Path) -> None:
+    """It was one fat bar above a single tick."""
+    timeline = steady(tmp_path)
+    chart = next(chart for chart in make_charts(timeline) if chart.name == "histogram")
+    assert len([height for _, _, height in chart.bars[0].bins if height]) >= 8
+    assert len(chart.x.ticks) >= 3
+    assert chart.x.low < 0.0501 < 0.0581 < chart.x.high
+
+
+def test_one_page_has_one_set_of_percentiles(tmp_path: Path) -> None:
+    """A tile said p99 498 ms, the histogram 512, and nothing had taken more than 500."""
+    timeline = steady(tmp_path)
+    said = timeline.parts[-1].last.service_ms
+    charts = {chart.name: chart for chart in make_charts(timeline)}
+    found = [mark.x * 1e3 for mark in charts["histogram"].marks]
+    assert found == pytest.approx([said["p50"], said["p95"], said["p99"]])
+    assert list(run_percentiles(timeline).values()) == [mark.x for mark in charts["histogram"].marks]
+    highest = max(y for line in charts["latency"].lines for piece in line.pieces for _, y in piece)
+    assert highest <= said["max"] / 1e3

@@ -69,6 +69,8 @@ def test_samples_add_up_to_the_run(tmp_path: Path) -> None:
     assert lines[0]["attempts"] == 0
     assert lines[-1]["items"] == lines[-1]["ok"] == lines[-1]["attempts"] == 200
     assert sum(sum(line["recent_buckets"].values()) for line in lines) == 200
+    assert sum(lines[-1]["service_buckets"].values()) == 200
+    assert not [line for line in lines[:-1] if "service_buckets" in line]
     assert lines[3]["recent_ms"]["p50"] == pytest.approx(100, rel=0.02)
     assert lines[-2]["recent_ms"]["p50"] == pytest.approx(400, rel=0.02)
     assert lines[-2]["service_ms"]["p50"] < 400

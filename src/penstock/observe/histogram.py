@@ -13,6 +13,9 @@ _HIGHEST_US = (1 << 36) - 1
 _BUCKETS = (36 - _SUB_BITS + 1) << _SUB_BITS
 _COARSE_BITS = 3
 
+BUCKETS = _BUCKETS
+"""So many buckets a `Histogram` has."""
+
 COARSE_BUCKETS = _BUCKETS >> _COARSE_BITS
 """So many buckets `Histogram.coarse` can have."""
 
@@ -127,6 +130,11 @@ class Histogram:
 def coarse_edges(index: int) -> tuple[float, float]:
     """From and up to how many seconds bucket `index` of `Histogram.coarse` reaches."""
     return _low(index << _COARSE_BITS) / 1e6, _low((index + 1) << _COARSE_BITS) / 1e6
+
+
+def edges(index: int) -> tuple[float, float]:
+    """From and up to how many seconds bucket `index` of `Histogram.buckets` reaches."""
+    return _low(index) / 1e6, _low(index + 1) / 1e6
 
 
 def _middle(index: int) -> float:

@@ -98,6 +98,9 @@ class Series:
             "recent_buckets": {str(index): count for index, count in recent.coarse().items()},
             **self._known(),
         }
+        if engine.stopped:
+            # Once in a session, as fine as they are.
+            sample["service_buckets"] = counters.service.as_json()["buckets"]
         self._paused = 0.0
         self._fewest = self._most = counters.in_flight
         return sample

@@ -6,12 +6,13 @@ import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ...observe.histogram import coarse_edges
+from ...observe.histogram import coarse_edges, edges
 from ...rules.rate import Limit
 from .axes import Axis, count, counting_axis, duration, duration_axis, log_duration_axis, number
+from .bins import bin_edges, spread_over
 from .timeline import QUANTILES, Part, Span, Timeline, limits_of, percentiles, thin_by_calls, thin_out
 
 MOST_POINTS = 600
@@ -21,15 +22,14 @@ _MOST_BARS = 90
 _CALLS_FOR_PERCENTILES = 20
 _LOG_RATIO = 15.0
 _LIMIT_IN_SIGHT = 4.0
-_SHORTEST = 1e-5
-_STEP = 2 ** (1 / 6)
+_WIDE_RATIO = 5.0
 _GAP = 6.0
 _UNITS = ((1.0, "second"), (60.0, "minute"), (3600.0, "hour"))
 _FAILURE_COLOURS = ("orange", "purple", "yellow", "sky", "red")
+_QUANTILE_COLOURS = ("sky", "blue", "purple")
 _MOST_KINDS = len(_FAILURE_COLOURS)
 
 Points = tuple[tuple[float, float], ...]
-Bin = tuple[float, float, float]
 Value = Callable[[Span], float | None]
 Counted = Callable[[Span], int]
 
@@ -65,10 +65,11 @@ class Shade:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line across at `x`: along the time for a restart, along the height for a percentile."""
+    """An upright line at `x`: a restart, or a percentile, which has a `colour` of its own."""
 
     x: float
     label: str
+    colour: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,8 @@ def _latency(timeline: Timeline) -> Chart | None:
     axis = duration_axis(highest)
     if highest / lowest > _LOG_RATIO:
         axis = log_duration_axis(lowest / 1.5, highest * 1.3, 5)
-    colours = {"p50": "sky", "p95": "blue", "p99": "purple"}
+    # The percentiles of few answers are known to within a bucket, which may end above the slowest of all.
+    most = timeline.parts[-1].last.service_ms.get("max", math.inf) / 1e3
     # Where hardly anything was answered for long, there is a gap.
     longest = _GAP * statistics.median(span.end - span.begin for group in groups for span in group)
     return Chart(
@@ -286,15 +288,22 @@ def _latency(timeline: Timeline) -> Chart | None:
         "from the send to the complete answer",
         _time_axis(timeline),
         axis,
-        lines=tuple(Line(name, colours[name], _points(groups, _percentile(name, longest))) for name, _ in QUANTILES),
+        lines=tuple(
+            Line(name, colour, _points(groups, _percentile(name, longest, most)))
+            for (name, _), colour in zip(QUANTILES, _QUANTILE_COLOURS, strict=True)
+        ),
         shades=_shades(timeline),
         marks=_restarts(timeline),
         durations=True,
     )
 
 
-def _percentile(name: str, longest: float) -> Value:
-    return lambda span: span.percentiles.get(name) if span.end - span.begin <= longest else None
+def _percentile(name: str, longest: float, most: float) -> Value:
+    def value(span: Span) -> float | None:
+        found = span.percentiles.get(name) if span.end - span.begin <= longest else None
+        return None if found is None else min(found, most)
+
+    return value
 
 
 def all_buckets(timeline: Timeline) -> Counter[int]:
@@ -305,47 +314,46 @@ def all_buckets(timeline: Timeline) -> Counter[int]:
     return buckets
 
 
+def run_percentiles(timeline: Timeline) -> dict[str, float]:
+    """p50, p95 and p99 in seconds of all answers of the run: one set of numbers for all that shows any."""
+    last = timeline.parts[-1].last.service_ms if timeline.parts else {}
+    if "p50" in last:
+        return {name: last[name] / 1e3 for name, _ in QUANTILES if name in last}
+    return percentiles(all_buckets(timeline))
+
+
 def _histogram(timeline: Timeline) -> Chart | None:
-    buckets = all_buckets(timeline)
-    if not buckets:
+    fine = timeline.parts[-1].last.service_buckets
+    ranges = [(*edges(index), found) for index, found in fine.items()]
+    if not fine:
+        ranges = [(*coarse_edges(index), found) for index, found in all_buckets(timeline).items()]
+    if not ranges:
         return None
-    bins = log_bins(buckets)
+    places = bin_edges(min(low for low, _, _ in ranges), max(high for _, high, _ in ranges))
+    bins = spread_over(ranges, places)
+    wide = places[-1] / places[0] > _WIDE_RATIO
+    x = log_duration_axis(places[0] / 1.1, places[-1] * 1.1) if wide else _close_axis(places[0], places[-1])
     return Chart(
         "histogram",
         "How long the answers took",
         "calls",
-        log_duration_axis(bins[0][0] / 1.1, bins[-1][1] * 1.1),
-        counting_axis(max(height for _, _, height in bins) * 1.3),
+        x,
+        counting_axis(max(height for _, _, height in bins) * 1.1),
         bars=(Bars("calls", "mist", bins),),
-        marks=tuple(Mark(value, f"{name} {duration(value)}") for name, value in percentiles(buckets).items()),
-        note="on a logarithmic scale",
+        marks=tuple(
+            Mark(value, f"{name} {duration(value)}", colour)
+            for (name, value), colour in zip(run_percentiles(timeline).items(), _QUANTILE_COLOURS, strict=False)
+        ),
+        note="on a logarithmic scale" if wide else "",
         over_time=False,
     )
 
 
-def log_bins(buckets: Mapping[int, int]) -> tuple[Bin, ...]:
-    """Counts in coarse buckets, which are not equally wide on a logarithmic scale, as bins that are.
-
-    What is in a bucket is taken as evenly spread over it, so a bin can hold a fraction; the sum stays.
-    """
-    low = max(_SHORTEST, coarse_edges(min(buckets))[0])
-    high = max(low * _STEP, coarse_edges(max(buckets))[1])
-    steps = math.ceil(math.log(high / low) / math.log(_STEP) - 1e-9)
-    heights = [0.0] * steps
-    for index, found in buckets.items():
-        begin, end = (max(low, edge) for edge in coarse_edges(index))
-        if end <= low:
-            heights[0] += found
-            continue
-        for step in range(int(math.log(begin / low) / math.log(_STEP)), steps):
-            inside = min(end, low * _STEP ** (step + 1)) - max(begin, low * _STEP**step)
-            if inside <= 0:
-                break
-            heights[step] += found * inside / (end - begin)
-    return tuple((low * _STEP**step, low * _STEP ** (step + 1), height) for step, height in enumerate(heights))
+def _close_axis(low: float, high: float) -> Axis:
+    return duration_axis(high, 6, low=low, room=1.0)
 
 
-def _per_second(groups: Sequence[Sequence[Span]], value: Counted) -> tuple[Bin, ...]:
+def _per_second(groups: Sequence[Sequence[Span]], value: Counted) -> tuple[tuple[float, float, float], ...]:
     return tuple((span.begin, span.end, value(span) / (span.end - span.begin)) for group in groups for span in group)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from ...errors import UsageError
-from ...observe.histogram import COARSE_BUCKETS
+from ...observe.histogram import BUCKETS, COARSE_BUCKETS
 
 _TAIL_BYTES = 1 << 18
 
@@ -47,6 +47,8 @@ class Sample:
     service_ms: Mapping[str, float]
     recent_ms: Mapping[str, float]
     buckets: Mapping[int, int]
+    service_buckets: Mapping[int, int]
+    """The last sample of a session has those of the run so far, as fine as they are."""
     total: int | None = None
     rows: int | None = None
     rows_promised: int | None = None
@@ -240,16 +242,17 @@ def _sample(line: Mapping[str, Any]) -> Sample:
         parked=whole("parked"),
         service_ms=_numbers(line.get("service_ms")),
         recent_ms=_numbers(line.get("recent_ms")),
-        buckets=dict(_buckets(_numbers(line.get("recent_buckets")))),
+        buckets=dict(_buckets(_numbers(line.get("recent_buckets")), COARSE_BUCKETS)),
+        service_buckets=dict(_buckets(_numbers(line.get("service_buckets")), BUCKETS)),
         total=known("total"),
         rows=known("rows"),
         rows_promised=known("rows_promised"),
     )
 
 
-def _buckets(counts: Mapping[str, float]) -> Iterator[tuple[int, int]]:
+def _buckets(counts: Mapping[str, float], most: int) -> Iterator[tuple[int, int]]:
     for index, found in counts.items():
-        if index.isdecimal() and int(index) < COARSE_BUCKETS and found >= 1:
+        if index.isdecimal() and int(index) < most and found >= 1:
             yield int(index), int(found)
 
 

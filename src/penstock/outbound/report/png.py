@@ -66,7 +66,7 @@ def _rows(charts: list[Chart]) -> Iterator[list[Chart]]:
 def _draw(axes: Any, chart: Chart) -> None:
     _axes(axes, chart)
     for shade in chart.shades:
-        label = _once(axes, shade.what) if chart.wide else None
+        label = _once(axes, _LEGEND[shade.what]) if chart.wide else None
         axes.axvspan(shade.begin, shade.end, color=SHADES[shade.what][0], linewidth=0, label=label)
     base: dict[float, float] = {}
     for bars in chart.bars:
@@ -85,12 +85,11 @@ def _draw(axes: Any, chart: Chart) -> None:
             x, low, high = zip(*band, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     for mark in chart.marks:
-        axes.axvline(mark.x, color="#7a4b9a", lw=1.0, ls=":")
-        if not chart.over_time:
-            axes.annotate(
-                mark.label, (mark.x, 0.97), xycoords=("data", "axes fraction"), fontsize=8, rotation=90, va="top"
-            )
-    if len(chart.lines) + len(chart.bars) > 1 or chart.wide:
+        if mark.colour:
+            axes.axvline(mark.x, color=COLOURS[mark.colour][0], lw=1.5, label=_plain(mark.label))
+        else:
+            axes.axvline(mark.x, color="#7a4b9a", lw=1.0, ls=":", label=_once(axes, mark.label) if chart.wide else None)
+    if len(chart.lines) + len(chart.bars) > 1 or chart.wide or not chart.over_time:
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
 
 
@@ -113,6 +112,5 @@ def _scale(axis: Any, set_scale: Any, set_limits: Any, wanted: Axis) -> None:
     set_limits(wanted.low, wanted.high)
 
 
-def _once(axes: Any, what: str) -> str | None:
-    label = _LEGEND[what]
+def _once(axes: Any, label: str) -> str | None:
     return None if label in axes.get_legend_handles_labels()[1] else label

@@ -35,7 +35,7 @@ def draw(chart: Chart) -> str:
         f'<div class="plot{"" if chart.lines else " no-ends"}" {data}>'
         f'<div class="y-labels">{_y_labels(chart.y)}</div>'
         f'<div class="area"><svg viewBox="0 0 1000 400" preserveAspectRatio="none" role="img" aria-label="{what}">'
-        f"{_drawing(chart)}</svg>{_mark_labels(chart)}</div>"
+        f"{_drawing(chart)}</svg></div>"
         f'<div class="ends">{_ends(chart, pixels)}</div>'
         f'<div class="x-labels">{_x_labels(chart.x)}</div></div></figure>'
     )
@@ -65,8 +65,15 @@ def _captions(chart: Chart) -> str:
         for what, text in _LEGEND.items()
         if what in seen
     ]
-    if chart.wide and chart.marks:
-        words = " / ".join(dict.fromkeys(mark.label for mark in chart.marks))
+    # Beside the lines, which can be close together, their names would run into one another.
+    parts += [
+        f'<span class="key"><i class="swatch fill-{mark.colour}"></i>{escape(mark.label)}</span>'
+        for mark in chart.marks
+        if mark.colour
+    ]
+    restarts = dict.fromkeys(mark.label for mark in chart.marks if not mark.colour)
+    if chart.wide and restarts:
+        words = " / ".join(restarts)
         parts.append(f'<span class="key"><i class="swatch upright"></i>{escape(words)}</span>')
     return f'<p class="keys">{"".join(parts)}</p>'
 
@@ -83,9 +90,9 @@ def _drawing(chart: Chart) -> str:
     for line in chart.lines:
         parts += [f'<path class="band fill-{line.colour}" d="{_band(chart, piece)}"/>' for piece in line.band]
     parts += [_path(chart, line) for line in chart.lines]
-    uprights = "".join(f"M{chart.x.place(mark.x) * _WIDTH:.1f} 0V400" for mark in chart.marks)
-    if uprights:
-        parts.append(f'<path class="upright" d="{uprights}"/>')
+    for mark in chart.marks:
+        how = f"mark stroke-{mark.colour}" if mark.colour else "upright"
+        parts.append(f'<path class="{how}" d="M{chart.x.place(mark.x) * _WIDTH:.1f} 0V400"/>')
     return "".join(parts)
 
 
@@ -164,14 +171,3 @@ def _ends(chart: Chart, pixels: int) -> str:
         f'<span class="text-{line.colour}" style="top:{place:.0f}px">{escape(line.label)}</span>'
         for line, place in zip(lines, places, strict=True)
     )
-
-
-def _mark_labels(chart: Chart) -> str:
-    if chart.over_time:
-        return ""
-    parts = []
-    for row, mark in enumerate(chart.marks):
-        place = chart.x.place(mark.x)
-        side = "right:" + f"{(1 - place) * 100:.2f}%" if place > 0.6 else f"left:{place * 100:.2f}%"
-        parts.append(f'<span class="mark" style="{side};top:{row * _LABEL_PIXELS}px">{escape(mark.label)}</span>')
-    return "".join(parts)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .axes import count, duration, moment, number, percent
-from .charts import all_buckets, ending
+from .charts import all_buckets, ending, run_percentiles
 from .load import RunRecord
-from .timeline import Timeline, limits_of, most_in_window, outages, percentiles, resolves
+from .timeline import Timeline, limits_of, most_in_window, outages, resolves
 
 _LONGEST_LINE = 90
 _TIMES = {1: "once", 2: "twice", 3: "three times"}
@@ -207,12 +207,11 @@ def _sessions(timeline: Timeline) -> str:
 
 
 def _latencies(record: RunRecord, timeline: Timeline) -> dict[str, float]:
+    found = run_percentiles(timeline)
     said = record.summary.get("service_ms")
-    if is_complete(record) and isinstance(said, dict):
+    if not found and isinstance(said, dict):
         return {name: float(said[name]) / 1e3 for name in ("p50", "p95", "p99") if isinstance(said.get(name), float)}
-    if record.samples and (last := record.samples[-1].service_ms):
-        return {name: last[name] / 1e3 for name in ("p50", "p95", "p99") if name in last}
-    return percentiles(all_buckets(timeline))
+    return found
 
 
 def command_line(record: RunRecord) -> str:
