@@ -86,6 +86,14 @@ def test_the_most_in_a_window_is_only_told_where_samples_resolve_it(tmp_path: Pa
     assert f" {limit} " in text
 
 
+def test_attempts_without_a_connection_explain_a_window_above_the_limit(tmp_path: Path) -> None:
+    """A host that went down in the middle: 602 of 600 in a minute, of which the server saw far fewer."""
+    for rate, explained in ((100, False), (110, True)):
+        lines = [sample(float(n), attempts=rate * n, limits=["6000/min"]) for n in range(121)]
+        folder = make_folder(tmp_path / f"{rate}.run", lines, [begin(), end(BEGAN + 120)])
+        assert ("found no connection" in outline(folder).text) == explained
+
+
 @pytest.mark.parametrize("seconds", [0, 10])
 def test_limits_for_each_key_are_told(tmp_path: Path, seconds: int) -> None:
     """The page said that there was no limit on the rate; how many keys there were is told as of the end."""

@@ -137,6 +137,8 @@ def _limits(record: RunRecord, timeline: Timeline) -> str:
     rows += [(("limit", text, "w"), ("used", "", "n"), ("most in a window", "", "n")) for text in for_each]
     sampled = any(each.most is not None for each in kept)
     how = " The most in a window is what was surely in one, as counted from sample to sample." if sampled else ""
+    if any(each.most is not None and each.most > each.allowed for each in kept):
+        how += " Attempts that found no connection can be among them: they count, but need no permit and send nothing."
     paused = sum(span.paused for span in timeline.spans)
     pauses = f" The server asked for pauses: about {duration(paused)} in all." if paused else ""
     return (
