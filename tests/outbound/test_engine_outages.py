@@ -123,7 +123,7 @@ def test_a_host_that_comes_and_goes() -> None:
 def test_few_items_wait_for_the_only_host_there_is(how: str, items: int) -> None:
     """One page after the other, say: that nobody is there cannot be the fault of an item."""
     host = Host([(0.0, HOUR)], how)
-    kinds, counters = run_virtual(drive(host, range(items), max_in_flight=1, one_host=True, max_attempts=4))
+    kinds, counters = run_virtual(drive(host, range(items), max_in_flight=1, one_host=True, max_attempts=8))
     assert kinds == {"": items}
     assert counters.outages == 1
     assert host.arrivals[-1] >= HOUR

@@ -13,6 +13,7 @@ from penstock.rules.circuit import (
     LAST_PROBE,
     MOST_PROBES,
     MOST_SILENCE,
+    NO_CONNECTION_SECONDS,
     REFUSED_EVIDENCE,
     REFUSED_SECONDS,
     TRIAL_SECONDS,
@@ -20,6 +21,7 @@ from penstock.rules.circuit import (
     Sign,
     State,
     sign_of,
+    sure_after,
 )
 from penstock.rules.outcome import Classified, Verdict
 
@@ -52,14 +54,16 @@ def test_it_opens_when_so_many_items_fail_and_none_succeeds() -> None:
     assert (state(circuit), circuit.era, circuit.failing_since) == (State.OPEN, 2, 0.0)
 
 
-def test_with_one_host_three_that_find_nobody_there_are_enough() -> None:
-    """After a second without a good answer, whichever items they are; never where hosts may differ."""
+@pytest.mark.parametrize("kind", ["connect", "http_5xx"])
+def test_with_one_host_three_that_find_nobody_there_are_enough(kind: str) -> None:
+    """After a moment without a good answer, whichever items they are; never where hosts may differ."""
+    after = sure_after(Classified(Verdict.RETRYABLE, kind, status=503 if kind == "http_5xx" else None))
     for one_host in (True, False):
         circuit = Circuit(one_host=one_host)
-        for now in (0.0, 0.1, 0.2, 0.9):
-            circuit.failed(now, sent_at=now, fresh=False, sure=True)
+        for now in (0.0, 0.3 * after, 0.6 * after, 0.9 * after):
+            circuit.failed(now, sent_at=now, fresh=False, sure_after=after)
         assert state(circuit) is State.CLOSED
-        circuit.failed(1.1, sent_at=1.1, fresh=False, sure=True)
+        circuit.failed(1.1 * after, sent_at=1.1 * after, fresh=False, sure_after=after)
         assert (state(circuit) is State.OPEN) == one_host
 
 
@@ -67,9 +71,9 @@ def test_a_good_answer_between_them_shows_that_somebody_is_there() -> None:
     """Refusals for want of workers, and answers in between, are no outage."""
     circuit = Circuit(one_host=True)
     for number in range(200):
-        now = 0.3 * number
-        for _ in range(2):
-            circuit.failed(now, sent_at=now, fresh=False, sure=True)
+        now = 0.15 * number
+        for _ in range(5):
+            circuit.failed(now, sent_at=now, fresh=False, sure_after=NO_CONNECTION_SECONDS)
         circuit.answered(now, sent_at=now)
     assert state(circuit) is State.CLOSED
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from ..clock import Clock, call_at
 from ..errors import Outage
 from ..layers.rate_limit import RateLimiter
-from ..rules.circuit import MOST_PROBES, Circuit, Sign, State, is_sure, sign_of
+from ..rules.circuit import MOST_PROBES, Circuit, Sign, State, sign_of, sure_after
 from ..rules.in_flight import InFlightLimit
 from ..rules.outcome import Classified
 from ..rules.schedule import Schedule
@@ -90,7 +91,8 @@ class Outages(Generic[T]):
             self._latest = f"{what.kind}: {what.message}"
             fresh = trouble.era != circuit.era
             refused = sign is Sign.REFUSES
-            circuit.failed(now, sent_at=began, fresh=fresh, refused=refused, sure=not refused and is_sure(what))
+            sure = math.inf if refused else sure_after(what)
+            circuit.failed(now, sent_at=began, fresh=fresh, refused=refused, sure_after=sure)
             trouble.era = circuit.era
             self._follow(now)
 

@@ -14,7 +14,7 @@ that fail as well. Fewer cannot show it: they end by their own attempts.
 Opening starts a new era. Whatever failed before is excused: it failed because of the host.
 
 Where all items go to one host there are failures that cannot be an item's own: no connection, or a gateway that says
-that there is nobody behind it. Three of them without a good answer for a second are enough, so that also a run of few
+that there is nobody behind it. Three of them without a good answer for a moment are enough, so that also a run of few
 items, or of one page after the other, waits for its host.
 
 Nor is a host down that refuses nearly everything at once because its workers are busy: it works as fast as it can, and
@@ -44,8 +44,11 @@ REFUSED_SECONDS = 60.0
 alive, and lets go within its window. Fewer items, because a pause follows each refusal."""
 
 SURE_EVIDENCE = 3
-SURE_SECONDS = 1.0
-"""So many failures that cannot be an item's own, and no good answer for so long."""
+"""Failures that cannot be an item's own, for the host to be taken to be down."""
+
+NO_CONNECTION_SECONDS, NOBODY_BEHIND_SECONDS = 0.2, 1.0
+"""So long no good answer must have come, then: one host of several that are behind a name may be down, and a server
+that has no worker free now has one in a moment."""
 
 MOST_SILENCE = 5.0
 """Seconds without a good answer that are enough in any case; what is tried meanwhile uses up its attempts."""
@@ -93,9 +96,14 @@ def sign_of(what: Classified) -> Sign:
     return Sign.DOWN if what.kind == "exception" and what.verdict is Verdict.RETRYABLE else Sign.NOTHING
 
 
-def is_sure(what: Classified) -> bool:
-    """Whether an ending that speaks of a host that is down cannot be the item's own (RFC 9110, 15.6.3 and 15.6.4)."""
-    return what.kind in _SURE or what.status in _NOBODY_BEHIND
+def sure_after(what: Classified) -> float:
+    """Seconds without a good answer after which an ending cannot be the item's own; inf where it may always be.
+
+    RFC 9110, 15.6.3 and 15.6.4, for 502 and 503.
+    """
+    if what.kind in _SURE:
+        return NO_CONNECTION_SECONDS
+    return NOBODY_BEHIND_SECONDS if what.status in _NOBODY_BEHIND else math.inf
 
 
 class State(enum.Enum):
@@ -161,10 +169,13 @@ class Circuit:
         self._opened_at = self._recovered_at = -math.inf
         self._good = self._bad = 0
 
-    def failed(self, now: float, *, sent_at: float, fresh: bool, refused: bool = False, sure: bool = False) -> None:
+    def failed(
+        self, now: float, *, sent_at: float, fresh: bool, refused: bool = False, sure_after: float = math.inf
+    ) -> None:
         """An attempt that was sent at `sent_at` failed at `now`.
 
-        `fresh`: its item had not failed in this era. `refused`: it was told to slow down. `sure`: see `is_sure`.
+        `fresh`: its item had not failed in this era. `refused`: it was told to slow down. `sure_after`: see the
+        function of that name.
         """
         if self.excuses(sent_at) and self.state is not State.OPEN:
             return
@@ -175,8 +186,8 @@ class Circuit:
         if math.isinf(self.failing_since):
             self.failing_since = now
         if self.state is State.CLOSED:
-            self._sure += sure
-            self._doubt(now, fresh=fresh, refused=refused)
+            self._sure += sure_after < math.inf
+            self._doubt(now, fresh=fresh, refused=refused, sure_after=sure_after)
         elif self.state is State.TRIAL and not refused:
             self._bad += 1
             if self._bad >= _TRIAL_FAILURES and self._bad > 4 * self._good and self._silent(now):
@@ -233,13 +244,13 @@ class Circuit:
         steps = min(now - self._recovered_at, TRIAL_SECONDS) / _DOUBLING_SECONDS
         return (1 + self._good) * math.exp2(steps)
 
-    def _doubt(self, now: float, *, fresh: bool, refused: bool) -> None:
+    def _doubt(self, now: float, *, fresh: bool, refused: bool, sure_after: float) -> None:
         if fresh:
             self._fresh += 1
             if not refused:
                 self._remember(failure=True)
         down = self._window_failures >= self._evidence and self._window_failures >= SHARE * len(self._window)
-        sure = self._sure >= self._sure_evidence and now - self._latest_good >= SURE_SECONDS
+        sure = self._sure >= self._sure_evidence and now - self._latest_good >= sure_after
         down = (down or sure) and self._silent(now)
         refuses = self._fresh >= min(REFUSED_EVIDENCE, self._evidence) and self._evidence < math.inf
         if down or (refuses and now - self.failing_since >= REFUSED_SECONDS):
