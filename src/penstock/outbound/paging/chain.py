@@ -63,7 +63,8 @@ class ChainPlan:
     def answered(self, answer: PageAnswer) -> list[Settled]:
         """See Plan."""
         self.outstanding = 0
-        if answer.total is not None and not self._partial:
+        if answer.total is not None and not self._partial and (answer.rows or answer.number == 0):
+            # Behind the last row many APIs say that there are none at all.
             self.tally.promised = answer.total
         if answer.number == 0:
             self._first_digest, self._first_next = answer.digest, _hash(answer.next)

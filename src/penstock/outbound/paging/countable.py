@@ -144,8 +144,13 @@ class CountablePlan:
             return False
         return total is None or total > answer.rows
 
+    def _is_first(self, answer: PageAnswer) -> bool:
+        """Whether it is the first page, asked for the first time."""
+        return answer.number == 0 and self._extent.size is None
+
     def _note_total(self, answer: PageAnswer) -> None:
-        if answer.total is None:
+        if answer.total is None or not (answer.rows or self._is_first(answer)):
+            # Beyond the last page many APIs say that there are none at all.
             return
         before = self._paginator.before(self._extent.size or answer.rows)
         self.tally.promised = self._extent.total = max(0, answer.total - before)

@@ -1,0 +1,60 @@
+"""APIs that mislead a whole pull, in virtual time: each test is the story of rows that were lost or doubled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock import Response
+from penstock.rules.paging import Paging
+
+from .test_pull import OFFSET, Api, Query, ids, pull
+
+
+def numbered(query: Query, count: int, total: Any = None, size: int = 10) -> dict[str, Any]:
+    """Page `page` of an API that counts pages; `total` where it tells one."""
+    page = int(query.get("page", 1))
+    rows = [{"id": row} for row in range((page - 1) * size, min(count, page * size))]
+    return {"items": rows} | ({} if total is None else {"total": total})
+
+
+PAGE = Paging("page", rows="items", total="total")
+
+
+def test_a_total_of_nothing_beyond_the_end_hides_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page 6 came empty by mistake, and the look beyond the end answered `total: 0`: 90 rows, and exit code 0."""
+
+    def answer(query: Query) -> Any:
+        start = int(query["offset"])
+        rows = [{"id": row} for row in range(start, min(100, start + 10)) if start != 50]
+        return {"items": rows, "total": 100 if rows else 0}
+
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", OFFSET)
+    assert (summary["rows"], summary["rows_promised"], summary["short"]) == (90, 100, True)
+
+
+def test_a_total_of_nothing_beyond_the_end_hides_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that failed later than that counted as one beyond the end, and was never asked for again."""
+
+    def answer(query: Query) -> Any:
+        page = int(query["page"])
+        return Response(500) if page == 9 else numbered(query, 100, 100 if page <= 10 else 0)
+
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", PAGE)
+    assert [each["page"] for each in summary["failed_pages"]] == [9]
+    assert summary["short"]
+
+
+def test_a_total_of_nothing_at_the_end_of_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """50 of 100 rows, and the last page says that there are none."""
+
+    def answer(query: Query) -> Any:
+        page = int(query.get("cursor", 0))
+        rows = [{"id": page * 10 + row} for row in range(10)] if page < 5 else []
+        return {"items": rows, "next_cursor": page + 1 if page < 5 else None, "total": 100 if rows else 0}
+
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", Paging("cursor", total="total"))
+    assert (summary["rows"], summary["rows_promised"], summary["short"]) == (50, 100, True)
+    assert ids(tmp_path / "out.jsonl") == list(range(50))
