@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from penstock import Response
+from penstock.outbound.paging.countable import CountablePlan
+from penstock.outbound.paging.pages import PageNumber
 from penstock.rules.paging import Paging
 
 from .test_pull import OFFSET, Api, Query, ids, pull
+from .test_pull_plans import BASE, answer_of, failure
 
 
 def numbered(query: Query, count: int, total: Any = None, size: int = 10) -> dict[str, Any]:
@@ -58,3 +61,31 @@ def test_a_total_of_nothing_at_the_end_of_a_chain(tmp_path: Path, monkeypatch: p
     summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", Paging("cursor", total="total"))
     assert (summary["rows"], summary["rows_promised"], summary["short"]) == (50, 100, True)
     assert ids(tmp_path / "out.jsonl") == list(range(50))
+
+
+def test_a_total_that_lies_low_excuses_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The total said 90 of 200 rows: page 12 answered 400, which counted as empty, so 190 rows came with exit code 0."""
+    down = True
+
+    def answer(query: Query) -> Any:
+        return Response(400) if down and query["page"] == "12" else numbered(query, 200, 90)
+
+    out = tmp_path / "out.jsonl"
+    summary = pull(monkeypatch, Api(answer), out, PAGE)
+    assert (summary["rows"], [each["page"] for each in summary["failed_pages"]]) == (190, [12])
+    down = False
+    assert pull(monkeypatch, Api(answer), out, PAGE)["rows"] == 200
+
+
+def test_a_failure_beyond_the_promise_is_judged_at_the_end() -> None:
+    """The total grew after page 11 had been refused as one beyond the end."""
+    plan = CountablePlan(PageNumber(), BASE)
+    asks = plan.asks()
+    plan.answered(answer_of(asks[0], ["0"], total=2))
+    (second, third) = plan.asks()
+    assert not plan.failed(third, failure(third, status=400))
+    plan.answered(answer_of(second, ["1"], total=4))
+    while asks := plan.asks():
+        for ask in asks:
+            plan.answered(answer_of(ask, [str(ask.number)] if ask.number < 4 else [], total=4))
+    assert list(plan.tally.failed) == [2]

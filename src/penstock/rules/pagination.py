@@ -190,6 +190,11 @@ class Countable:
         promised = self.promised_pages
         return promised is not None and self._last >= promised
 
+    def is_beyond(self, page: int) -> bool:
+        """Whether nothing need be on `page`: it was not promised, and no rows speak against the promise."""
+        promised = self.promised_pages
+        return promised is not None and page >= promised and not self.beyond_promise
+
     def take(self, most: int) -> list[int]:
         """Up to `most` pages to ask for now, the lowest first; each is handed out once, and what is settled never."""
         pages: list[int] = []

@@ -44,6 +44,8 @@ class CountablePlan:
         self._owners: dict[int, int] = {}
         """Digest -> the lowest page with those rows, of pages that lie above one that is not settled."""
         self._held: dict[int, PageAnswer] = {}
+        self._excused: dict[int, tuple[PageAsk, Outcome[Any, Any]]] = {}
+        """Pages that failed beyond the promise. They are nothing as long as no rows lie there."""
         self._ends: dict[int, str] = {}
         """Pages that look like the end, and how; if others with rows come after them they are holes."""
         self._stop_on = stop_on
@@ -113,22 +115,33 @@ class CountablePlan:
     def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
         """See Plan."""
         self.outstanding -= 1
-        promised = self._extent.promised_pages
-        if promised is not None and ask.number >= promised:
+        if self._extent.is_beyond(ask.number):
             # Many APIs refuse a page beyond the last, each in its own way. Nothing that was promised is lost by it.
+            self._excused[ask.number] = (ask, outcome)
+            self._extent.settle(ask.number, PageKind.EMPTY)
+            return self._decide()
+        if ask.number == 0:
+            raise first_failed(outcome)
+        self._fail(ask.number, outcome)
+        self._extent.settle(ask.number, PageKind.FAILED)
+        return self._decide()
+
+    def _fail(self, page: int, outcome: Outcome[Any, Any]) -> None:
+        self.tally.failed[page] = f"{outcome.kind}: {outcome.message}"
+
+    def _judge_excused(self) -> list[Settled]:
+        """At the end: what was refused beyond the promise is nothing, or was it, as there are rows beyond it?"""
+        settled: list[Settled] = []
+        for page, (ask, outcome) in sorted(self._excused.items()):
+            if not self._extent.is_beyond(page):
+                self._fail(page, outcome)
+                continue
             if outcome.kind != "http_4xx":
                 why = f"{outcome.kind}: {outcome.message[:100]}"
                 self.tally.warn(f"whether there is more than the API promised could not be seen ({why})")
-            answer = PageAnswer(ask, outcome.status or 0)
-            self._extent.settle(ask.number, PageKind.EMPTY)
-            settled: list[Settled] = [(answer, PageKind.EMPTY)]
-            self.tally.count(settled)
-            return settled + self._decide()
-        if ask.number == 0:
-            raise first_failed(outcome)
-        self.tally.failed[ask.number] = f"{outcome.kind}: {outcome.message}"
-        self._extent.settle(ask.number, PageKind.FAILED)
-        return self._decide()
+            settled.append((PageAnswer(ask, outcome.status or 0), PageKind.EMPTY))
+        self._excused.clear()
+        return settled
 
     def _is_in_doubt(self, answer: PageAnswer) -> bool:
         """Whether the first page may cover more offsets than it has rows.
@@ -154,7 +167,11 @@ class CountablePlan:
             return
         before = self._paginator.before(self._extent.size or answer.rows)
         self.tally.promised = self._extent.total = max(0, answer.total - before)
+        self._note_promise()
+
+    def _note_promise(self) -> None:
         self.tally.promised_pages = self._extent.promised_pages
+        self.tally.rows_beyond = self._extent.beyond_promise
 
     def _look_at_size(self, answer: PageAnswer) -> None:
         size, asked = self._extent.size, self._paginator.size
@@ -200,7 +217,7 @@ class CountablePlan:
         """What of the pages held back is settled by now."""
         extent = self._extent
         fresh = extent.fresh_below
-        self.tally.promised_pages = extent.promised_pages
+        self._note_promise()
         # A last page has rows itself, so it is below `fresh` by one when nothing comes after it.
         for page in [page for page in self._ends if page < fresh - 1]:
             self.tally.warn(f"page {page + 1} {self._ends.pop(page)}")
@@ -211,6 +228,8 @@ class CountablePlan:
             settled += self._drop_held()
         elif extent.end is End.FAILURES and not self.outstanding:
             self._warn_of_failures()
+        if extent.end is not None and not self.outstanding:
+            settled += self._judge_excused()
         self.tally.count(settled)
         return settled
 
@@ -251,7 +270,7 @@ class CountablePlan:
             self._restore(moved.get(mark.number, mark))
         fresh = self._extent.fresh_below
         self._ends = {page: how for page, how in self._ends.items() if page >= fresh - 1}
-        self.tally.promised_pages = self._extent.promised_pages
+        self._note_promise()
 
     def _restore(self, mark: Mark) -> None:
         if mark.kind is PageKind.GONE and mark.number and self._stop_on is not StopOn.NOT_FOUND:

@@ -42,6 +42,8 @@ class Tally:
     failed: dict[int, str] = field(default_factory=dict)
     """Pages that could not be had in this session, and why."""
     promised_pages: int | None = None
+    rows_beyond: bool = False
+    """There are rows on pages that were not promised."""
 
     @property
     def complete(self) -> bool:
@@ -54,8 +56,8 @@ class Tally:
         return self.promised is not None and self.rows < self.promised
 
     def is_beyond(self, page: int) -> bool:
-        """Whether `page` is more than the API promised."""
-        return self.promised_pages is not None and page >= self.promised_pages
+        """Whether `page` is more than the API promised, where it kept to that so far."""
+        return self.promised_pages is not None and page >= self.promised_pages and not self.rows_beyond
 
     def warn(self, text: str) -> None:
         """Note what the user should know; the same only once."""
