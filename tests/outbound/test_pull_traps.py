@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock import Response
+from penstock import PenstockError, Response, UsageError
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.pages import PageNumber
 from penstock.rules.paging import Paging
@@ -64,7 +64,7 @@ def test_a_total_of_nothing_at_the_end_of_a_chain(tmp_path: Path, monkeypatch: p
 
 
 def test_a_total_that_lies_low_excuses_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The total said 90 of 200 rows: page 12 answered 400, which counted as empty, so 190 rows came with exit code 0."""
+    """90 of 200 rows were promised: page 12 answered 400, which counted as empty, so 190 came with exit code 0."""
     down = True
 
     def answer(query: Query) -> Any:
@@ -89,3 +89,41 @@ def test_a_failure_beyond_the_promise_is_judged_at_the_end() -> None:
         for ask in asks:
             plan.answered(answer_of(ask, [str(ask.number)] if ask.number < 4 else [], total=4))
     assert list(plan.tally.failed) == [2]
+
+
+def test_a_late_second_page_that_equals_the_first_costs_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stale cache gave page 1 for page 2, late: the whole pull was deleted, as if a parameter were ignored."""
+    tries = 0
+
+    def answer(query: Query) -> Any:
+        nonlocal tries
+        tries += query["page"] == "2"
+        if query["page"] == "2" and tries < 4:
+            return Response(503, [("Retry-After", "2")])
+        return numbered(query | {"page": "1"} if query["page"] == "2" else query, 300, 300)
+
+    out = tmp_path / "out.jsonl"
+    summary = pull(monkeypatch, Api(answer), out, PAGE)
+    assert set(ids(out)) == set(range(300)) - set(range(10, 20))
+    assert "page 2 holds the very rows of another one" in summary["warnings"][0]
+
+
+def test_nothing_that_was_kept_is_deleted_because_of_a_later_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is the user's fault may be forgotten, but only while there is no more than the first page."""
+    out = tmp_path / "out.jsonl"
+    real = CountablePlan.answered
+
+    def raising(self: CountablePlan, answer: Any) -> Any:
+        if answer.number == 5:
+            raise UsageError("this is not what it should be")
+        return real(self, answer)
+
+    monkeypatch.setattr(CountablePlan, "answered", raising)
+    with pytest.raises(PenstockError, match="what came before is kept") as caught:
+        pull(monkeypatch, Api(lambda query: numbered(query, 100, 100)), out, PAGE)
+    assert not isinstance(caught.value, UsageError)
+    assert len(ids(out)) > 10

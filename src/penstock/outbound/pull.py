@@ -104,11 +104,15 @@ class PullRun:
             async with make_client(self.job.flow) as client:
                 return await self._carry_out(client, watch)
         except UsageError as error:
-            if not self._is_new:
-                raise PenstockError(str(error)) from error
+            if not self._is_new or self._has_more_than_a_beginning():
+                raise PenstockError(f"{error} (what came before is kept)") from error
             # What a first try with a wrong option has written is in the way of the second.
             self._forget()
             raise
+
+    def _has_more_than_a_beginning(self) -> bool:
+        done = self.files.journal.state.done
+        return done.count > (0 in done)
 
     async def _carry_out(self, client: Any, watch: Watch) -> dict[str, Any]:
         job = self.job

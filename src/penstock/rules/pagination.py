@@ -95,12 +95,13 @@ class Countable:
         self.size: int | None = None
         self.total: int | None = None
         self.end: End | None = None
+        self.with_rows = 0
+        """Pages that brought new rows."""
         self._stop_on = stop_on
         self._most_pages = math.inf if most_pages is None else most_pages
         self._next = 0
         self._run = _Run()
         self._ahead: dict[int, PageKind] = {}
-        self._with_rows = 0
         self._last = -1
         self._last_rows = 0
         self._stop_at: int | None = None
@@ -114,7 +115,7 @@ class Countable:
         if kind in (PageKind.ROWS, PageKind.LAST):
             if self.size is None and page == 0:
                 self.size = rows
-            self._with_rows += 1
+            self.with_rows += 1
             if page > self._last:
                 self._last, self._last_rows = page, rows
         if kind in (PageKind.LAST, PageKind.GONE):
@@ -136,7 +137,7 @@ class Countable:
         has been passed, so `page` can still be judged anew.
         """
         self._ahead[page] = PageKind.REPEAT
-        self._with_rows -= 1
+        self.with_rows -= 1
         if self._last == page:
             fresh = [each for each, kind in self._ahead.items() if kind in (PageKind.ROWS, PageKind.LAST)]
             self._last, self._last_rows = max(fresh, default=self._run.fresh_below - 1), self.size or 0
@@ -213,7 +214,7 @@ class Countable:
             # Everything else is measured by the first page.
             return min(1, self._most_pages)
         promised = self.promised_pages
-        ahead = min(MOST_AHEAD, max(LOOK_BEYOND, self._with_rows))
+        ahead = min(MOST_AHEAD, max(LOOK_BEYOND, self.with_rows))
         if promised is None or self.beyond_promise:
             # One further than what is settled, where failures keep it from being clear what that means.
             limit = float(max(self._last + 1 + ahead, (promised or 0) + ahead, self._run.floor + 1))
@@ -234,7 +235,7 @@ class Countable:
 
     def _end_by_pages(self) -> End | None:
         run, promised = self._run, self.promised_pages
-        if self.total == 0 and self._with_rows == 0:
+        if self.total == 0 and self.with_rows == 0:
             return End.TOTAL
         if promised is None or self.beyond_promise:
             if run.barren >= LOOK_BEYOND:

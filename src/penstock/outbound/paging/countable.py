@@ -196,7 +196,7 @@ class CountablePlan:
                 # Without rows and without a size there is no second offset.
                 return PageKind.GONE
         if answer.rows and not self._keep_repeats:
-            if answer.number == 1 and answer.digest == self._first_digest and not self.tally.complete:
+            if self._is_first_again(answer):
                 raise self._ignored()
             if not self._digests.add(answer.digest):
                 return PageKind.REPEAT
@@ -204,6 +204,11 @@ class CountablePlan:
         if kind in _ENDS:
             self._ends[answer.number] = _ENDS[kind]
         return kind
+
+    def _is_first_again(self, answer: PageAnswer) -> bool:
+        """Whether the API seems to give its first page for ever: nothing but that one has brought rows."""
+        same = answer.number == 1 and answer.digest == self._first_digest
+        return same and self._extent.with_rows <= 1 and not self.tally.complete
 
     def _ignored(self) -> UsageError:
         name = self._paginator.parameter
@@ -221,7 +226,7 @@ class CountablePlan:
         # A last page has rows itself, so it is below `fresh` by one when nothing comes after it.
         for page in [page for page in self._ends if page < fresh - 1]:
             self.tally.warn(f"page {page + 1} {self._ends.pop(page)}")
-        settled: list[Settled] = [(self._held.pop(page), PageKind.ROWS) for page in sorted(self._held) if page < fresh]
+        settled = self._keep_held(fresh)
         if extent.end in (End.LAST, End.MOST_PAGES) and not self.outstanding:
             settled += [(self._held.pop(page), PageKind.ROWS) for page in sorted(self._held)]
         elif extent.end in (End.TOTAL, End.BARREN) and not self.outstanding:
@@ -232,6 +237,14 @@ class CountablePlan:
             settled += self._judge_excused()
         self.tally.count(settled)
         return settled
+
+    def _keep_held(self, below: int) -> list[Settled]:
+        pages = [page for page in sorted(self._held) if page < below]
+        for page in pages:
+            self.tally.warn(
+                f"page {page + 1} holds the very rows of another one, though pages after it have others; both are kept"
+            )
+        return [(self._held.pop(page), PageKind.ROWS) for page in pages]
 
     def _warn_of_failures(self) -> None:
         why = next(reversed(self.tally.failed.values()), "")
