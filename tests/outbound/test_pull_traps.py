@@ -127,3 +127,47 @@ def test_nothing_that_was_kept_is_deleted_because_of_a_later_page(
         pull(monkeypatch, Api(lambda query: numbered(query, 100, 100)), out, PAGE)
     assert not isinstance(caught.value, UsageError)
     assert len(ids(out)) > 10
+
+
+@pytest.mark.parametrize("second", [Response(400), {"error": "busy"}])
+def test_a_first_page_that_is_refused_the_second_time_costs_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: Any
+) -> None:
+    """It is asked for again to learn the size; when that was refused, the pull was deleted as one that cannot begin."""
+    asked = 0
+
+    def answer(query: Query) -> Any:
+        nonlocal asked
+        asked += query["offset"] == "0"
+        if query["offset"] == "0" and 1 < asked < 5:
+            return second if asked == 4 else Response(503, [("Retry-After", "1")])
+        return capped(query)
+
+    def capped(query: Query) -> Any:
+        start = int(query["offset"])
+        return {"items": [{"id": row} for row in range(start, min(200, start + 10))], "total": 200}
+
+    out, paging = tmp_path / "out.jsonl", Paging("offset", page_size=50, rows="items", total="total")
+    if isinstance(second, Response):
+        summary = pull(monkeypatch, Api(answer), out, paging)
+        assert [each["page"] for each in summary["failed_pages"]] == [1]
+    else:
+        with pytest.raises(PenstockError, match="page 1: there are no rows") as caught:
+            pull(monkeypatch, Api(answer), out, paging)
+        assert not isinstance(caught.value, UsageError)
+    assert ids(out) == list(range(10, 200))
+    pull(monkeypatch, Api(answer), out, paging)
+    assert ids(out) == list(range(200))
+
+
+def test_a_first_page_alone_is_the_first_of_many_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --max-pages 1 it was not seen how many rows the page covers; the next command doubled some."""
+
+    def answer(query: Query) -> Any:
+        start, size = int(query["offset"]), int(query.get("limit", 10))
+        return {"items": [{"id": row} for row in range(start, min(100, start + size)) if row % 10]}
+
+    out = tmp_path / "out.jsonl"
+    pull(monkeypatch, Api(answer), out, Paging("offset"), most_pages=1)
+    pull(monkeypatch, Api(answer), out, Paging("offset"))
+    assert ids(out) == [row for row in range(100) if row % 10]

@@ -63,6 +63,7 @@ class ChainPlan:
     def answered(self, answer: PageAnswer) -> list[Settled]:
         """See Plan."""
         self.outstanding = 0
+        self.tally.begun = True
         if answer.total is not None and not self._partial and (answer.rows or answer.number == 0):
             # Behind the last row many APIs say that there are none at all.
             self.tally.promised = answer.total
@@ -155,7 +156,7 @@ class ChainPlan:
             settled = self._release()
             self.tally.count(settled)
             return settled
-        if ask.number == 0:
+        if not self.tally.begun:
             raise first_failed(outcome)
         raise PenstockError(
             f"page {ask.number + 1} failed ({outcome.kind}: {outcome.message}), and only it says where the next one "

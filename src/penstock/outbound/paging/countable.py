@@ -49,7 +49,6 @@ class CountablePlan:
         self._ends: dict[int, str] = {}
         """Pages that look like the end, and how; if others with rows come after them they are holes."""
         self._stop_on = stop_on
-        self._only_page = most_pages == 1
         self._ask_first_again = False
 
     @property
@@ -73,6 +72,7 @@ class CountablePlan:
     def answered(self, answer: PageAnswer) -> list[Settled]:
         """See Plan."""
         self.outstanding -= 1
+        self.tally.begun = True
         self._note_total(answer)
         if self._is_in_doubt(answer):
             self._extent.size = answer.rows
@@ -120,7 +120,7 @@ class CountablePlan:
             self._excused[ask.number] = (ask, outcome)
             self._extent.settle(ask.number, PageKind.EMPTY)
             return self._decide()
-        if ask.number == 0:
+        if not self.tally.begun:
             raise first_failed(outcome)
         self._fail(ask.number, outcome)
         self._extent.settle(ask.number, PageKind.FAILED)
@@ -153,7 +153,7 @@ class CountablePlan:
         if answer.number or self._extent.size is not None or not isinstance(self._paginator, Offset):
             return False
         asked, total = self._paginator.size, self._extent.total
-        if not answer.rows or (asked is not None and answer.rows >= asked) or self._only_page:
+        if not answer.rows or (asked is not None and answer.rows >= asked):
             return False
         return total is None or total > answer.rows
 

@@ -98,7 +98,7 @@ class RowSink:
             settled = self._plan.answered(answer)
         else:
             if not self._plan.tally.is_beyond(outcome.position):
-                _refuse(outcome)
+                _refuse(outcome, begun=self._plan.tally.begun)
             settled = self._plan.failed(outcome.item, outcome)
         for page, kind in settled:
             if kind is PageKind.REPEAT:
@@ -118,11 +118,11 @@ class RowSink:
         return commit
 
 
-def _refuse(outcome: Outcome[Any, Any]) -> None:
+def _refuse(outcome: Outcome[Any, Any], *, begun: bool) -> None:
     """An answer that the options do not describe: going on would only meet the next one."""
     if isinstance(outcome.error, (BadPage, BadBody)):
         message = f"page {outcome.position + 1}: {outcome.message}"
-        if outcome.position == 0:
+        if not begun:
             raise UsageError(message) from outcome.error
         raise PenstockError(
             f"{message} (what came before is kept; the same command goes on from there)"

@@ -29,6 +29,8 @@ class Tally:
 
     rows: int = 0
     pages: int = 0
+    begun: bool = False
+    """A page was read, so the options are not all wrong."""
     promised: int | None = None
     """The rows that the API promised, where it did; the latest word counts."""
     duplicates: int = 0
@@ -91,6 +93,7 @@ class Tally:
 _KEPT = (
     "rows",
     "pages",
+    "begun",
     "promised",
     "duplicates",
     "keyless",
