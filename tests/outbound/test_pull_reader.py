@@ -57,6 +57,22 @@ def test_the_digest_tells_pages_apart() -> None:
     assert read([]).digest == 0
 
 
+def test_a_row_is_written_in_one_way_whatever_else_is_in_its_page() -> None:
+    """A request id of 20 digits changed how every row was written, so a page that repeated was not known again."""
+    row = b'{"v": "\xc3\xa9", "f": 1e16}'
+    plain = read(b'{"id": "ab", "items": [%b]}' % row)
+    others = [b'{"id": "%b", "items": [%b]}' % (b"1" * 20, row), b'{"id": "\\ud83d", "items": [%b]}' % row]
+    assert {read(other).digest for other in others} == {plain.digest}
+    assert {bytes(read(other).lines) for other in others} == {bytes(plain.lines)}
+
+
+def test_infinity_gets_into_no_output() -> None:
+    """A number beyond all floats is refused in the same way, whatever else is in the page."""
+    for more in (b"1", b"1" * 30):
+        with pytest.raises(BadBody, match="not JSON"):
+            read(b'[{"n": 1e400, "more": %b}]' % more)
+
+
 @pytest.mark.parametrize(
     ("body", "options", "part"),
     [

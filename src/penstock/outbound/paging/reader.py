@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,16 +140,15 @@ class PageReader:
             raise status_error(response)
         if response.status == 204:
             return answer
-        exact = _has_long_numbers(response.body)
-        body = load(response, exact=exact)
+        body = load(response, exact=_has_long_numbers(response.body))
         try:
-            self._read(answer, ask, response, body, exact)
+            self._read(answer, ask, response, body)
         except (UsageError, ValueError) as error:
             # JMESPath's own errors are ValueErrors, too.
             raise BadPage(f"{error}; the answer begins {quote_body(response.body)}", status=response.status) from error
         return answer
 
-    def _read(self, answer: PageAnswer, ask: PageAsk, response: Response, body: Any, exact: bool) -> None:
+    def _read(self, answer: PageAnswer, ask: PageAsk, response: Response, body: Any) -> None:
         rows = self._rows(body)
         answer.total = self._total(ask, response, body)
         answer.rows = len(rows)
@@ -159,7 +159,7 @@ class PageReader:
                 answer.next = self._next(page)
             if self._keep_rows:
                 answer.page = page
-        answer.lines = _lines(rows, exact=exact)
+        answer.lines = _lines(rows)
         answer.digest = _digest(answer.lines) if rows else 0
         if self._key is not None:
             answer.keys = [_key_bytes(self._key(row)) for row in rows]
@@ -251,11 +251,19 @@ def _parse(body: bytes, *, exact: bool) -> Any:
             # Half of a surrogate pair, where text was cut in the middle of a character, is no reason to lose a page.
             if b"\\ud" not in body.lower():
                 raise
-    return json.loads(body, parse_constant=_refuse)
+    return json.loads(body, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        # As orjson does it. It could only be written as Infinity, which is not JSON.
+        _refuse(text)
+    return value
 
 
 def _has_long_numbers(body: bytes) -> bool:
@@ -266,20 +274,17 @@ def _has_long_numbers(body: bytes) -> bool:
     return b"0000000000000000000" in body.translate(_FOLDED) and _BEYOND_64_BITS.search(body) is not None
 
 
-def _lines(rows: list[Any], *, exact: bool) -> bytearray:
+def _lines(rows: list[Any]) -> bytearray:
     # One buffer and not a list of lines: orjson leaves each of its results in an allocation of some 4 KiB.
     lines = bytearray()
     dumps, newline = orjson.dumps, orjson.OPT_APPEND_NEWLINE
-    if not exact:
-        try:
-            for row in rows:
-                lines += dumps(row, option=newline)
-            return lines
-        except TypeError:
-            lines.clear()
     for row in rows:
-        # What orjson cannot write stays as it came: long numbers with all digits, half a surrogate pair as \ud8xx.
-        lines += json.dumps(row, separators=(",", ":")).encode() + b"\n"
+        # Row by row, as pages are known by their lines: how a row is written may only depend on the row.
+        try:
+            lines += dumps(row, option=newline)
+        except TypeError:
+            # What orjson cannot write stays as it came: long numbers with all digits, half a surrogate pair as \ud8xx.
+            lines += json.dumps(row, separators=(",", ":")).encode() + b"\n"
     return lines
 
 
