@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ def numbered(query: Query, count: int, total: Any = None, size: int = 10) -> dic
     page = int(query.get("page", 1))
     rows = [{"id": row} for row in range((page - 1) * size, min(count, page * size))]
     return {"items": rows} | ({} if total is None else {"total": total})
+
+
+def cursors(count: int, first: str | None = None) -> Callable[[Query], Any]:
+    """An API of `count` pages of one row, whose first token is `first`."""
+
+    def answer(query: Query) -> Any:
+        token = query.get("cursor", first)
+        page = 0 if token == first else int(token or 0)
+        return {"items": [{"id": page}], "next_cursor": str(page + 1) if page + 1 < count else None}
+
+    return answer
 
 
 PAGE = Paging("page", rows="items", total="total")
@@ -171,3 +183,19 @@ def test_a_first_page_alone_is_the_first_of_many_later(tmp_path: Path, monkeypat
     pull(monkeypatch, Api(answer), out, Paging("offset"), most_pages=1)
     pull(monkeypatch, Api(answer), out, Paging("offset"))
     assert ids(out) == [row for row in range(100) if row % 10]
+
+
+def test_an_empty_token_to_start_with_is_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--start ''` gave no rows at all with exit code 0, also where the API answered 401."""
+    out, paging = tmp_path / "out.jsonl", Paging("cursor", start="")
+    assert pull(monkeypatch, Api(cursors(5, first="")), out, paging)["rows"] == 5
+    with pytest.raises(UsageError, match="401"):
+        pull(monkeypatch, Api(lambda query: Response(401)), tmp_path / "no.jsonl", paging)
+
+
+@pytest.mark.parametrize("status", [401, 403, 408])
+def test_who_may_not_ask_is_not_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """A token that expired on the page `""` was taken for an API that refuses the empty token."""
+    answer = {None: {"items": [{"id": 1}], "next_cursor": ""}, "": Response(status)}
+    with pytest.raises(PenstockError, match="page 2 failed"):
+        pull(monkeypatch, Api(lambda query: answer[query.get("cursor")]), tmp_path / "o.jsonl", Paging("cursor"))

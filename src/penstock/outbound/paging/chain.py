@@ -15,6 +15,9 @@ from .pages import Paginator, Token
 from .plan import Settled, Tally, first_failed
 from .reader import PageAnswer, PageAsk, token_hash
 
+_SAYS_NOTHING = frozenset({401, 403, 408, 429})
+"""Statuses that refuse whoever asks, or ask for patience, and not the token."""
+
 
 class ChainPlan:
     """Pages that name their successor, one after the other."""
@@ -71,7 +74,7 @@ class ChainPlan:
             self._first_digest, self._first_next = answer.digest, _hash(answer.next)
         repeat = bool(answer.rows) and not self._keep_repeats and not self._digests.add(answer.digest)
         leads_back = answer.next not in (None, "") and _hash(answer.next) == self._first_next
-        if answer.token == "" and (repeat or leads_back):
+        if _is_empty(answer) and (repeat or leads_back):
             return self._led_back(answer)
         if repeat:
             return self._repeated(answer)
@@ -150,7 +153,7 @@ class ChainPlan:
     def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
         """See Plan."""
         self.outstanding = 0
-        if ask.token == "" and outcome.kind == "http_4xx":
+        if _is_empty(ask) and outcome.kind == "http_4xx" and outcome.status not in _SAYS_NOTHING:
             self.tally.warn('the last page names "" as the next, which the API refuses; taken for the end')
             self._ended = True
             settled = self._release()
@@ -201,6 +204,11 @@ class ChainPlan:
             if mark.token:
                 self._tokens.add(mark.token)
         self._remember(self._token)
+
+
+def _is_empty(page: PageAsk | PageAnswer) -> bool:
+    """Whether it was asked for with the `""` that a page before it named, by which many APIs mean the end."""
+    return page.token == "" and page.number > 0
 
 
 def _hash(token: Token | None) -> int:
