@@ -98,7 +98,8 @@ def test_killed_on_the_way_to_a_table(tmp_path: Path, style: str) -> None:
     """The rows go through the same log before they become a table of SQLite, repeated rows dropped by their key."""
     out = tmp_path / "out.sqlite"
     with paged_process(tmp_path, style, "--latency", LATENCY[style], "--repeat-every", "9") as server:
-        options = [*options_of(style, page_size=PAGE_SIZE), "--key", "id", "--in-flight", "8"]
+        # The total of this API counts the repeats as well, so with it fewer rows are written than were promised.
+        options = [*options_of(style, page_size=PAGE_SIZE, total=False), "--key", "id", "--in-flight", "8"]
         command = [f"{server.url}/rows", "--out", out, *options]
         ended = pull_with_kills(server, command, (3, 70, 130, 132), random.Random(style))
     assert ended.code == 0, ended

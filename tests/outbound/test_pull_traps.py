@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock import PenstockError, Response, UsageError
+from penstock.outbound.job import Flow
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.pages import PageNumber
 from penstock.rules.paging import Paging
@@ -199,3 +200,46 @@ def test_who_may_not_ask_is_not_at_the_end(tmp_path: Path, monkeypatch: pytest.M
     answer = {None: {"items": [{"id": 1}], "next_cursor": ""}, "": Response(status)}
     with pytest.raises(PenstockError, match="page 2 failed"):
         pull(monkeypatch, Api(lambda query: answer[query.get("cursor")]), tmp_path / "o.jsonl", Paging("cursor"))
+
+
+def test_rows_that_come_twice_do_not_make_up_for_missing_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 rows came and 100 were promised, but five of them were dropped by their key: that was exit code 0."""
+
+    def answer(query: Query) -> Any:
+        start = int(query["offset"]) - 5 * (query["offset"] == "50")
+        return {"items": [{"id": row} for row in range(start, min(100, start + 10))], "total": 100}
+
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", OFFSET, key="id")
+    assert (summary["rows"], summary["duplicates"], summary["short"]) == (95, 5, True)
+    assert summary["warnings"] == ["the API promised 100 rows and gave 95 different ones (5 came twice)"]
+
+
+def test_a_total_that_changes_says_that_rows_may_have_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows at the head were deleted while pulling, so five others were skipped, and the total agreed."""
+    first, asked = 0, 0
+
+    def answer(query: Query) -> Any:
+        nonlocal first, asked
+        asked += 1
+        first = 5 if asked > 4 else 0
+        start = first + int(query["offset"])
+        return {"items": [{"id": row} for row in range(start, min(100, start + 10))], "total": 100 - first}
+
+    paging = Paging("offset", page_size=10, total="total")
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", paging, flow=Flow(in_flight=1))
+    assert summary["rows"] == 95
+    assert summary["warnings"] == [
+        "the total went from 100 to 95 while pulling, so rows may have moved between pages",
+    ]
+
+
+def test_the_last_word_is_said_whatever_else_there_is_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty holes used up the room for warnings, and that a thousand rows were missing was not said."""
+
+    def answer(query: Query) -> Any:
+        page = int(query["page"])
+        return numbered(query, 1300, 2000) if page % 2 else {"items": [], "total": 2000}
+
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", PAGE)
+    assert summary["warnings"][0] == "the API promised 2,000 rows and gave 650"
+    assert len(summary["warnings"]) == 51

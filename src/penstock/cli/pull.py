@@ -111,7 +111,7 @@ def _gauge(run: PullRun) -> Gauge:
     promised = "" if tally.promised is None else f" of {tally.promised:,}"
     # A look beyond the last promised page makes one more.
     total = None if tally.promised_pages is None else max(tally.promised_pages, tally.pages)
-    return Gauge(total=total, unit="pages", text=f"{tally.rows - tally.duplicates:,}{promised} rows")
+    return Gauge(total=total, unit="pages", text=f"{tally.written:,}{promised} rows")
 
 
 def _job(

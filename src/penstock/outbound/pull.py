@@ -178,13 +178,13 @@ class PullRun:
         tally = plan.tally
         short = (tally.short or tally.broken) and not plan.limited
         if summary["complete"]:
-            _judge(tally, short=short)
+            short = tally.judge(limited=plan.limited)
         failed = [{"page": page + 1, "error": tally.failed[page]} for page in sorted(tally.failed)]
         lines = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in failed)
         DISK.write_new(self.folder.path / "failed.jsonl", lines)
         summary.update(
             total=tally.promised_pages,
-            rows=tally.rows - tally.duplicates,
+            rows=tally.written,
             rows_received=tally.rows,
             rows_promised=tally.promised,
             duplicates=tally.duplicates,
@@ -216,21 +216,11 @@ class PullRun:
             self.folder.clear()
 
 
-def _judge(tally: Tally, *, short: bool) -> None:
-    """Say what the end of a pull tells about the promises of its beginning."""
-    if tally.promised is None:
-        return
-    if short:
-        tally.warn(f"the API promised {tally.promised:,} rows and gave {tally.rows:,}")
-    elif tally.rows > tally.promised:
-        tally.warn(f"the API promised {tally.promised:,} rows and gave {tally.rows:,}: more, and all are kept")
-
-
 def _known(tally: Tally) -> dict[str, Any]:
     """What a report shows beside the counters."""
     return {
         "total": tally.promised_pages,
-        "rows": tally.rows - tally.duplicates,
+        "rows": tally.written,
         "rows_promised": tally.promised,
     }
 

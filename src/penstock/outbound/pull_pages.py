@@ -160,8 +160,7 @@ class Pull:
 
     def _finish(self) -> None:
         tally = self.tally
-        if tally.short and not self._plan.limited:
-            tally.warn(f"the API promised {tally.promised or 0:,} rows and gave {tally.rows:,}")
+        tally.judge(limited=self._plan.limited)
         for text in tally.warnings:
             warnings.warn(text, PullWarning, stacklevel=4)
         if tally.failed:

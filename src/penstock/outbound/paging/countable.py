@@ -165,6 +165,7 @@ class CountablePlan:
         if answer.total is None or not (answer.rows or self._is_first(answer)):
             # Beyond the last page many APIs say that there are none at all.
             return
+        self.tally.note_total(answer.total)
         before = self._paginator.before(self._extent.size or answer.rows)
         self.tally.promised = self._extent.total = max(0, answer.total - before)
         self._note_promise()

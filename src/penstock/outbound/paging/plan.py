@@ -6,7 +6,7 @@ hold the very rows of an earlier one are held back until it is clear whether the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,6 +33,9 @@ class Tally:
     """A page was read, so the options are not all wrong."""
     promised: int | None = None
     """The rows that the API promised, where it did; the latest word counts."""
+    first_total: int | None = None
+    other_total: int | None = None
+    """What pages with numbers said of the total: the first word, and the last one that differs from it."""
     duplicates: int = 0
     keyless: int = 0
     empty_pages: int = 0
@@ -53,9 +56,14 @@ class Tally:
         return self.promised is not None and self.rows >= self.promised
 
     @property
+    def written(self) -> int:
+        """Rows that count, without those that were dropped by their key."""
+        return self.rows - self.duplicates
+
+    @property
     def short(self) -> bool:
-        """Whether fewer rows came than were promised."""
-        return self.promised is not None and self.rows < self.promised
+        """Whether fewer rows were written than were promised: what came twice does not make up for what is missing."""
+        return self.promised is not None and self.written < self.promised
 
     def is_beyond(self, page: int) -> bool:
         """Whether `page` is more than the API promised, where it kept to that so far."""
@@ -65,6 +73,34 @@ class Tally:
         """Note what the user should know; the same only once."""
         if text not in self.warnings and len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(text)
+
+    def note_total(self, total: int) -> None:
+        """An API that counts rows says how many there are."""
+        if self.first_total is None:
+            self.first_total = total
+        elif total != self.first_total:
+            self.other_total = total
+
+    def judge(self, *, limited: bool) -> bool:
+        """Say at the end what the API did not keep to; returns whether rows may be missing."""
+        said = list(self._promises(limited=limited))
+        # First, and not among the many that a long run may have: this is what there is to know.
+        self.warnings[:0] = [text for text in said if text not in self.warnings]
+        return (self.short or self.broken) and not limited
+
+    def _promises(self, *, limited: bool) -> Iterator[str]:
+        if self.promised is not None and self.written != self.promised:
+            twice = f" different ones ({self.duplicates:,} came twice)" if self.duplicates else ""
+            kept = f"the API promised {self.promised:,} rows and gave {self.written:,}{twice}"
+            if not self.short:
+                yield f"{kept}: more, and all are kept"
+            elif not limited:
+                yield kept
+        if self.other_total is not None:
+            yield (
+                f"the total went from {self.first_total:,} to {self.other_total:,} while pulling, so rows may have "
+                "moved between pages"
+            )
 
     def count(self, settled: Iterable[Settled]) -> None:
         """Add pages that were settled."""
@@ -95,6 +131,8 @@ _KEPT = (
     "pages",
     "begun",
     "promised",
+    "first_total",
+    "other_total",
     "duplicates",
     "keyless",
     "empty_pages",
