@@ -69,7 +69,9 @@ def whole(api: PagedApi, pulled: Pulled) -> None:
 def test_plain(run: Run, style: str, total: bool, rows: int) -> None:
     """Every row once; no page is asked for twice, few beyond the end."""
     api = make(style, rows=rows, show_total=total)
-    pulled = run(api, total=total)
+    # A first page without a Link header may be one of many, unless the user says that it is all there is.
+    only_page = ["--max-pages", "1"] if style == "link" and 0 < rows <= 10 and not total else []
+    pulled = run(api, *only_page, total=total)
     whole(api, pulled)
     # A first page that is not full is asked for again, to be sure of what a full one is, unless it is all there is.
     in_doubt = style == "offset" and rows == 1 and not total

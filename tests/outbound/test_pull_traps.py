@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from penstock import PenstockError, Response, UsageError
+from penstock import LinkHeader, PenstockError, PullWarning, Response, UsageError
 from penstock.outbound.job import Flow
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.pages import PageNumber
 from penstock.rules.paging import Paging
+from penstock.testing import run_virtual
 
-from .test_pull import OFFSET, Api, Query, ids, pull
+from .test_pull import OFFSET, URL, Api, Query, ids, pages_of, pull
 from .test_pull_plans import BASE, answer_of, failure
 
 
@@ -243,3 +246,50 @@ def test_the_last_word_is_said_whatever_else_there_is_to_say(tmp_path: Path, mon
     summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", PAGE)
     assert summary["warnings"][0] == "the API promised 2,000 rows and gave 650"
     assert len(summary["warnings"]) == 51
+
+
+@pytest.mark.parametrize(
+    ("paging", "more", "part"),
+    [
+        (Paging("cursor"), {"paging": {"next_cursor": "x"}}, "'next_cursor'; names like it: paging.next_cursor;"),
+        (Paging("next-url", next="links.next"), {"links": {}, "next": "/x"}, "'links.next'; names like it: next;"),
+        (Paging("next-url", next='"@odata.nextLink"'), {}, "names no next page at '\"@odata.nextLink\"';"),
+        (Paging("link"), {}, "has no Link header"),
+    ],
+)
+def test_a_first_page_without_a_place_for_the_next_may_not_be_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paging: Paging, more: dict[str, Any], part: str
+) -> None:
+    """With a wrong --next one page of a thousand came, with exit code 0 and no word."""
+    out, api = tmp_path / "out.jsonl", Api(lambda query: {"items": [{"id": 1}], "total": 1, **more})
+    summary = pull(monkeypatch, api, out, paging)
+    assert summary["short"]
+    assert part in summary["warnings"][0]
+    assert not pull(monkeypatch, api, out, paging, most_pages=1)["short"]
+    summary = pull(monkeypatch, api, tmp_path / "t.jsonl", replace(paging, total="total"))
+    assert (summary["short"], summary["warnings"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("paging", "more", "fields"),
+    [
+        (Paging("cursor"), {"next_cursor": None}, ()),
+        (Paging("cursor", next="links.next"), {"links": None}, ()),
+        (Paging("cursor", next='"a.b\\"c"'), {'a.b"c': None}, ()),
+        (Paging("cursor", next="has_more && items[-1].id"), {"has_more": False}, ()),
+        (Paging("link"), {}, [("Link", '</rows>; rel="first"')]),
+    ],
+)
+def test_a_first_page_that_says_that_it_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paging: Paging, more: dict[str, Any], fields: Any
+) -> None:
+    """Null is an end; so is a Link header in which only others are named."""
+    body = orjson.dumps({"items": [{"id": 1}], **more})
+    summary = pull(monkeypatch, Api(lambda query: Response(200, fields, body, url=URL)), tmp_path / "o.jsonl", paging)
+    assert (summary["short"], summary["warnings"]) == (False, [])
+
+
+def test_a_first_page_without_a_place_for_the_next_from_python() -> None:
+    """It is a warning there."""
+    with pytest.warns(PullWarning, match="no Link header"):
+        run_virtual(pages_of(Api(lambda query: [{"id": 1}]), LinkHeader()))

@@ -129,6 +129,7 @@ def test_tokens_that_are_no_urls_survive_hiding(token: str) -> None:
         (['<a>; title="say \\"hi\\", <x>; rel=next"; rel=up'], {"up": "a"}),
         (["<a>;rel=next,<b>;rel=prev"], {"next": "a", "prev": "b"}),
         (["<a> ; rel = next"], {"next": "a"}),
+        (["<a>; rel='next', <b>; rel='prev up'"], {"next": "a", "prev": "b", "up": "b"}),
         (["<a>; rel=next garbage, <b>; rel=last"], {"next": "a"}),
         (["<a"], {}),
         (["a; rel=next"], {}),

@@ -23,6 +23,7 @@ _USUAL = (
 )
 _DEEPEST = 3
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STEP = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)(?:\.|$)|"((?:[^"\\]|\\["\\])*)"(?:\.|$)')
 
 WHOLE_ANSWER = "@"
 """The JMESPath of an answer that is itself the list of rows."""
@@ -44,6 +45,30 @@ def find_rows(answer: Any) -> list[str]:
 def quoted(name: str) -> str:
     """`name` as a step of a JMESPath expression."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def steps_of(path: str) -> list[str]:
+    """The names that a plain JMESPath expression (`data.items`, `"@odata.nextLink"`) goes along; none for others."""
+    steps: list[str] = []
+    at = 0
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            return []
+        steps.append(step[1] if step[2] is None else re.sub(r"\\(.)", r"\1", step[2]))
+        at = step.end()
+    return [] if path.endswith(".") else steps
+
+
+def is_absent(answer: Any, path: str) -> bool:
+    """Whether nothing is at a plain path, not even null; of other expressions it cannot be told, so False."""
+    for step in steps_of(path):
+        if answer is None:
+            return False
+        if not isinstance(answer, dict) or step not in answer:
+            return True
+        answer = answer[step]
+    return False
 
 
 def _lists(value: Any, path: str, depth: int) -> Iterator[tuple[str, str, list[Any]]]:

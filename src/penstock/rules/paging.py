@@ -136,6 +136,17 @@ def detect(
     return Found(filled, (*signs, sign))
 
 
+def next_like(answer: Any) -> list[str]:
+    """Where in an answer a next page may be named, to judge by names: at most three JMESPath expressions."""
+    names = {*_URLS, *_TOKENS}
+    seen = [each for each in _scalars(answer, "", 1) if each.name in names and _is_named_next(each)]
+    return [each.path for each in seen if isinstance(each.value, (str, int)) and not isinstance(each.value, bool)][:3]
+
+
+def _is_named_next(each: _Seen) -> bool:
+    return each.name != "href" or ".next." in f".{each.path}"
+
+
 def _unclear(seen: list[_Seen], signs: list[str]) -> UsageError:
     names = ", ".join(each.path for each in seen[:12])
     token = next((each for each in seen if each.name == "next" and isinstance(each.value, (str, int))), None)
@@ -204,7 +215,7 @@ def _by_link(next_link: str | None) -> tuple[Paging, str] | None:
 def _by_next(seen: list[_Seen], names_in_url: Sequence[str]) -> tuple[Paging, str] | None:
     for name in _URLS:
         for each in seen:
-            is_next = each.name == name and (name != "href" or ".next." in f".{each.path}")
+            is_next = each.name == name and _is_named_next(each)
             if is_next and isinstance(each.value, str) and each.value.startswith(("http://", "https://", "/", "?")):
                 return Paging("next-url", next=each.path), f"the next page's URL at {each.path!r}"
     for name, parameter in _TOKENS.items():

@@ -54,6 +54,9 @@ class ChainPlan:
     @property
     def limited(self) -> bool:
         """See Plan."""
+        if self._most_pages == 1 and self.tally.no_next:
+            # One page is what the user wants, so it does not matter that it names no other.
+            return True
         return not self._ended and self._most_pages is not None and self._number >= self._most_pages
 
     def asks(self) -> list[PageAsk]:
@@ -72,6 +75,7 @@ class ChainPlan:
             self.tally.promised = answer.total
         if answer.number == 0:
             self._first_digest, self._first_next = answer.digest, _hash(answer.next)
+            self.tally.no_next = answer.no_next
         repeat = bool(answer.rows) and not self._keep_repeats and not self._digests.add(answer.digest)
         leads_back = answer.next not in (None, "") and _hash(answer.next) == self._first_next
         if _is_empty(answer) and (repeat or leads_back):

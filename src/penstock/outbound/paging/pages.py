@@ -11,9 +11,10 @@ from typing import Any, Protocol, TypeAlias
 
 from ...errors import UsageError
 from ...messages import Headers
+from ...rules.find_rows import is_absent
 from ...rules.link_header import parse_links
 from ...rules.page_url import with_query
-from ...rules.paging import Paging
+from ...rules.paging import Paging, next_like
 from ..http_call import compile_path
 
 Token: TypeAlias = str | int | float
@@ -125,7 +126,7 @@ class Cursor:
         start: Token | None = None,
     ) -> None:
         self.parameter = param
-        self._path = next
+        self.path = next
         self._find = compile_path("--next", next)
         self._size = _size(size_param, size)
         self._start = start
@@ -144,7 +145,7 @@ class Cursor:
         if value is None or value is False:
             return None
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise UsageError(f"what --next {self._path!r} finds is no string and no number")
+            raise UsageError(f"what --next {self.path!r} finds is no string and no number")
         return value
 
 
@@ -160,7 +161,7 @@ class NextUrl:
         start: str | None = None,
     ) -> None:
         self.parameter = ""
-        self._path = next
+        self.path = next
         self._find = compile_path("--next", next)
         self._size = _size(size_param, size)
         self._start = start
@@ -180,7 +181,7 @@ class NextUrl:
             # An empty reference would be the page itself (RFC 3986, 4.4), which nobody means by it.
             return None
         if not isinstance(value, str):
-            raise UsageError(f"what --next {self._path!r} finds is no string, so it is no URL")
+            raise UsageError(f"what --next {self.path!r} finds is no string, so it is no URL")
         return value
 
 
@@ -211,6 +212,26 @@ AnyPaginator: TypeAlias = CountablePaginator | Paginator
 def follows_urls(paginator: AnyPaginator) -> bool:
     """Whether tokens are URLs, which may be relative and may lead astray."""
     return isinstance(paginator, (NextUrl, LinkHeader))
+
+
+def names_no_next(paginator: Paginator, page: Page) -> str:
+    """What is missing where a page should name the next one; "" where it says that there is none, as with null.
+
+    Many APIs leave the field out on their last page. On the first one it may as well be under another name.
+    """
+    if isinstance(paginator, LinkHeader):
+        missing = "" if "link" in page.headers else "has no Link header, so it names no next page"
+    elif isinstance(paginator, (Cursor, NextUrl)):
+        missing = f"names no next page at {paginator.path!r}" if is_absent(page.answer, paginator.path) else ""
+    else:
+        missing = ""
+    if not missing:
+        return ""
+    like = ", ".join(next_like(page.answer))
+    return (
+        f"the first page {missing}{f'; names like it: {like}' if like else ''}; if there are more rows, give "
+        "--paginate and --next, with --fresh; if that page is all there is, --max-pages 1"
+    )
 
 
 def make_paginator(paging: Paging) -> AnyPaginator:

@@ -41,6 +41,8 @@ class Tally:
     empty_pages: int = 0
     repeated_pages: int = 0
     repeated_rows: int = 0
+    no_next: str = ""
+    """The first page has nothing where it should name the next, so that it may or may not be the only one."""
     broken: bool = False
     """The API led nowhere, so that rows may be missing though nothing failed."""
     warnings: list[str] = field(default_factory=list)
@@ -86,7 +88,11 @@ class Tally:
         said = list(self._promises(limited=limited))
         # First, and not among the many that a long run may have: this is what there is to know.
         self.warnings[:0] = [text for text in said if text not in self.warnings]
-        return (self.short or self.broken) and not limited
+        return (self.short or self.broken or self._may_go_on) and not limited
+
+    @property
+    def _may_go_on(self) -> bool:
+        return bool(self.no_next) and not self.complete
 
     def _promises(self, *, limited: bool) -> Iterator[str]:
         if self.promised is not None and self.written != self.promised:
@@ -96,6 +102,8 @@ class Tally:
                 yield f"{kept}: more, and all are kept"
             elif not limited:
                 yield kept
+        if self._may_go_on and not limited:
+            yield self.no_next
         if self.other_total is not None:
             yield (
                 f"the total went from {self.first_total:,} to {self.other_total:,} while pulling, so rows may have "
@@ -138,6 +146,7 @@ _KEPT = (
     "empty_pages",
     "repeated_pages",
     "repeated_rows",
+    "no_next",
     "broken",
     "warnings",
 )

@@ -15,10 +15,10 @@ import orjson
 
 from ...errors import BadBody, BadPage, UsageError
 from ...messages import Response
-from ...rules.find_rows import find_rows
+from ...rules.find_rows import find_rows, steps_of
 from ...rules.page_url import follow
 from ..http_call import compile_path, quote_body, status_error
-from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls
+from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls, names_no_next
 
 HEADER = "header:"
 """`--total header:X-Total-Count` reads it from that field."""
@@ -56,6 +56,7 @@ class PageAnswer:
         "keys",
         "lines",
         "next",
+        "no_next",
         "number",
         "page",
         "rows",
@@ -76,6 +77,8 @@ class PageAnswer:
         self.keys: list[bytes | None] | None = None
         self.digest = 0
         self.next: Token | None = None
+        self.no_next = ""
+        """Of a first page: that there is nothing where the next page should be named, in a sentence."""
         self.total: int | None = None
         self.gone = False
         self.page: Page | None = None
@@ -157,6 +160,8 @@ class PageReader:
             page = Page(ask.number, rows, ask.token, answer.total, body, response.headers, url)
             if self._chained is not None:
                 answer.next = self._next(page)
+                if ask.number == 0 and rows and answer.next is None:
+                    answer.no_next = names_no_next(self._chained, page)
             if self._keep_rows:
                 answer.page = page
         answer.lines = _lines(rows)
@@ -217,10 +222,10 @@ class PageReader:
 def _is_null(body: Any, path: str) -> bool:
     # Some APIs write a list without anything in it so. JMESPath finds None also where nothing is, which may be an error
     # with status 200; so plain paths are looked at, and others are not believed.
-    *steps, last = (step.strip('"') for step in path.split("."))
-    for step in steps:
+    steps = steps_of(path)
+    for step in steps[:-1]:
         body = body.get(step) if isinstance(body, dict) else None
-    return isinstance(body, dict) and last in body
+    return bool(steps) and isinstance(body, dict) and steps[-1] in body
 
 
 def _only_rows(body: Any) -> str:
