@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -78,13 +79,44 @@ def test_pull_finds_out_how_an_api_pages(link_url: str, tmp_path: Path, capsys: 
 
 
 def test_pull_refuses_what_it_cannot_tell(offset_url: str, tmp_path: Path, capsys: Any) -> None:
-    """Exit code 2, one line, and nothing is left behind."""
+    """Exit code 2, one line with what was seen and a command that may be meant, and nothing is left behind."""
     out = tmp_path / "out.jsonl"
-    assert run_command(["pull", offset_url, "--out", str(out)]) == 2
-    said = capsys.readouterr().err
+    assert run_command(["pull", offset_url, "--out", str(out), "--page-size", "50"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
     assert "cannot tell how this API pages" in said
-    assert len(said.splitlines()) == 1
     assert not out.exists()
+    options = "--paginate offset --page-size 50 --rows items --total total"
+    command = f"pull {offset_url} --out {out} {options}"
+    assert said.endswith(f": penstock {command}")
+    assert run_command([*command.split(), "--quiet"]) == 0
+    assert numbers(out) == list(range(500))
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [("nothere", "no rows at --rows 'nothere'; the answer begins"), ("a[", "--rows is not a JMESPath")],
+)
+def test_wrong_rows_are_said_where_the_rest_is_to_be_found_out(
+    offset_url: str, tmp_path: Path, capsys: Any, rows: str, part: str
+) -> None:
+    """It said that rows were found there, none of them."""
+    assert run_command(["pull", offset_url, "--out", str(tmp_path / "out.jsonl"), "--rows", rows]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert part in said
+
+
+def test_the_command_that_was_found_goes_on_with_the_run(link_url: str, tmp_path: Path, capsys: Any) -> None:
+    """It says that it is the same, so it must not be refused as another run; nor must the first one be."""
+    out = tmp_path / "out.jsonl"
+    given = ["pull", link_url, "--out", str(out), "--page-size", "50", "--size-param", "limit"]
+    assert run_command([*given, "--max-pages", "2"]) == 0
+    said = next(line for line in capsys.readouterr().err.splitlines() if "penstock pull" in line)
+    assert said.count("--page-size 50") == 1
+    command = said.removeprefix("penstock: penstock ").replace(" --max-pages 2", "")
+    assert run_command([*shlex.split(command), "--max-pages", "4", "--quiet"]) == 0
+    assert run_command([*given, "--quiet"]) == 0
+    assert numbers(out) == list(range(500))
+    assert run_command([*given, "--rows", "other"]) == 2
 
 
 def test_pull_into_a_database(link_url: str, tmp_path: Path, capsys: Any) -> None:

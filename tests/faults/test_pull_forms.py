@@ -89,7 +89,7 @@ def test_auto_asks_for_the_name_of_a_parameter(run: Run) -> None:
     """A token under a name that says nothing of its parameter: nothing is kept, and the options to give are named."""
     pulled = run(make("cursor"), [])
     assert (pulled.code, pulled.rows) == (2, [])
-    assert "--paginate cursor --next next --cursor-param" in pulled.errors
+    assert "--cursor-param NAME --rows items --total total --next next" in pulled.errors
 
 
 @pytest.mark.parametrize("style", COUNTABLE)

@@ -102,19 +102,57 @@ def test_a_link_header_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "part"),
+    ("answer", "part", "options"),
     [
-        (ROWS, "a list of 2 rows"),
-        ({"items": ROWS, "total": 9}, "rows at 'items' .2 in the first page.; a total at 'total'"),
-        ({"items": ROWS, "next": "t2"}, "--paginate cursor --next next --cursor-param NAME"),
-        ({"a": ROWS, "b": ROWS}, "--rows"),
-        ({"error": "no"}, "--rows"),
+        (ROWS, "a list of 2 rows", "--paginate offset --page-size 2 --rows @"),
+        (
+            {"count": 3000, "results": ROWS},
+            "rows at 'results' (2 in the first page); a total at 'count'",
+            "--paginate offset --page-size 2 --rows results --total count",
+        ),
+        (
+            {"items": ROWS, "next": "t2"},
+            "If 'next' is the next page's token",
+            "--paginate cursor --page-size 2 --cursor-param NAME --rows items --next next",
+        ),
+        ({"data": ROWS * 50, "total": 100}, "--paginate link --total total", "--paginate offset --page-size 100"),
     ],
 )
-def test_what_is_not_clear_is_refused(answer: Any, part: str) -> None:
-    """It says what was seen and which options to give."""
-    with pytest.raises(UsageError, match=part):
+def test_what_is_not_clear_is_a_doubt(answer: Any, part: str, options: str) -> None:
+    """It says what was seen, and has the command that may be meant."""
+    unclear = detect(answer, {}, None, (), Paging())
+    assert "cannot tell how this API pages" in unclear.doubt
+    assert part in unclear.doubt
+    assert options in " ".join(unclear.paging.as_options())
+
+
+@pytest.mark.parametrize("answer", [{"a": ROWS, "b": ROWS}, {"error": "no"}])
+def test_rows_that_are_not_found_are_refused(answer: Any) -> None:
+    """It says which option to give."""
+    with pytest.raises(UsageError, match="--rows"):
         found(answer)
+
+
+@pytest.mark.parametrize("count", [3, 7, 49, 101])
+def test_a_total_of_what_is_there_is_the_end(count: int) -> None:
+    """Unless it is a number that a page may have: then it is as likely the count of this page."""
+    rows = [{"id": row} for row in range(count)]
+    assert found({"items": rows, "total": count}) == Paging("link", rows="items", total="total")
+
+
+@pytest.mark.parametrize("count", [10, 16, 25, 64, 100])
+def test_a_total_that_is_the_size_of_a_page_is_no_end(count: int) -> None:
+    """One page of five came, with exit code 0; if the user says that it is the total, it is believed."""
+    answer = {"items": [{"id": row} for row in range(count)], "total": count}
+    assert detect(answer, {}, None, (), Paging()).doubt
+    assert detect(answer, {}, None, (), Paging(total="total")).paging.style == "link"
+
+
+def test_a_null_of_something_else_is_no_end() -> None:
+    """`page: 1` and `after: null`: one page came, with exit code 0."""
+    assert found({"data": ROWS, "page": 1, "meta": {"after": None}}).style == "page"
+    assert found({"data": ROWS, "page": 1, "meta": {"next_cursor": None}}).style == "next-url"
+    assert found({"data": ROWS, "meta": {"after": None}}).style == "next-url"
 
 
 def test_what_was_asked_for_is_not_questioned() -> None:
@@ -130,6 +168,15 @@ def test_what_was_found_can_be_typed() -> None:
         *("--paginate", "cursor"),
         *("--page-size", "5"),
         *("--next", "a.b"),
+    ]
+
+
+def test_what_was_found_is_put_into_the_command() -> None:
+    """What it says already is not there twice; what is no option of paging stays as it is."""
+    command = ("penstock", "pull", "--page-size", "25", "U", "--paginate=cursor", "--out", "o", "--rows", "a.b")
+    assert Paging("cursor", page_size=25, rows="a.b", next="n").in_command(command) == [
+        *("penstock", "pull", "U", "--out", "o"),
+        *("--paginate", "cursor", "--page-size", "25", "--rows", "a.b", "--next", "n"),
     ]
 
 
@@ -155,5 +202,4 @@ def test_a_null_that_the_total_speaks_against_is_no_end() -> None:
     """`cursor` may be what was asked for and not what comes next; a null elsewhere in a full answer is the end."""
     assert found({"items": ROWS, "cursor": None, "offset": 0, "total": 9}).style == "offset"
     assert found({"items": ROWS, "cursor": None, "offset": 0, "total": 2}).style == "next-url"
-    with pytest.raises(UsageError, match="cannot tell"):
-        found({"items": ROWS, "cursor": None, "total": 9})
+    assert detect({"items": ROWS, "cursor": None, "total": 9}, {}, None, (), Paging()).doubt

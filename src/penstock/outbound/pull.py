@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.first_page import FirstPage, look
 from .paging.output import STATE, RowFile, RowSink
-from .paging.pages import AnyPaginator, Offset, PageNumber, make_paginator
+from .paging.pages import AnyPaginator, LinkHeader, Offset, PageNumber, make_paginator
 from .paging.plan import Plan, Tally
 from .paging.reader import PageReader
 from .paging.source import PageCall, PageSource, page_headers
@@ -34,6 +34,9 @@ from .tables import TableReport, finish_table, require, table_format
 
 Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 Say = Callable[[str], None]
+
+_PAGING = "paging.json"
+"""In the run folder: what was found of how the API pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ def open_pull(job: PullJob, say: Say = lambda text: None) -> Iterator[PullRun]:
     check_flow(job.flow)
     job.paging.check()
     require(table_format(job.out))
-    if job.paging.style != "auto":
-        _reader(job, job.paging, make_paginator(job.paging))
+    # Where the style is to be found out, the expressions that were given must be some all the same.
+    _reader(job, job.paging, LinkHeader() if job.paging.style == "auto" else make_paginator(job.paging))
     with RunFolder.open(_folder_of(job.out)) as folder:
         try:
             run = _open(job, folder, say)
@@ -151,16 +154,33 @@ class PullRun:
         job = self.job
         if job.paging.style != "auto":
             return job.paging
-        path = self.folder.path / "paging.json"
+        path = self.folder.path / _PAGING
         if path.exists():
-            return Paging(**orjson.loads(path.read_bytes()))
+            return _read_paging(path)
         session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
-        first: FirstPage = await look(session, client, job.url, page_headers(job.headers), job.paging)
-        found = detect(first.answer, first.headers, first.next_link, first.names_in_url, job.paging)
+        first = await look(session, client, job.url, page_headers(job.headers), job.paging)
+        found = detect(
+            first.answer, first.headers, first.next_link, first.names_in_url, job.paging, count=self._count(first)
+        )
+        command = shlex.join(found.paging.in_command(job.flow.command))
+        if found.doubt:
+            raise UsageError(f"{found.doubt}: {command}")
         DISK.write_new(path, orjson.dumps(asdict(found.paging), option=orjson.OPT_INDENT_2))
+        # From now on the command that is printed here is the same run.
+        self.folder.write_fingerprint(*_fingerprint(job, found.paging))
         self._say(f"found {', '.join(found.signs)}. This is the same as:")
-        self._say(shlex.join([*_without_auto(job.flow.command), *found.paging.as_options()]))
+        self._say(command)
         return found.paging
+
+    def _count(self, first: FirstPage) -> int | None:
+        """The rows of the first answer at --rows; None where the user leaves it to us to find them."""
+        if self.job.paging.rows is None:
+            return None
+        try:
+            return len(_reader(self.job, self.job.paging, LinkHeader()).rows_in(first.answer))
+        except (UsageError, ValueError) as error:
+            # JMESPath's own errors are ValueErrors.
+            raise UsageError(f"{error}; the answer begins {first.begins}") from error
 
     def _plan(self, paginator: AnyPaginator) -> Plan:
         job = self.job
@@ -225,14 +245,6 @@ def _known(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _without_auto(command: tuple[str, ...]) -> list[str]:
-    words = list(command)
-    if "--paginate" in words:
-        at = words.index("--paginate")
-        del words[at : at + 2]
-    return [word for word in words if word != "--paginate=auto"]
-
-
 def _reader(job: PullJob, paging: Paging, paginator: AnyPaginator, *, rows: str | None = None) -> PageReader:
     return PageReader(
         paginator,
@@ -267,7 +279,7 @@ def _marker(folder: RunFolder) -> Path:
 def _open(job: PullJob, folder: RunFolder, say: Say) -> PullRun:
     begun = folder.begun() and not job.fresh
     _protect(job, folder)
-    facts, private = _fingerprint(job)
+    facts, private = _fingerprint(job, _paging_of(job, folder))
     if begun:
         try:
             folder.check_fingerprint(facts, private)
@@ -302,8 +314,20 @@ def _nothing_done(folder: RunFolder) -> bool:
     return journal.state.done.count == 0
 
 
-def _fingerprint(job: PullJob) -> tuple[dict[str, Any], dict[str, str]]:
-    paging = job.paging
+def _paging_of(job: PullJob, folder: RunFolder) -> Paging:
+    """How the API pages: with auto, what was found when the run was begun, but for what is asked for now."""
+    path = folder.path / _PAGING
+    if job.paging.style != "auto" or not path.exists():
+        return job.paging
+    asked = {name: value for name, value in asdict(job.paging).items() if value is not None and name != "style"}
+    return replace(_read_paging(path), **asked)
+
+
+def _read_paging(path: Path) -> Paging:
+    return Paging(**orjson.loads(path.read_bytes()))
+
+
+def _fingerprint(job: PullJob, paging: Paging) -> tuple[dict[str, Any], dict[str, str]]:
     facts = {
         "command": "pull",
         "--paginate": paging.style,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import UsageError
-from .find_rows import find_rows, quoted
+from .find_rows import find_rows, quoted, steps_of
 
 STYLES = ("offset", "page", "cursor", "next-url", "link")
 
@@ -87,6 +87,18 @@ class Paging:
         if self.style in ("offset", "page") and self.start is not None and not self.start.isdecimal():
             raise UsageError(f"--start must be a number with --paginate {self.style}, not {self.start!r}")
 
+    def in_command(self, command: Sequence[str]) -> list[str]:
+        """The words of `command`, which may say some of it already, with all of these options."""
+        mine = {f"--{each.name.replace('_', '-')}" for each in fields(self)} | {"--paginate"}
+        words = iter(command)
+        kept: list[str] = []
+        for word in words:
+            if word in mine:
+                next(words, None)
+            elif word.partition("=")[0] not in mine:
+                kept.append(word)
+        return [*kept, *self.as_options()]
+
     def as_options(self) -> list[str]:
         """The options as one would type them, each a word."""
         options = {"paginate": self.style} | {
@@ -97,10 +109,14 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How an API pages, as its first answer shows, and what in it shows that."""
+    """How an API pages, as its first answer shows, and what in it shows that.
+
+    With a `doubt`, which says what was seen, `paging` is what can be suggested and nothing to act upon.
+    """
 
     paging: Paging
-    signs: tuple[str, ...]
+    signs: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +129,41 @@ class _Seen:
 
 
 def detect(
-    answer: Any, headers: Mapping[str, str], next_link: str | None, names_in_url: Sequence[str], asked: Paging
+    answer: Any,
+    headers: Mapping[str, str],
+    next_link: str | None,
+    names_in_url: Sequence[str],
+    asked: Paging,
+    *,
+    count: int | None = None,
 ) -> Found:
     """Work out the paging of an API from its first answer.
 
     `headers` in lower case; `next_link` is the Link header's rel=next; `names_in_url` are the query parameters that the
-    user gave. What `asked` says is not questioned. Raises UsageError, which lists what was seen, where it is not clear.
+    user gave; `count` the rows in the answer, None where they are to be found. What `asked` says is not questioned.
+    Where it is not clear, there is a doubt. Raises UsageError where even the rows are not to be found.
     """
     rows = _rows(answer, asked)
     seen = list(_scalars(answer, "", 1))
-    count = _count(answer, rows)
+    count = _count(answer, rows) if count is None else count
     total = asked.total or _total(seen, headers, count)
+    promised = _promised(seen, headers, total)
+    counted = _by_names(seen, names_in_url)
+    found = _by_link(next_link) or _by_next(seen, names_in_url)
+    found = found or _by_no_next(seen, promised, count, counted=counted is not None)
+    found = found or counted or _by_total(promised, count, sure=asked.total is not None)
     signs = [f"rows at {rows!r} ({count:,} in the first page)" if rows != "@" else f"a list of {count:,} rows"]
     signs += [f"a total at {total!r}"] if total else []
-    found = _by_link(next_link) or _by_next(seen, names_in_url) or _by_no_next(seen, total, count)
-    found = found or _by_names(seen, names_in_url) or _by_total(seen, total, count)
-    if found is None:
-        raise _unclear(seen, signs)
-    paging, sign = found
     size_param = asked.size_param or _size_param(seen, names_in_url)
-    filled = replace(paging, rows=rows, total=total, size_param=size_param, page_size=asked.page_size)
-    return Found(filled, (*signs, sign))
+    known = Paging(rows=rows, total=total, size_param=size_param, page_size=asked.page_size)
+    if found is None:
+        return _unclear(seen, signs, known, count, promised)
+    paging, sign = found
+    return Found(_with(paging, known), (*signs, sign))
+
+
+def _with(paging: Paging, known: Paging) -> Paging:
+    return replace(paging, rows=known.rows, total=known.total, size_param=known.size_param, page_size=known.page_size)
 
 
 def next_like(answer: Any) -> list[str]:
@@ -147,18 +177,27 @@ def _is_named_next(each: _Seen) -> bool:
     return each.name != "href" or ".next." in f".{each.path}"
 
 
-def _unclear(seen: list[_Seen], signs: list[str]) -> UsageError:
+def _unclear(seen: list[_Seen], signs: list[str], known: Paging, count: int, promised: int | None) -> Found:
     names = ", ".join(each.path for each in seen[:12])
     token = next((each for each in seen if each.name == "next" and isinstance(each.value, (str, int))), None)
-    hint = ""
+    known = replace(known, page_size=known.page_size or count or None)
     if token is not None:
+        paging = _with(Paging("cursor", next=token.path, cursor_param="NAME"), known)
+        hint = f"If {token.path!r} is the next page's token, give the NAME of its parameter"
+    elif promised == count:
+        # What counts the rows of this page is no total.
+        paging = replace(_with(Paging("offset"), known), total=None)
         hint = (
-            f" If {token.path!r} is the next page's token: --paginate cursor --next {token.path} --cursor-param NAME."
+            f"All {count:,} rows that it promises are here, but that may be a page of many; if not, --paginate link "
+            f"--total {known.total}. If it takes offset and limit (or else --paginate page)"
         )
-    return UsageError(
-        f"cannot tell how this API pages. Seen: {'; '.join(signs)}; no Link header with rel=next; "
+    else:
+        paging, hint = _with(Paging("offset"), known), "If it takes offset and limit (or else --paginate page)"
+    return Found(
+        paging,
+        doubt=f"cannot tell how this API pages. Seen: {'; '.join(signs)}; no Link header with rel=next; "
         f"{f'fields {names}' if names else 'no other fields'}. Give --paginate offset, page, cursor, next-url or link, "
-        f"and the names of its parameters where they are not the usual ones.{hint}"
+        f"and the names of its parameters where they are not the usual ones. {hint}",
     )
 
 
@@ -178,8 +217,8 @@ def _count(answer: Any, rows: str) -> int:
     if rows == "@":
         return len(answer) if isinstance(answer, list) else 0
     value = answer
-    for step in rows.split("."):
-        value = value.get(step.strip('"')) if isinstance(value, dict) else None
+    for step in steps_of(rows):
+        value = value.get(step) if isinstance(value, dict) else None
     return len(value) if isinstance(value, list) else 0
 
 
@@ -228,13 +267,32 @@ def _by_next(seen: list[_Seen], names_in_url: Sequence[str]) -> tuple[Paging, st
     return None
 
 
-def _by_no_next(seen: list[_Seen], total: str | None, count: int) -> tuple[Paging, str] | None:
-    """There is a place for a successor, and none is named: this page is all there is, unless the total is higher."""
-    promised = next((each.value for each in seen if each.path == total), None)
-    if isinstance(promised, int) and 0 < count < promised:
+def _promised(seen: list[_Seen], headers: Mapping[str, str], total: str | None) -> int | None:
+    """What the answer says at `total`, where that is a place that can be looked at here."""
+    if total is not None and total.startswith("header:"):
+        text = headers.get(total[len("header:") :].lower(), "").strip()
+        return int(text) if text.isdecimal() else None
+    value = next((each.value for each in seen if each.path == total), None)
+    return value if isinstance(value, int) else None
+
+
+def _is_whole(promised: int | None, count: int) -> bool:
+    """Whether all rows are in this answer. A number like 100 or 64 may as well count the rows of a full page."""
+    is_page_size = count > 0 and (count % 5 == 0 or (count >= 8 and count & (count - 1) == 0))
+    return promised == count and not is_page_size
+
+
+def _by_no_next(seen: list[_Seen], promised: int | None, count: int, *, counted: bool) -> tuple[Paging, str] | None:
+    """There is a place for a successor, and none is named: this page is all there is, unless the total is higher.
+
+    `counted`: the answer has the number of its page. A null at `after` or `cursor` is something else then.
+    """
+    if promised is not None and 0 < count < promised:
         return None
     for each in seen:
-        if each.value is None and (each.name in _URLS or each.name in _TOKENS):
+        if each.value is not None or not (each.name in _URLS or each.name in _TOKENS):
+            continue
+        if "next" in each.path.lower() or not counted or _is_whole(promised, count):
             return Paging("next-url", next=each.path), f"no next page at {each.path!r}"
     return None
 
@@ -253,10 +311,13 @@ def _by_names(seen: list[_Seen], names_in_url: Sequence[str]) -> tuple[Paging, s
     return None
 
 
-def _by_total(seen: list[_Seen], total: str | None, count: int) -> tuple[Paging, str] | None:
-    """All rows are in the first answer: whatever the style is, nothing more will be asked for."""
-    promised = next((each.value for each in seen if each.path == total), None)
-    return (Paging("link"), "all rows in the first answer") if promised is not None and promised == count else None
+def _by_total(promised: int | None, count: int, *, sure: bool) -> tuple[Paging, str] | None:
+    """All rows are in the first answer: whatever the style is, nothing more will be asked for.
+
+    `sure`: the user says where the total is.
+    """
+    is_all = _is_whole(promised, count) or (sure and promised == count)
+    return (Paging("link"), "all rows in the first answer") if is_all else None
 
 
 def _size_param(seen: list[_Seen], names_in_url: Sequence[str]) -> str | None:

@@ -152,7 +152,7 @@ class PageReader:
         return answer
 
     def _read(self, answer: PageAnswer, ask: PageAsk, response: Response, body: Any) -> None:
-        rows = self._rows(body)
+        rows = self.rows_in(body)
         answer.total = self._total(ask, response, body)
         answer.rows = len(rows)
         if self._keep_rows or self._chained is not None:
@@ -182,7 +182,8 @@ class PageReader:
             token.encode()
         return token
 
-    def _rows(self, body: Any) -> list[Any]:
+    def rows_in(self, body: Any) -> list[Any]:
+        """The rows of an answer. Raises UsageError if there are none where they should be."""
         if self._find_rows is None:
             self.rows_path = _only_rows(body)
             self._find_rows = compile_path("--rows", self.rows_path)
