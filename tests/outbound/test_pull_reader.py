@@ -66,6 +66,16 @@ def test_a_row_is_written_in_one_way_whatever_else_is_in_its_page() -> None:
     assert {bytes(read(other).lines) for other in others} == {bytes(plain.lines)}
 
 
+def test_a_page_is_known_by_the_keys_of_its_rows() -> None:
+    """Rows that hold their own age never repeat, so an API that ignores the page was asked for ever."""
+    rows = [[{"id": 1, "age": age}, {"id": 23}] for age in (5, 6)]
+    assert len({read(each).digest for each in rows}) == 2
+    assert len({read(each, key="id").digest for each in rows}) == 1
+    assert read(rows[0], key="id").digest != read([{"id": 12}, {"id": 3}], key="id").digest
+    without = [*rows[0], {"age": 1}]
+    assert read(without, key="id").digest != read([*rows[0], {"age": 2}], key="id").digest
+
+
 def test_infinity_gets_into_no_output() -> None:
     """A number beyond all floats is refused in the same way, whatever else is in the page."""
     for more in (b"1", b"1" * 30):

@@ -293,3 +293,16 @@ def test_a_first_page_without_a_place_for_the_next_from_python() -> None:
     """It is a warning there."""
     with pytest.warns(PullWarning, match="no Link header"):
         run_virtual(pages_of(Api(lambda query: [{"id": 1}]), LinkHeader()))
+
+
+def test_an_api_that_ignores_the_page_is_known_by_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row held the time, so no page was equal to another: it asked for ever, and dropped every row."""
+    asked = 0
+
+    def answer(query: Query) -> Any:
+        nonlocal asked
+        asked += 1
+        return [{"id": row, "age": asked} for row in range(10)]
+
+    with pytest.raises(UsageError, match="ignore the parameter 'page'"):
+        pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", Paging("page"), key="id", most_pages=100)

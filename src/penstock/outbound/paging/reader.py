@@ -165,9 +165,9 @@ class PageReader:
             if self._keep_rows:
                 answer.page = page
         answer.lines = _lines(rows)
-        answer.digest = _digest(answer.lines) if rows else 0
         if self._key is not None:
             answer.keys = [_key_bytes(self._key(row)) for row in rows]
+        answer.digest = _digest(answer.lines, answer.keys) if rows else 0
         answer.size = len(answer.lines)
         if self._keep_rows:
             answer.lines = b""
@@ -294,7 +294,10 @@ def _lines(rows: list[Any]) -> bytearray:
     return lines
 
 
-def _digest(lines: bytes | bytearray) -> int:
+def _digest(lines: bytes | bytearray, keys: list[bytes | None] | None) -> int:
+    if keys and None not in keys:
+        # A row is known by its key, also where its age, say, is another one each time.
+        lines = b"".join(b"%d:%b" % (len(key), key) for key in keys if key is not None)
     return int.from_bytes(hashlib.sha1(lines, usedforsecurity=False).digest()[:8], "little")
 
 
