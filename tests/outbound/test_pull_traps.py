@@ -306,3 +306,28 @@ def test_an_api_that_ignores_the_page_is_known_by_its_keys(tmp_path: Path, monke
 
     with pytest.raises(UsageError, match="ignore the parameter 'page'"):
         pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", Paging("page"), key="id", most_pages=100)
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_pages_that_overlap_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_flight: int) -> None:
+    """The API ignores the size and leaves out rows after it cut the page, so offsets are no longer where it says."""
+
+    def answer(query: Query) -> Any:
+        start = int(query["offset"])
+        return [{"id": row} for row in range(start, min(1000, start + 10)) if row % 10 < 7]
+
+    flow, out = Flow(in_flight=in_flight), tmp_path / "out.jsonl"
+    summary = pull(monkeypatch, Api(answer), out, Paging("offset"), flow=flow)
+    assert len(ids(out)) > len(set(ids(out)))
+    assert "so rows come twice" in summary["warnings"][0]
+    assert pull(monkeypatch, Api(answer), out, Paging("offset"), flow=flow, key="id", fresh=True)["warnings"] == []
+
+
+def test_rows_that_are_all_alike_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an id, equal rows are no sign of anything."""
+
+    def answer(query: Query) -> Any:
+        page = int(query["page"])
+        return [{"page": page}, *[{"ok": True}] * 4] if page < 9 else []
+
+    assert pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", Paging("page"))["warnings"] == []

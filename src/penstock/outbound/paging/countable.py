@@ -13,6 +13,7 @@ from .marks import Mark
 from .pages import CountablePaginator, Offset
 from .plan import Settled, Tally, first_failed
 from .reader import PageAnswer, PageAsk
+from .seams import Seams
 
 _ENDS = {
     PageKind.EMPTY: "is empty, though pages after it are not",
@@ -49,6 +50,7 @@ class CountablePlan:
         self._ends: dict[int, str] = {}
         """Pages that look like the end, and how; if others with rows come after them they are holes."""
         self._stop_on = stop_on
+        self._seams = Seams()
         self._ask_first_again = False
 
     @property
@@ -87,6 +89,7 @@ class CountablePlan:
         self._extent.settle(answer.number, kind, answer.rows)
         if kind in (PageKind.ROWS, PageKind.LAST):
             self._own(answer.digest, answer.number)
+            self._look_at_seams(answer)
         settled: list[Settled] = []
         if kind is PageKind.REPEAT:
             self._held[answer.number] = answer
@@ -184,6 +187,15 @@ class CountablePlan:
             self.tally.warn(
                 f"page {answer.number + 1} holds {answer.rows:,} rows where {size:,} were asked for, so rows may come "
                 "twice; --key FIELD drops them"
+            )
+
+    def _look_at_seams(self, answer: PageAnswer) -> None:
+        # With --key they are dropped, and counted.
+        page = self._seams.see(answer.number, answer.lines) if answer.keys is None else None
+        if page is not None:
+            self.tally.warn(
+                f"page {page + 2:,} holds rows of page {page + 1:,}, so rows come twice: they moved while pulling, or "
+                "the API does not give as many as are asked for; --key FIELD drops them (with --fresh)"
             )
 
     def _kind(self, answer: PageAnswer) -> PageKind:
