@@ -354,6 +354,16 @@ def test_a_chain_goes_on_after_restarts(stops: list[int]) -> None:
     assert not plan.tally.broken
 
 
+@pytest.mark.parametrize("token", ["a?\0z3", "t?q=a%20b&n=3", "?q=a+b", "", "\0"])
+def test_a_token_that_looks_like_a_url_is_kept_as_it_is(token: str) -> None:
+    """What hides the user's parameters in next URLs spelt it in another way, or could not read it again."""
+    plan, base = ChainPlan(Cursor(), f"{BASE}?q=a+b"), f"{BASE}?q=a+b"
+    plan.answered(answer_of(plan.asks()[0], ["a"], following=token))
+    fresh = ChainPlan(Cursor(), base)
+    fresh.restore(plan.as_json(), [])
+    assert fresh.asks()[0].token == token
+
+
 @pytest.mark.parametrize("token", ["", 0, "0", "a b", -1, 1.5])
 def test_any_string_and_number_is_a_token(token: Any) -> None:
     """Only null is the end."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +100,23 @@ def test_a_secret_is_hidden_however_the_api_spells_it() -> None:
     base = "https://a.test/x?key=1|2%203"
     hidden = hide("https://a.test/x?key=1%7C2+3&page=2", base)
     assert "1%7C2" not in hidden
-    assert reveal(hidden, base) == "https://a.test/x?key=1|2%203&page=2"
+    assert reveal(hidden, base) == "https://a.test/x?key=1%7C2+3&page=2"
+
+
+@given(st.text("ab |/é+", max_size=12), st.integers(0, 10**6))
+def test_a_url_is_revealed_to_the_letter(secret: str, seed: int) -> None:
+    """An API may have signed its next URL as it spelt it; after a restart it was spelt as in the user's."""
+    chance = random.Random(seed)
+    spelt = "".join(
+        chr(byte)
+        if 97 <= byte <= 122 and chance.random() < 0.7
+        else "%" + "".join(chance.choice([digit, digit.lower()]) for digit in f"{byte:02X}")
+        for byte in secret.encode()
+    )
+    base, url = f"https://a.test/x?key={quote(secret)}", f"https://a.test/x?p=2&key={spelt}"
+    hidden = hide(url, base)
+    assert "key=" not in hidden
+    assert reveal(hidden, base) == url
 
 
 @given(st.lists(st.sampled_from(["key=1", "q=a", "", "page=2", "z"]), max_size=5))
@@ -108,13 +127,6 @@ def test_what_was_hidden_is_revealed(pieces: list[str]) -> None:
     hidden = hide(url, base)
     assert "key=1" not in hidden
     assert reveal(hidden, base) == url
-
-
-@pytest.mark.parametrize("token", ["", "abc", "a&key=1", "?"])
-def test_tokens_that_are_no_urls_survive_hiding(token: str) -> None:
-    """A cursor is kept the same way."""
-    base = "https://a.test/x?key=1"
-    assert reveal(hide(token, base), base) == token
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import SplitResult, quote, unquote_plus, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote_plus, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 
 from ..errors import UsageError
 
 _PORTS = {"http": 80, "https": 443}
+_BYTE = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 
 
 def with_query(url: str, parameters: Mapping[str, str]) -> str:
@@ -62,23 +64,57 @@ def follow(base: str, target: str, allowed_hosts: Iterable[str], home: str | Non
 def hide(url: str, secret_url: str) -> str:
     """`url` without the query pieces that it shares with `secret_url`, which the user gave and may hold a key.
 
-    `reveal` puts them back, as the user wrote them: an API may encode them in another way. Each leaves its number
-    behind, in a form that no URL can contain.
+    An API may encode them in another way. Each leaves its number behind, and how it was spelt, in a form that no URL
+    can contain; `reveal` makes of it what was there, to the letter, as an API may have signed it.
     """
-    known = {unquote_plus(piece): at for at, piece in enumerate(urlsplit(secret_url).query.split("&")) if piece}
+    given = urlsplit(secret_url).query.split("&")
+    known = {_decoded(piece): at for at, piece in enumerate(given) if piece}
     head, mark, query = url.partition("?")
-    pieces = [
-        f"\0{known[unquote_plus(piece)]}" if unquote_plus(piece) in known else piece for piece in query.split("&")
-    ]
+    pieces = []
+    for piece in query.split("&"):
+        at = known.get(_decoded(piece))
+        if at is None:
+            pieces.append(piece)
+        else:
+            pieces.append(f"\0{at}" if piece == given[at] else f"\0{at}\0{_spelling(piece)}")
     return head + mark + "&".join(pieces)
 
 
 def reveal(url: str, secret_url: str) -> str:
     """What `hide` was given."""
-    known = urlsplit(secret_url).query.split("&")
+    given = urlsplit(secret_url).query.split("&")
     head, mark, query = url.partition("?")
-    pieces = [known[int(piece[1:])] if piece.startswith("\0") else piece for piece in query.split("&")]
+    pieces = []
+    for piece in query.split("&"):
+        at, _, spelling = piece[1:].partition("\0") if piece.startswith("\0") else ("", "", "")
+        shown = given[int(at)] if at else piece
+        pieces.append(_spell(shown, spelling) if spelling else shown)
     return head + mark + "&".join(pieces)
+
+
+def _decoded(piece: str) -> bytes:
+    return unquote_to_bytes(piece.replace("+", " "))
+
+
+def _spelling(piece: str) -> str:
+    """How each byte of a query piece is written: raw, as a `+`, or in hexadecimal digits, each small or large."""
+    written: list[str] = _BYTE.findall(piece)
+    return ",".join(
+        "".join("s" if digit.islower() else "l" for digit in each[1:]) or ("+" if each == "+" else "r")
+        for each in written
+    )
+
+
+def _spell(piece: str, spelling: str) -> str:
+    """A query piece, written like that."""
+    written = []
+    for byte, how in zip(_decoded(piece), spelling.split(","), strict=True):
+        if how in ("r", "+"):
+            written.append("+" if how == "+" else chr(byte))
+        else:
+            digits = f"{byte:02X}"
+            written.append("%" + "".join(d.lower() if h == "s" else d for d, h in zip(digits, how, strict=True)))
+    return "".join(written)
 
 
 def _place(parts: SplitResult) -> tuple[str | None, int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...errors import PenstockError, UsageError
 from ...rules.hash_set import HashSet
@@ -11,7 +11,7 @@ from ...rules.page_url import hide, reveal
 from ...rules.pagination import LOOK_BEYOND, PageKind, Step, next_step
 from ..outcome import Outcome
 from .marks import Mark
-from .pages import Paginator, Token
+from .pages import Paginator, Token, follows_urls
 from .plan import Settled, Tally, first_failed
 from .reader import PageAnswer, PageAsk, token_hash
 
@@ -188,18 +188,22 @@ class ChainPlan:
             token = str(token)
         return {
             "number": number,
-            "token": hide(token, self._base) if isinstance(token, str) else token,
+            "token": hide(token, self._base) if self._is_url(token) else token,
             "ended": self._ended and not self._held,
             "first": self._first_digest,
             "first_next": self._first_next,
             "empty_in_a_row": self._empty_in_a_row,
         }
 
+    def _is_url(self, token: Token | None) -> TypeGuard[str]:
+        # A token may look like anything, and it holds nothing that the user's own URL does.
+        return isinstance(token, str) and follows_urls(self._paginator)
+
     def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
         """See Plan."""
         token = saved["token"]
         self._number, self._ended = saved["number"], saved["ended"]
-        self._token = reveal(token, self._base) if isinstance(token, str) else token
+        self._token = reveal(token, self._base) if self._is_url(token) else token
         self._first_digest, self._first_next = saved["first"], saved["first_next"]
         self._empty_in_a_row = saved["empty_in_a_row"]
         for mark in marks:
