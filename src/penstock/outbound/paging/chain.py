@@ -52,6 +52,11 @@ class ChainPlan:
         return token is not None and token_hash(token) in self._tokens
 
     @property
+    def held_bytes(self) -> int:
+        """See Plan."""
+        return sum(answer.size for answer in self._held)
+
+    @property
     def limited(self) -> bool:
         """See Plan."""
         if self._most_pages == 1 and self.tally.no_next:

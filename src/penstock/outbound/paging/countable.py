@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,24 @@ _ENDS = {
     PageKind.GONE: "is not there (HTTP 404), though pages after it are",
     PageKind.LAST: "is not full, though pages after it have rows",
 }
+
+
+class _Held:
+    """Pages that wait until it is clear what they are, and the bytes of their rows."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._pages: dict[int, PageAnswer] = {}
+
+    def add(self, answer: PageAnswer) -> None:
+        self._pages[answer.number] = answer
+        self.bytes += answer.size
+
+    def take(self, below: float = math.inf) -> list[PageAnswer]:
+        """Those below, in order; they wait no longer."""
+        taken = [self._pages.pop(page) for page in sorted(self._pages) if page < below]
+        self.bytes -= sum(answer.size for answer in taken)
+        return taken
 
 
 class CountablePlan:
@@ -44,14 +63,21 @@ class CountablePlan:
         self._first_digest = 0
         self._owners: dict[int, int] = {}
         """Digest -> the lowest page with those rows, of pages that lie above one that is not settled."""
-        self._held: dict[int, PageAnswer] = {}
+        self._held = _Held()
         self._excused: dict[int, tuple[PageAsk, Outcome[Any, Any]]] = {}
         """Pages that failed beyond the promise. They are nothing as long as no rows lie there."""
         self._ends: dict[int, str] = {}
         """Pages that look like the end, and how; if others with rows come after them they are holes."""
+        self._most_owners = 2 * MOST_AHEAD
+        self._fresh_below = 0
         self._stop_on = stop_on
         self._seams = Seams()
         self._ask_first_again = False
+
+    @property
+    def held_bytes(self) -> int:
+        """See Plan."""
+        return self._held.bytes
 
     @property
     def limited(self) -> bool:
@@ -92,7 +118,7 @@ class CountablePlan:
             self._look_at_seams(answer)
         settled: list[Settled] = []
         if kind is PageKind.REPEAT:
-            self._held[answer.number] = answer
+            self._held.add(answer)
         else:
             settled.append((answer, kind))
             self.tally.count(settled)
@@ -106,14 +132,16 @@ class CountablePlan:
         self.tally.pages -= 1
         # The rows were written once, as those of `page`. If that page counts after all, they are written again.
         here, there = answer.without_rows(), answer.renumbered(page)
-        self._held[page] = there
+        self._held.add(there)
         self.tally.count([(here, PageKind.ROWS)])
         return [(here, PageKind.ROWS), (there.without_rows(), PageKind.MOVED), *self._decide()]
 
     def _own(self, digest: int, page: int) -> None:
         self._owners[digest] = page
-        if len(self._owners) > 2 * MOST_AHEAD:
+        if len(self._owners) > self._most_owners:
             self._owners = {each: page for each, page in self._owners.items() if page >= self._extent.floor}
+            # While a page low down is not there none can be forgotten, and each look goes through all.
+            self._most_owners = 2 * max(MOST_AHEAD, len(self._owners))
 
     def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
         """See Plan."""
@@ -236,12 +264,14 @@ class CountablePlan:
         extent = self._extent
         fresh = extent.fresh_below
         self._note_promise()
-        # A last page has rows itself, so it is below `fresh` by one when nothing comes after it.
-        for page in [page for page in self._ends if page < fresh - 1]:
-            self.tally.warn(f"page {page + 1} {self._ends.pop(page)}")
-        settled = self._keep_held(fresh)
+        settled: list[Settled] = []
+        if fresh > self._fresh_below:
+            # Only then, as each look goes through all of them.
+            self._fresh_below = fresh
+            self._warn_of_holes(fresh)
+            settled += self._keep_held(fresh)
         if extent.end in (End.LAST, End.MOST_PAGES) and not self.outstanding:
-            settled += [(self._held.pop(page), PageKind.ROWS) for page in sorted(self._held)]
+            settled += [(answer, PageKind.ROWS) for answer in self._held.take()]
         elif extent.end in (End.TOTAL, End.BARREN) and not self.outstanding:
             settled += self._drop_held()
         elif extent.end is End.FAILURES and not self.outstanding:
@@ -251,13 +281,19 @@ class CountablePlan:
         self.tally.count(settled)
         return settled
 
+    def _warn_of_holes(self, fresh: int) -> None:
+        # A last page has rows itself, so it is below `fresh` by one when nothing comes after it.
+        for page in [page for page in self._ends if page < fresh - 1]:
+            self.tally.warn(f"page {page + 1} {self._ends.pop(page)}")
+
     def _keep_held(self, below: int) -> list[Settled]:
-        pages = [page for page in sorted(self._held) if page < below]
-        for page in pages:
+        kept = self._held.take(below)
+        for answer in kept:
             self.tally.warn(
-                f"page {page + 1} holds the very rows of another one, though pages after it have others; both are kept"
+                f"page {answer.number + 1} holds the very rows of another one, though pages after it have others; both "
+                "are kept"
             )
-        return [(self._held.pop(page), PageKind.ROWS) for page in pages]
+        return [(answer, PageKind.ROWS) for answer in kept]
 
     def _warn_of_failures(self) -> None:
         why = next(reversed(self.tally.failed.values()), "")
@@ -265,7 +301,7 @@ class CountablePlan:
         self.tally.warn(f"after page {self._extent.fresh_below} every page failed ({why[:100]}){hint}")
 
     def _drop_held(self) -> list[Settled]:
-        settled: list[Settled] = [(self._held[page], PageKind.REPEAT) for page in sorted(self._held)]
+        settled: list[Settled] = [(answer, PageKind.REPEAT) for answer in self._held.take()]
         if settled:
             first, last = settled[0][0].number + 1, settled[-1][0].number + 1
             self.tally.warn(
@@ -273,7 +309,6 @@ class CountablePlan:
                 "rows of earlier ones; that is taken for the end, and they are dropped (--fresh --on-repeat keep keeps "
                 "them)"
             )
-        self._held.clear()
         return settled
 
     def as_json(self) -> dict[str, Any]:

@@ -160,6 +160,11 @@ class Plan(Protocol):
     """Pages asked for and not settled."""
 
     @property
+    def held_bytes(self) -> int:
+        """Of rows that came, and wait until it is clear whether they count."""
+        ...
+
+    @property
     def limited(self) -> bool:
         """Whether it ended because so many pages are enough, and not because there are no more."""
         ...

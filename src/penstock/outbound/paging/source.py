@@ -16,7 +16,8 @@ from .plan import Plan
 from .reader import PageAnswer, PageAsk
 
 MOST_WAITING_BYTES = 8 << 20
-"""Rows that were received and not yet taken; beyond it no more pages are asked for, so that memory stays flat."""
+"""Rows that were received and not yet taken, or that the plan holds back. Beyond it no more pages are asked for, so
+that memory stays flat."""
 
 
 class Reads(Protocol):
@@ -41,7 +42,7 @@ class PageSource:
         plan = self._plan
         while True:
             # While something is awaited there will be another look; without, waiting would be for ever.
-            full = plan.outstanding and self._waiting_bytes > MOST_WAITING_BYTES
+            full = plan.outstanding and self._waiting_bytes + plan.held_bytes > MOST_WAITING_BYTES
             asks = [] if full else plan.asks()
             if asks:
                 yield [Item(ask.number, ask) for ask in asks]
