@@ -331,3 +331,20 @@ def test_rows_that_are_all_alike_do_not_overlap(tmp_path: Path, monkeypatch: pyt
         return [{"page": page}, *[{"ok": True}] * 4] if page < 9 else []
 
     assert pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", Paging("page"))["warnings"] == []
+
+
+@pytest.mark.parametrize(("claimed", "said"), [(None, True), (9, True), (3, False)])
+def test_no_content_in_the_middle_of_a_chain_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: int | None, said: bool
+) -> None:
+    """It names no next page, so 3 pages of 9 came, with exit code 0; where the total agrees it is an end."""
+
+    def answer(query: Query) -> Any:
+        page = int(query.get("cursor", 0))
+        return Response(204) if page == 3 else {"items": [{"id": page}], "next_cursor": page + 1, "total": claimed}
+
+    paging = Paging("cursor", rows="items", total=None if claimed is None else "total")
+    summary = pull(monkeypatch, Api(answer), tmp_path / "out.jsonl", paging)
+    assert summary["rows"] == 3
+    assert any("HTTP 204" in text for text in summary["warnings"]) is said
+    assert summary["short"] is (claimed == 9)

@@ -87,6 +87,11 @@ class ChainPlan:
             return self._led_back(answer)
         if repeat:
             return self._repeated(answer)
+        if answer.status == 204 and answer.number and not self.tally.complete:
+            self.tally.warn(
+                f"page {answer.number + 1} is an answer without content (HTTP 204), so it names no next one; taken for "
+                "the end"
+            )
         kind = PageKind.ROWS if answer.rows else PageKind.EMPTY
         self._empty_in_a_row = 0 if answer.rows else self._empty_in_a_row + 1
         # A page with new rows settles what was held back; an empty one says nothing.
