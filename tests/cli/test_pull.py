@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shlex
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import orjson
 import pytest
 
+import penstock
 from penstock.cli.main import run_command
 from penstock.testing import PagedApi
 
@@ -60,10 +63,13 @@ def test_pull_shows_rows_against_promise(offset_url: str, tmp_path: Path, capsys
     arguments = ["pull", offset_url, "--out", str(out), "--paginate", "offset", "--total", "total", "--page-size", "50"]
     assert run_command(arguments) == 0
     assert "finished: 500 rows of 500 promised, in 11 pages" in capsys.readouterr().err
+    assert run_command(arguments) == 0
+    assert "was finished already: nothing was asked; --fresh pulls it again" in capsys.readouterr().err
     assert run_command([*arguments, "--json", "--quiet"]) == 0
     printed = capsys.readouterr()
     summary = orjson.loads(printed.out)
     assert not printed.err
+    assert summary["already_complete"]
     assert (summary["rows"], summary["rows_promised"], summary["duplicates"], summary["short"]) == (500, 500, 0, False)
     assert numbers(out) == list(range(500))
 
@@ -162,7 +168,9 @@ def test_fewer_rows_than_promised_are_exit_code_1(tmp_path: Path, capsys: Any) -
             ["pull", url, "--out", str(out), "--paginate", "cursor", "--next", "next", "--total", "total"]
         )
     assert code == 1
-    assert "careful   the API promised 900 rows and gave 500" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "careful   the API promised 900 rows and gave 500" in said
+    assert "--fresh pulls all of it again" in said
     assert numbers(out) == list(range(500))
 
 
@@ -176,3 +184,17 @@ def test_a_page_that_fails_is_exit_code_1_and_asked_for_again(tmp_path: Path, ca
     assert "page 4: there are no rows at --rows 'items'" in said
     assert "the same command goes on from there" in said
     assert set(numbers(out)) < set(range(500))
+
+
+def test_a_host_that_cannot_be_reached_raises_from_python() -> None:
+    """It waited for six hours, silently, for a host to come back that was never there."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/rows"
+
+    async def main() -> None:
+        async with penstock.pull(url, paginate=penstock.Offset(), max_outage=1.0):
+            pass
+
+    with pytest.raises(penstock.UsageError, match="cannot reach the host"):
+        asyncio.run(main())

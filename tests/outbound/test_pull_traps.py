@@ -348,3 +348,22 @@ def test_no_content_in_the_middle_of_a_chain_is_said(
     assert summary["rows"] == 3
     assert any("HTTP 204" in text for text in summary["warnings"]) is said
     assert summary["short"] is (claimed == 9)
+
+
+@pytest.mark.parametrize("paging", [Paging(), Paging("offset"), Paging("cursor")])
+@pytest.mark.parametrize(
+    ("response", "part"),
+    [
+        (
+            Response(200, [("Content-Type", "text/html")], b"<!doctype html><title>Sign in</title>"),
+            "a --header to log in",
+        ),
+        (Response(401, (), b'{"error":"who?"}'), "--header 'Authorization: Bearer"),
+    ],
+)
+def test_a_first_page_that_asks_who_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paging: Paging, response: Response, part: str
+) -> None:
+    """A page for people, or a 401: what it wants is most likely a header, so that is said."""
+    with pytest.raises(UsageError, match=part):
+        pull(monkeypatch, Api(lambda query: response), tmp_path / "out.jsonl", paging)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,20 @@ def pull(**options: Any) -> int:
         with open_pull(job, show.say) as run:
             summary = run_loop(run.carry_out(show.watch(str(job.out), lambda: _gauge(run))))
             out = finish_output(summary, job.out, run.rows, run.write_table, say=show.say)
+        for text in _remarks(summary):
+            show.say(text)
         show.finish(summary, out)
     if not summary["complete"]:
         return 3
     return 1 if summary["failed_pages"] or summary["short"] else 0
+
+
+def _remarks(summary: dict[str, Any]) -> Iterator[str]:
+    """What the next command could be."""
+    if summary["already_complete"]:
+        yield "was finished already: nothing was asked; --fresh pulls it again"
+    elif summary["complete"] and summary["short"] and not summary["failed_pages"]:
+        yield "rows may be missing, and the same command asks for nothing more: --fresh pulls all of it again"
 
 
 def _gauge(run: PullRun) -> Gauge:

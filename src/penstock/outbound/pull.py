@@ -147,7 +147,7 @@ class PullRun:
         )
         call = PageCall(client, page_headers(job.headers), reader, source)
         summary = await session.carry_out(call, source, sink)
-        return self._finish(summary, plan)
+        return self._finish(summary, plan, asked=source.asked)
 
     async def _paging(self, client: Any) -> Paging:
         """The paging as asked for, or as the first answer of the run showed it."""
@@ -194,7 +194,7 @@ class PullRun:
             )
         return ChainPlan(paginator, job.url, most_pages=job.most_pages, keep_repeats=job.keep_repeats)
 
-    def _finish(self, summary: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    def _finish(self, summary: dict[str, Any], plan: Plan, *, asked: int) -> dict[str, Any]:
         tally = plan.tally
         short = (tally.short or tally.broken) and not plan.limited
         if summary["complete"]:
@@ -213,6 +213,7 @@ class PullRun:
             repeated_pages=tally.repeated_pages,
             repeated_rows=tally.repeated_rows,
             short=short,
+            already_complete=summary["complete"] and not asked,
             warnings=list(tally.warnings),
             failed_pages=failed,
         )

@@ -12,11 +12,12 @@ from typing import Any, Literal
 from ..call import Call
 from ..errors import BadBody, BadPage, PagesFailed, UsageError
 from ..layers.rate_limit import RateLimiter
-from ..messages import Headers, HeadersLike, Request, Response
+from ..messages import HeadersLike, Request, Response
 from ..rules.pagination import PageKind, StopOn
 from ..rules.rate import Limit
 from ..wire import Client
 from .engine import Engine
+from .job import knock
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.pages import AnyPaginator, Offset, Page, PageNumber
@@ -47,6 +48,7 @@ def pull(
     max_attempts: int = 5,
     attempt_timeout: float | None = 60.0,
     total_timeout: float | None = 600.0,
+    max_outage: float = 6 * 3600.0,
     client: Call[Request, Response] | None = None,
 ) -> Pull:
     """Every page of the API at `url`, each as soon as it is there.
@@ -61,12 +63,14 @@ def pull(
     numbers are asked for many at once and come in any order (`page.number` tells it); the others come in theirs.
     `rows` and `total` are JMESPath expressions on the answer (`total` can be `"header:X-Total-Count"`); `stop_on` and
     `max_pages` as the options of the command. `keep_repeats` believes an API whose pages repeat others. Next URLs may
-    lead to `allow_hosts` besides the host of `url`. The other arguments are those of `run`; timeouts are seconds.
-    `client` is what makes the calls, one of penstock's own where it is None.
+    lead to `allow_hosts` besides the host of `url`. The other arguments are those of `run`; timeouts are seconds, and
+    so is `max_outage`, for which a host that is down is waited for once the pull has begun. `client` is what makes the
+    calls, one of penstock's own where it is None.
 
     What an API gets wrong ends with a `PullWarning` (fewer rows than promised, a circle of cursors) after the last
-    page. Raises UsageError where the first page is not what the arguments say, PenstockError where a later one keeps
-    it from going on, PagesFailed after the last page where others could not be had.
+    page. Raises UsageError where the host cannot be reached to begin with, or the first page is not what the arguments
+    say, PenstockError where a later one keeps it from going on, PagesFailed after the last page where others could not
+    be had.
     """
     return Pull(
         PageReader(
@@ -79,7 +83,7 @@ def pull(
             keep_rows=True,
         ),
         _plan(paginate, url, StopOn(stop_on), max_pages, keep_repeats=keep_repeats),
-        page_headers(tuple(headers.items() if hasattr(headers, "items") else headers)),
+        Request("GET", url, page_headers(tuple(headers.items() if hasattr(headers, "items") else headers))),
         client,
         {
             "limit": limit if isinstance(limit, RateLimiter) else RateLimiter(_limits(limit)),
@@ -89,6 +93,7 @@ def pull(
             "max_attempts": max_attempts,
             "attempt_timeout": attempt_timeout,
             "total_timeout": total_timeout,
+            "max_outage": max_outage,
         },
     )
 
@@ -100,13 +105,13 @@ class Pull:
         self,
         reader: PageReader,
         plan: Plan,
-        headers: Headers,
+        request: Request,
         client: Call[Request, Response] | None,
         options: dict[str, Any],
     ) -> None:
         self._reader = reader
         self._plan = plan
-        self._headers = headers
+        self._request = request
         self._client = client
         self._options = options
         self._source = PageSource(plan)
@@ -121,7 +126,13 @@ class Pull:
 
     async def __aenter__(self) -> Pull:
         client = self._client or await self._stack.enter_async_context(Client())
-        call = PageCall(client, self._headers, self._reader, self._source)
+        try:
+            # Once the pull has begun, a host that is down is waited for.
+            await knock(client, self._request)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        call = PageCall(client, self._request.headers, self._reader, self._source)
         call.listen(self._options["limit"])
         engine = run(call, self._source, idempotent=True, **self._options)
         self._engine = await self._stack.enter_async_context(engine)

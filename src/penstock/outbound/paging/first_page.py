@@ -13,6 +13,7 @@ from ...rules.paging import Paging
 from ..http_call import quote_body, status_error
 from ..job import Session
 from ..outcome import Outcome
+from .plan import first_failed
 from .reader import PageAnswer, PageAsk, load
 from .source import PageCall
 
@@ -29,7 +30,10 @@ class FirstPage:
 
 
 async def look(session: Session, client: Any, url: str, headers: Headers, asked: Paging) -> FirstPage:
-    """Ask for `url`, under the limits and with the retries of `session`. Raises UsageError if there is no answer."""
+    """Ask for `url`, under the limits and with the retries of `session`.
+
+    Raises UsageError if it is refused, PenstockError if it may come another time.
+    """
     if asked.page_size is not None and asked.size_param is not None:
         url = with_query(url, {asked.size_param: str(asked.page_size)})
     sink = _Collect()
@@ -38,7 +42,9 @@ async def look(session: Session, client: Any, url: str, headers: Headers, asked:
     if not summary["complete"]:
         raise Stopped("stopped before the first answer; the same command goes on from there")
     if reader.found is None:
-        raise UsageError(f"the first page failed: {sink.message}")
+        if sink.outcome is None:
+            raise UsageError("the first page failed")
+        raise first_failed(sink.outcome)
     return reader.found
 
 
@@ -65,10 +71,10 @@ class _Collect:
     """A sink that keeps nothing on disk."""
 
     pending_bytes = 0
-    message = ""
+    outcome: Outcome[Any, Any] | None = None
 
     def put(self, outcome: Outcome[Any, Any]) -> None:
-        self.message = outcome.message
+        self.outcome = outcome
 
     def cut(self, counters: dict[str, Any]) -> _Collect:
         return self

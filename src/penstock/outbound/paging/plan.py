@@ -193,5 +193,7 @@ class Plan(Protocol):
 def first_failed(outcome: Outcome[Any, Any]) -> PenstockError:
     """Without the first page there is nothing to go on with: the user's fault where it is refused for good."""
     message = f"the first page failed ({outcome.kind}: {outcome.message})"
+    if outcome.status in (401, 403):
+        message += "; give what it wants to know you by, as with --header 'Authorization: Bearer ${TOKEN}'"
     # What is refused now will be refused again; anything else may pass.
     return UsageError(message) if outcome.kind in _LASTING else PenstockError(f"{message}; try the same command again")

@@ -244,8 +244,11 @@ def load(response: Response, *, exact: bool = True) -> Any:
         return _parse(response.body, exact=exact)
     except ValueError as error:
         kind = response.headers.get("content-type") or "no content type"
+        hint = ""
+        if "html" in kind or response.body.lstrip().startswith(b"<"):
+            hint = " but a page for people; is the URL right, and is there a --header to log in with"
         raise BadBody(
-            f"the answer ({kind}) is not JSON: {quote_body(response.body)}", status=response.status
+            f"the answer ({kind}) is not JSON{hint}: {quote_body(response.body)}", status=response.status
         ) from error
 
 

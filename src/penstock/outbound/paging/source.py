@@ -32,6 +32,8 @@ class PageSource:
     """A BatchSource (see `feed`) of the pages that the plan wants, for as long as it may want more."""
 
     def __init__(self, plan: Plan) -> None:
+        self.asked = 0
+        """Pages that were handed out in this session."""
         self._plan = plan
         self._changed: asyncio.Future[None] | None = None
         self._waiting: dict[int, int] = {}
@@ -45,6 +47,7 @@ class PageSource:
             full = plan.outstanding and self._waiting_bytes + plan.held_bytes > MOST_WAITING_BYTES
             asks = [] if full else plan.asks()
             if asks:
+                self.asked += len(asks)
                 yield [Item(ask.number, ask) for ask in asks]
             elif plan.outstanding:
                 self._changed = asyncio.get_running_loop().create_future()
