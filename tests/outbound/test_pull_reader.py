@@ -140,7 +140,11 @@ def test_what_is_no_token(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("body", "paginator"),
-    [(b'{"items": [], "total": 1e30}', Offset()), (b'{"items": [], "total": 1, "next": "\\ud800"}', Cursor("next"))],
+    [
+        (b'{"items": [], "total": 1e30}', Offset()),
+        (b'{"items": [], "total": 1%b}' % (b"0" * 400), Offset()),
+        (b'{"items": [], "total": 1, "next": "\\ud800"}', Cursor("next")),
+    ],
 )
 def test_what_the_journal_cannot_hold_is_no_page(body: bytes, paginator: Any) -> None:
     """It is refused when it comes, not when the state is to be written."""

@@ -216,7 +216,7 @@ class PageReader:
         if value < 0:
             raise UsageError(f"the total at --total {self._total_path!r} is {value}, below 0")
         if value >= 1 << 63:
-            raise UsageError(f"the total at --total {self._total_path!r} is {value:g}, more than there can be")
+            raise UsageError(f"the total at --total {self._total_path!r} is more than there can be")
         return value
 
 
