@@ -35,6 +35,7 @@ HIDES = {
     "a body": ["--body", f'{{"q": "{{text}}", "apiKey": "{SECRET}"}}'],
     "a body deep down": ["--body", f'{{"auth": {{"pair": ["u", "{SECRET}"]}}}}'],
     "a body that is no JSON": ["--body", f'{{"n": {{id}}, "token": "{SECRET}"}}'],
+    "a token to start with": ["--start", SECRET],
     "a form": ["--body", f"q={{text}}&password={SECRET}"],
     "an option of another name": ["--param", f"access_token={SECRET}"],
 }

@@ -261,13 +261,24 @@ def test_a_first_page_without_a_place_for_the_next_may_not_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paging: Paging, more: dict[str, Any], part: str
 ) -> None:
     """With a wrong --next one page of a thousand came, with exit code 0 and no word."""
-    out, api = tmp_path / "out.jsonl", Api(lambda query: {"items": [{"id": 1}], "total": 1, **more})
+    rows = [{"id": number} for number in range(10)]
+    out, api = tmp_path / "out.jsonl", Api(lambda query: {"items": rows, "total": 10, **more})
     summary = pull(monkeypatch, api, out, paging)
     assert summary["short"]
     assert part in summary["warnings"][0]
     assert not pull(monkeypatch, api, out, paging, most_pages=1)["short"]
     summary = pull(monkeypatch, api, tmp_path / "t.jsonl", replace(paging, total="total"))
     assert (summary["short"], summary["warnings"]) == (False, [])
+
+
+@pytest.mark.parametrize("paging", [Paging("cursor"), Paging("link")])
+def test_a_first_page_that_is_no_full_one_is_taken_for_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paging: Paging
+) -> None:
+    """APIs that leave the field out on their last page have lists of one page, too: said, and no failure."""
+    api = Api(lambda query: {"items": [{"id": number} for number in range(7)]})
+    summary = pull(monkeypatch, api, tmp_path / "out.jsonl", paging)
+    assert (summary["short"], len(summary["warnings"])) == (False, 1)
 
 
 @pytest.mark.parametrize(

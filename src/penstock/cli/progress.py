@@ -254,7 +254,7 @@ def _first_line(summary: dict[str, Any]) -> str:
     if "rows" in summary:
         promised = "" if summary["rows_promised"] is None else f" of {summary['rows_promised']:,} promised"
         failed = f"; failed: {_counted(len(summary['failed_pages']), 'page')}" if summary["failed_pages"] else ""
-        rows, pages = _counted(summary["rows_received"], "row"), _counted(summary["pages"], "page")
+        rows, pages = _counted(summary["rows"], "row"), _counted(summary["pages"], "page")
         return f"{state}: {rows}{promised}, in {pages}{failed}"
     total = "" if summary["total"] is None else f" of {summary['total']:,}"
     return (

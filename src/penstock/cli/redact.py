@@ -19,7 +19,7 @@ _SECRET_WORDS = {
 }
 _SECRET_PARTS = ("apikey", "token", "secret", "passw", "signature", "credential")
 _SCHEMES = ("bearer", "basic", "token", "apikey", "api-key", "key", "digest", "negotiate")
-_VALUED = ("--header", "--proxy", "--body", "--url")
+_VALUED = ("--header", "--proxy", "--body", "--url", "--start")
 _ENVIRONMENT = re.compile(r"\$\{\w+\}")
 _REFERENCE = re.compile(r"\$\{\w+\}|\{\w[\w .-]*\}")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:@]*)(:\d*)?")
@@ -65,6 +65,9 @@ def _value(option: str, value: str) -> str:
         return _header(value)
     if option == "--body":
         return _body(value)
+    if option == "--start" and not value.isdecimal() and "/" not in value:
+        # A token of a page may let anybody in who has it.
+        return _hidden(value)
     return _url(value) if option or "://" in value else _pairs(value)
 
 

@@ -18,7 +18,7 @@ from ..rules.outcome import RetryOn
 from ..rules.pagination import StopOn
 from ..rules.paging import Paging, detect
 from .drive import Watcher
-from .job import Flow, Session, check_flow, knock, make_client
+from .job import Flow, RedirectPermits, Session, check_flow, knock, make_client
 from .journal import Journal
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
@@ -90,6 +90,7 @@ class PullRun:
         self.tally = Tally()
         """What there is so far; it changes while the run goes on."""
         self._say = say
+        self._redirects = RedirectPermits()
         self._is_new = files.journal.state.done.count == 0
 
     @property
@@ -104,7 +105,7 @@ class PullRun:
         then. Raises PenstockError where it makes no sense to go on later, StorageError where the disk fails.
         """
         try:
-            async with make_client(self.job.flow) as client:
+            async with make_client(self.job.flow, self._redirects) as client:
                 return await self._carry_out(client, watch)
         except UsageError as error:
             if not self._is_new or self._has_more_than_a_beginning():
@@ -144,6 +145,7 @@ class PullRun:
             watch=watch,
             known=lambda: _known(plan.tally),
             one_host=not job.allowed_hosts,
+            redirects=self._redirects,
         )
         call = PageCall(client, page_headers(job.headers), reader, source)
         summary = await session.carry_out(call, source, sink)

@@ -278,8 +278,12 @@ def _promised(seen: list[_Seen], headers: Mapping[str, str], total: str | None) 
 
 def _is_whole(promised: int | None, count: int) -> bool:
     """Whether all rows are in this answer. A number like 100 or 64 may as well count the rows of a full page."""
-    is_page_size = count > 0 and (count % 5 == 0 or (count >= 8 and count & (count - 1) == 0))
-    return promised == count and not is_page_size
+    return promised == count and not is_page_size(count)
+
+
+def is_page_size(count: int) -> bool:
+    """Whether so many rows may be a full page: people take round numbers, and powers of two."""
+    return count > 0 and (count % 5 == 0 or (count >= 8 and count & (count - 1) == 0))
 
 
 def _by_no_next(seen: list[_Seen], promised: int | None, count: int, *, counted: bool) -> tuple[Paging, str] | None:

@@ -80,7 +80,7 @@ class ChainPlan:
             self.tally.promised = answer.total
         if answer.number == 0:
             self._first_digest, self._first_next = answer.digest, _hash(answer.next)
-            self.tally.no_next = answer.no_next
+            self.tally.no_next, self.tally.may_go_on = answer.no_next, answer.may_go_on
         repeat = bool(answer.rows) and not self._keep_repeats and not self._digests.add(answer.digest)
         leads_back = answer.next not in (None, "") and _hash(answer.next) == self._first_next
         if _is_empty(answer) and (repeat or leads_back):

@@ -14,7 +14,7 @@ from ...messages import Headers
 from ...rules.find_rows import is_absent
 from ...rules.link_header import parse_links
 from ...rules.page_url import with_query
-from ...rules.paging import Paging, next_like
+from ...rules.paging import Paging, is_page_size, next_like
 from ..http_call import compile_path
 
 Token: TypeAlias = str | int | float
@@ -214,10 +214,11 @@ def follows_urls(paginator: AnyPaginator) -> bool:
     return isinstance(paginator, (NextUrl, LinkHeader))
 
 
-def names_no_next(paginator: Paginator, page: Page) -> str:
+def names_no_next(paginator: Paginator, page: Page) -> tuple[str, bool]:
     """What is missing where a page should name the next one; "" where it says that there is none, as with null.
 
-    Many APIs leave the field out on their last page. On the first one it may as well be under another name.
+    Many APIs leave the field out on their last page. On the first one it may as well be under another name: that is
+    likely, the second part of the result, where there are names like it, or as many rows as a full page may have.
     """
     if isinstance(paginator, LinkHeader):
         missing = "" if "link" in page.headers else "has no Link header, so it names no next page"
@@ -226,12 +227,13 @@ def names_no_next(paginator: Paginator, page: Page) -> str:
     else:
         missing = ""
     if not missing:
-        return ""
+        return "", False
     like = ", ".join(next_like(page.answer))
-    return (
+    text = (
         f"the first page {missing}{f'; names like it: {like}' if like else ''}; if there are more rows, give "
         "--paginate and --next, with --fresh; if that page is all there is, --max-pages 1"
     )
+    return text, bool(like) or is_page_size(len(page.rows))
 
 
 def make_paginator(paging: Paging) -> AnyPaginator:

@@ -43,6 +43,8 @@ class Tally:
     repeated_rows: int = 0
     no_next: str = ""
     """The first page has nothing where it should name the next, so that it may or may not be the only one."""
+    may_go_on: bool = False
+    """Whether there are signs that it is not."""
     broken: bool = False
     """The API led nowhere, so that rows may be missing though nothing failed."""
     warnings: list[str] = field(default_factory=list)
@@ -88,11 +90,7 @@ class Tally:
         said = list(self._promises(limited=limited))
         # First, and not among the many that a long run may have: this is what there is to know.
         self.warnings[:0] = [text for text in said if text not in self.warnings]
-        return (self.short or self.broken or self._may_go_on) and not limited
-
-    @property
-    def _may_go_on(self) -> bool:
-        return bool(self.no_next) and not self.complete
+        return (self.short or self.broken or (self.may_go_on and not self.complete)) and not limited
 
     def _promises(self, *, limited: bool) -> Iterator[str]:
         if self.promised is not None and self.written != self.promised:
@@ -102,7 +100,7 @@ class Tally:
                 yield f"{kept}: more, and all are kept"
             elif not limited:
                 yield kept
-        if self._may_go_on and not limited:
+        if self.no_next and not (limited or self.complete):
             yield self.no_next
         if self.other_total is not None:
             yield (
@@ -147,6 +145,7 @@ _KEPT = (
     "repeated_pages",
     "repeated_rows",
     "no_next",
+    "may_go_on",
     "broken",
     "warnings",
 )

@@ -55,6 +55,7 @@ class PageAnswer:
         "gone",
         "keys",
         "lines",
+        "may_go_on",
         "next",
         "no_next",
         "number",
@@ -78,6 +79,7 @@ class PageAnswer:
         self.digest = 0
         self.next: Token | None = None
         self.no_next = ""
+        self.may_go_on = False
         """Of a first page: that there is nothing where the next page should be named, in a sentence."""
         self.total: int | None = None
         self.gone = False
@@ -161,7 +163,7 @@ class PageReader:
             if self._chained is not None:
                 answer.next = self._next(page)
                 if ask.number == 0 and rows and answer.next is None:
-                    answer.no_next = names_no_next(self._chained, page)
+                    answer.no_next, answer.may_go_on = names_no_next(self._chained, page)
             if self._keep_rows:
                 answer.page = page
         answer.lines = _lines(rows)
