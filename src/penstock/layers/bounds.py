@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..rules.cost import CostWindow
 from ..rules.probe import Probe
@@ -14,8 +14,7 @@ from ..rules.told_limits import MOST_HISTORY, Sends, ToldLimits
 from .shared_window import SharedWindow
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A permit: since when, for how much, and where it is written down."""
 
     at: float
@@ -73,7 +72,8 @@ class Bounds:
 
     def refresh(self) -> None:
         """To be called after `pace`, `probe` or `told` was changed."""
-        plain = self.pace is None and self.probe is None and not self.costs and not self.told.active
+        self._told = self.told.active
+        plain = self.pace is None and self.probe is None and not self.costs and not self._told
         self.single = self._only if plain else None
 
     @property
@@ -96,15 +96,24 @@ class Bounds:
             when = max(when, window.earliest(weight))
         for costs in self.costs:
             when = max(when, costs.earliest(cost))
-        for told in self.told.windows:
-            # What the server tells must not raise, whatever it is.
-            when = max(when, told.earliest(min(weight, told.limit.count)))
-        when = max(when, self.told.earliest())
+        if self._told:
+            when = max(when, self._earliest_told(weight))
         if self.pace is not None:
             when = max(when, self.pace.earliest())
         if self.probe is not None:
             when = max(when, self.probe.earliest())
         return max(when, self._earliest_shared(weight, when)) if self._shared else when
+
+    def _earliest_told(self, weight: int) -> float:
+        when = self.told.earliest()
+        for told in self.told.windows:
+            # What the server tells must not raise, whatever it is.
+            when = max(when, told.earliest(min(weight, told.limit.count)))
+        return when
+
+    def expected(self) -> float:
+        """When the shared limits may allow a permit, without a reservation."""
+        return max((window.expected() for window in self._shared), default=-math.inf)
 
     def _earliest_shared(self, weight: int, when: float) -> float:
         # Last, and only when all others are about to allow it: what is reserved there and not used is lost to all.
@@ -119,14 +128,15 @@ class Bounds:
         self._all.take(now, weight)
         for costs in self.costs:
             costs.take(now, cost, waited=waited)
-        for each in (self.told, self.pace):
-            if each is not None:
-                each.take(now)
+        if self.pace is not None:
+            self.pace.take(now)
         probe = self.probe is not None and self.probe.take(now)
         stamps = [(window, window.take(now, weight, waited=waited), weight) for window in self.windows]
-        for told in self.told.windows:
-            share = min(weight, told.limit.count)
-            stamps.append((told, told.take(now, share, waited=waited), share))
+        if self._told:
+            self.told.take(now)
+            for told in self.told.windows:
+                share = min(weight, told.limit.count)
+                stamps.append((told, told.take(now, share, waited=waited), share))
         return Grant(now, weight, cost, tuple(stamps), probe)
 
     def give_back(self, grant: Grant) -> None:
@@ -144,7 +154,7 @@ class Bounds:
         if now > grant.at:
             for costs in self.costs:
                 costs.restamp(grant.cost, grant.at, now)
-        late, grant = now - grant.at, replace(grant, at=now)
+        late, grant = now - grant.at, grant._replace(at=now)
         # A stall between permit and send would let a later send come too close to this one.
         if late <= 0.001:
             return grant
@@ -152,7 +162,7 @@ class Bounds:
         if all(kept):
             return grant
         stamps = tuple(stamp for stamp, valid in zip(grant.stamps, kept, strict=True) if valid)
-        self.give_back(replace(grant, stamps=stamps))
+        self.give_back(grant._replace(stamps=stamps))
         return None
 
     def hold(self, until: float) -> None:

@@ -117,12 +117,11 @@ class RateLimiter:
                 return False
             single.take(now, weight)
             return True
-        if self.take(now, weight, cost) is not None:
-            return True
-        if not self._waiters:
-            # What others share must not be kept for somebody who may not come back.
-            self._bounds.release()
-        return False
+        return self.take(now, weight, cost) is not None
+
+    def try_once(self, now: float) -> bool:
+        """As `try_acquire`, for one who will not come back: it reserves nothing of a limit that others share."""
+        return self._bounds.expected() <= now and self.try_acquire(now)
 
     def take(self, now: float, weight: int = 1, cost: float = 0.0) -> Grant | None:
         """As `try_acquire`, for one who will wait if it is None; the grant is for `give_back`."""

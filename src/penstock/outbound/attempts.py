@@ -102,7 +102,7 @@ class Attempts(Generic[T, Resp]):
         state = _State()
         sent = False
         try:
-            if not self._may_begin(item):
+            if (self._keys is not None or item.attempts) and not self._may_begin(item):
                 return
             cost = 0.0 if self._costs is None else self._costs.reserve(item)
             now = self._clock.now()
@@ -110,9 +110,10 @@ class Attempts(Generic[T, Resp]):
                 if not await self._permitted(item, cost, state):
                     return
                 now = self._clock.now()
-            if not self._key_permits(item, now):
+            if self._keys is not None and not self._keys.permits(item, now):
                 return
-            self._seeks_no_more(state)
+            if state.seeking:
+                self._seeks_no_more(state)
             self._note_send(item, now)
             sent = True
             self._slots.sent()
@@ -127,24 +128,27 @@ class Attempts(Generic[T, Resp]):
         else:
             self._endings.ended(item, value, None, sent)
         finally:
+            if state.seeking or state.prepared is not None:
+                self._let_go(state)
+            if item.trouble is not None:
+                self._outages.probed(item)
+
+    def _let_go(self, state: _State) -> None:
+        """It was not sent after all."""
+        if state.seeking:
             self._seeks_no_more(state)
-            if state.prepared is not None:
-                state.prepared.release()
-            self._outages.probed(item)
+        if state.prepared is not None:
+            state.prepared.release()
 
     def _seeks_no_more(self, state: _State) -> None:
-        if state.seeking:
-            state.seeking = False
-            self._slots.seeking -= 1
+        state.seeking = False
+        self._slots.seeking -= 1
 
     def _may_begin(self, item: Item[T]) -> bool:
         """Whether it is the turn of `item` and its time has not passed."""
         if self._keys is not None and not self._keys.admits(item, self._clock.now()):
             return False
         return not (item.attempts and self._endings.out_of_time(item))
-
-    def _key_permits(self, item: Item[T], now: float) -> bool:
-        return self._keys is None or self._keys.permits(item, now)
 
     def _held_back(self, item: Item[T]) -> bool:
         """Whether the run was told to stop, or the host went down, since `item` was taken."""
@@ -172,7 +176,8 @@ class Attempts(Generic[T, Resp]):
         grant = self._limiter.take(self._clock.now(), 1, cost)
         if grant is not None:
             return grant
-        self._seeks_no_more(state)
+        if state.seeking:
+            self._seeks_no_more(state)
         self._slots.waiting += 1
         try:
             while not self._held_back(item):

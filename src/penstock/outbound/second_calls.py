@@ -50,7 +50,7 @@ class SecondCalls:
             most += max(1, most // 20)
         if self._circuit.state is not State.CLOSED or self._circuit.streak or counters.in_flight >= most:
             return False
-        if not self._limiter.try_acquire(current_clock().now()):
+        if not self._limiter.try_once(current_clock().now()):
             return False
         counters.hedges += 1
         counters.sent(again=False)
