@@ -128,8 +128,12 @@ def test_keys_of_what_was_not_committed_do_not_count(
         real(self, *arguments)
 
     monkeypatch.setattr(Journal, "commit", dying)
+    killed = Session(tmp_path, DISK, chained=chained, keyed=True)
     with contextlib.suppress(Crash):
-        Session(tmp_path, DISK, chained=chained, keyed=True).work(chance)
+        killed.work(chance)
+    assert killed.files.keys is not None
+    # As the end of the process does: what was not committed is dropped.
+    killed.files.keys.close()
     monkeypatch.setattr(Journal, "commit", real)
     session = Session(tmp_path, DISK, chained=chained, keyed=True)
     session.work(chance)
