@@ -13,6 +13,8 @@ import orjson
 from .errors import BadBody, UsageError
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
+RawFields = list[tuple[bytes, bytes]]
+"""Fields as they are on the wire, in order, names in lower case."""
 
 
 def _check_field(name: str, value: str) -> None:

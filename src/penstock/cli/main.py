@@ -18,6 +18,7 @@ from ..errors import PenstockError, StorageError, UsageError
 from .check import check
 from .demo import demo
 from .log import JsonLog, wants_json_log
+from .proxy import proxy
 from .pull import pull
 from .report import report
 from .send import send
@@ -44,6 +45,7 @@ def penstock() -> None:
 penstock.add_command(send)
 penstock.add_command(pull)
 penstock.add_command(check)
+penstock.add_command(proxy)
 penstock.add_command(report)
 penstock.add_command(status)
 penstock.add_command(demo)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,13 @@ import click
 
 from ..errors import UsageError
 from ..outbound.job import Flow
+from ..rules.duration import parse_duration
 from ..rules.outcome import RetryOn
 from ..rules.rate import Limit, parse_limit
 from .redact import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
@@ -32,11 +31,10 @@ class Duration(click.ParamType[Any]):
         """Seconds, above 0."""
         if isinstance(value, float):
             return value
-        match = _NUMBER.fullmatch(str(value).strip())
-        unit = _SECONDS.get(match[2].lower()) if match else None
-        if match is None or unit is None or not (0 < float(match[1]) * unit < math.inf):
-            self.fail(f"{value!r} is not a duration; write 30s, 5m or 500ms", param, ctx)
-        return float(match[1]) * unit
+        try:
+            return parse_duration(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Guard(Duration):

@@ -167,9 +167,12 @@ class ResponseReader:
             elif lowered == b"keep-alive":
                 self.keep_alive_seconds = _timeout_of(value)
         if transfer is not None and transfer.strip().lower() != b"chunked":
-            # No TE was sent, so no other coding may come; guessing where the body ends is how answers mix.
-            self._fail(self._error("used a transfer coding other than chunked, which was not asked for"))
+            self._refuse_coding()
         self._until_eof = transfer is None and self.declared_length is None
+
+    def _refuse_coding(self) -> None:
+        # No TE was sent, so no other coding may come; guessing where the body ends is how answers mix.
+        self._fail(self._error("used a transfer coding other than chunked, which was not asked for"))
 
     def _check_version(self, data: bytes) -> None:
         self._first_bytes += data[: len(_VERSION) - len(self._first_bytes)]

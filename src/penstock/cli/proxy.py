@@ -1,0 +1,211 @@
+"""`penstock proxy`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..clock import current_clock
+from ..errors import PenstockError, UsageError
+from ..inbound.access_log import AccessLog
+from ..inbound.policy import Policy
+from ..inbound.policy_file import read_policy
+from ..inbound.proxy import Proxy, ProxySettings
+from ..rules.caching.options import CacheOptions
+from ..wire.server import ServerLimits
+from .loop import run_loop
+from .options import Duration, Size
+from .terminal import echo
+
+_EXAMPLES = """
+\b
+Examples:
+  penstock proxy --origin http://127.0.0.1:8000
+  penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:80 --memory 2GiB --policy cache.toml
+  penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:443 --cert site.pem --key site.key
+"""
+
+
+class Address(click.ParamType[Any]):
+    """`127.0.0.1:8080`, `[::1]:8080` or `:8080` (all addresses)."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Host (without brackets) and port."""
+        if isinstance(value, tuple):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            self.fail(f"{value!r} is not an address; write 127.0.0.1:8080", param, ctx)
+        return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # whoever writes :8080 means all addresses
+
+
+@click.command(epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
+@click.option("--origin", required=True, metavar="URL", help="The app: scheme, host and port.")
+@click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="Where clients connect.")
+@click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is stored takes at most this.")
+@click.option("--max-object", type=Size(), default=None, help="Larger answers pass through. [default: memory/8, 32MiB]")
+@click.option(
+    "--policy", type=click.Path(path_type=Path), default=None, help="TOML file for what the app does not say."
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["safe", "rfc"]),
+    default="safe",
+    show_default=True,
+    help="safe: nothing with Set-Cookie is stored. rfc: by the letter of RFC 9111.",
+)
+@click.option("--lenient-origin", is_flag=True, help="Accept framing and ranges of the app that contradict themselves.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Answer only for this host. Repeatable.")
+@click.option("--cert", type=click.Path(path_type=Path), default=None, help="PEM certificate chain: speak TLS.")
+@click.option("--key", type=click.Path(path_type=Path), default=None, help="PEM key of --cert.")
+@click.option("--trust-forwarded", is_flag=True, help="Clients are proxies of yours: keep their X-Forwarded fields.")
+@click.option("--access-log", metavar="FILE", default=None, help="One JSON line an answer; - is standard output.")
+@click.option("--origin-connections", type=click.IntRange(min=1), default=256, show_default=True, help="To the app.")
+@click.option("--connect-timeout", type=Duration(), default="3s", show_default=True, help="To connect to the app.")
+@click.option(
+    "--first-byte-timeout", type=Duration(), default="60s", show_default=True, help="Until the app begins to answer."
+)
+@click.option(
+    "--between-bytes-timeout", type=Duration(), default="30s", show_default=True, help="Silence within an answer."
+)
+@click.option(
+    "--header-timeout", type=Duration(), default="10s", show_default=True, help="For a client to send a head."
+)
+@click.option(
+    "--idle-timeout", type=Duration(), default="60s", show_default=True, help="A connection without requests."
+)
+@click.option("--send-timeout", type=Duration(), default="30s", show_default=True, help="A client that takes nothing.")
+@click.option("--max-connections", type=click.IntRange(min=1), default=10_000, show_default=True, help="Of clients.")
+@click.option(
+    "--max-connections-per-address",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="0: no bound, as behind another proxy.",
+)
+@click.option(
+    "--stale-when-unreachable",
+    type=Duration(),
+    default="1d",
+    show_default=True,
+    help="How long stale answers stand in for an app that cannot be reached.",
+)
+@click.option(
+    "--drain-timeout", type=Duration(), default="30s", show_default=True, help="To finish answers at the end."
+)
+def proxy(**options: Any) -> int:
+    """Answer from memory what the app has just answered; ask the app once for what many want.
+
+    Responses say themselves how long they are fresh (Cache-Control, Expires). SIGTERM drains: no new connections,
+    answers under way are finished. SIGHUP reads the policy file and the certificate again and reopens the access log.
+    """
+    settings = read_settings(options)
+    tls = read_tls(options["cert"], options["key"])
+    return run_loop(_serve(settings, tls, options))
+
+
+def read_settings(options: dict[str, Any]) -> ProxySettings:
+    """The settings that the options ask for. Raises UsageError."""
+    per_address = options["max_connections_per_address"]
+    return ProxySettings(
+        origin=options["origin"],
+        memory=options["memory"],
+        max_object=options["max_object"],
+        policy=_policy(options["policy"]),
+        options=CacheOptions(
+            profile=options["profile"],
+            lenient_origin=options["lenient_origin"],
+            stale_when_unreachable=options["stale_when_unreachable"],
+        ),
+        limits=ServerLimits(
+            header_timeout=options["header_timeout"],
+            idle_timeout=options["idle_timeout"],
+            send_timeout=options["send_timeout"],
+            max_connections=options["max_connections"],
+            max_connections_per_address=per_address or None,
+        ),
+        hosts=options["hosts"],
+        trust_forwarded=options["trust_forwarded"],
+        origin_connections=options["origin_connections"],
+        connect_timeout=options["connect_timeout"],
+        first_byte_timeout=options["first_byte_timeout"],
+        between_bytes_timeout=options["between_bytes_timeout"],
+    )
+
+
+def read_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """The TLS context of --cert and --key. Raises UsageError for what cannot be read."""
+    if cert is None:
+        if key is not None:
+            raise UsageError("--key needs --cert")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    load_certificate(context, cert, key)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+    """Load it into `context`; new connections then use it. Raises UsageError."""
+    for file in (cert, key):
+        if file is not None and not file.is_file():
+            raise UsageError(f"{file}: there is no such file")
+    try:
+        context.load_cert_chain(cert, key)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(f"{cert}: not a certificate and its key in PEM ({error})") from None
+
+
+def _policy(path: Path | None) -> Policy:
+    return Policy() if path is None else read_policy(path)
+
+
+async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any]) -> int:
+    log = _access_log(options["access_log"])
+    proxy = Proxy(settings, on_answered=log.answered if log is not None else None)
+    host, port = options["listen"]
+    await proxy.start(host, port, tls=tls)
+    scheme = "http" if tls is None else "https"
+    where = f"[{host}]" if ":" in host else host
+    echo(f"penstock: {scheme}://{where}:{proxy.port} answers for {settings.origin}")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, log)
+    await stop.wait()
+    echo(f"penstock: draining {proxy.server.busy} requests, for at most {options['drain_timeout']:g} s")
+    await proxy.aclose(options["drain_timeout"])
+    if log is not None:
+        log.close()
+    return 0
+
+
+def _access_log(where: str | None) -> AccessLog | None:
+    if where is None:
+        return None
+    if where == "-":
+        return AccessLog(current_clock(), stream=sys.stdout)
+    return AccessLog(current_clock(), Path(where))
+
+
+def _reload(proxy: Proxy, tls: ssl.SSLContext | None, options: dict[str, Any], log: AccessLog | None) -> None:
+    """SIGHUP. What cannot be read stays as it was."""
+    try:
+        proxy.replace_policy(_policy(options["policy"]))
+        if tls is not None:
+            load_certificate(tls, options["cert"], options["key"])
+        if log is not None:
+            log.reopen()
+    except PenstockError as error:
+        echo(f"penstock: not reloaded: {error}")
+    else:
+        echo("penstock: reloaded")

@@ -1,0 +1,24 @@
+"""Why something was not stored or not shared, in words: the reasons of the rules, and those of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..rules.caching.decisions import REASONS as RULES
+from ..rules.caching.decisions import Decision
+
+BYPASS = Decision(False, "policy-bypass", "policy file")
+EVENT_STREAM = Decision(False, "event-stream", "engine")
+TOO_LARGE = Decision(False, "too-large", "engine")
+TOO_MANY_TAGS = Decision(False, "too-many-tags", "engine")
+MUST_VALIDATE = Decision(False, "must-validate", "RFC 9111, 5.2.2.4")
+
+REASONS: Mapping[str, str] = {
+    **RULES,
+    "event-stream": "It is a stream of events, which has no end.",
+    "must-validate": "Each use must be confirmed by the origin: it is stored, but not shared between waiting clients.",
+    "policy-bypass": "The policy says bypass for this path.",
+    "too-large": "It is larger than a single stored response may be.",
+    "too-many-tags": "It has more tags than are kept; without some of them it could not be purged.",
+}
+"""Each reason in one sentence for people."""

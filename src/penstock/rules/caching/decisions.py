@@ -1,0 +1,48 @@
+"""A verdict and the clause it rests on, and what each reason means in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Decision(NamedTuple):
+    """Whether something is allowed, why (a key of `REASONS`), and the clause behind it."""
+
+    allowed: bool
+    reason: str
+    clause: str
+
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "explicit-freshness": "The response says how long it may be reused.",
+        "heuristic-freshness": "The response has a Last-Modified date, from which a lifetime is estimated.",
+        "validation-only": "The response may be stored, but is validated with the origin each time it is used.",
+        "partial": "A single range of a response may be stored and answers requests for what it holds.",
+        "method": "Only responses to GET are stored, and to POST where they say that they answer a GET as well.",
+        "head": "A response to HEAD is not stored; it only refreshes what is.",
+        "body-in-get": "A GET with a body may be answered by its body, which is no part of the key.",
+        "status-not-final": "An interim response or a 304 is not a response of its own.",
+        "status-not-understood": "must-understand asks caches to store only a status they know, and this one is not.",
+        "malformed-cache-control": "A cache directive could not be read, and might have forbidden to store.",
+        "no-store": "The response says no-store.",
+        "private": "The response says private: it is meant for one user.",
+        "authorization": "The request had credentials, and the response does not say that it is for all.",
+        "request-cookie": "The request had cookies; the response neither varies on them nor says that it is for all.",
+        "set-cookie": "The response sets a cookie, which others would receive too.",
+        "vary-star": "Vary: * says that the response depends on more than the request shows.",
+        "vary-malformed": "What the response varies on could not be read.",
+        "partial-mismatch": "The range of a 206 is missing, unreadable, or contradicts the length.",
+        "no-freshness": "The response has neither a lifetime nor a validator, or its status needs a lifetime.",
+        "never-reusable": "Without a validator it could never be reused: it is stale or to be validated at once.",
+        "stale-if-error": "The origin fails, and stale-if-error allows a stale response for so long.",
+        "stale-if-error-over": "The origin fails, but the response is stale for longer than stale-if-error allows.",
+        "disconnected": "The origin cannot be reached, and nothing forbids a stale response for so long.",
+        "disconnected-over": "The origin cannot be reached, but the response is stale for longer than options allow.",
+        "stale-forbidden": "The response forbids stale use (must-revalidate, proxy-revalidate, s-maxage, no-cache).",
+        "origin-answered": "The origin answered, so without stale-if-error the client gets that answer.",
+        "still-fresh": "The response is still fresh.",
+    }
+)

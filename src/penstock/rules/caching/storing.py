@@ -1,0 +1,178 @@
+"""Whether a response may be stored (RFC 9111, 3)."""
+
+from __future__ import annotations
+
+from .cache_control import Directives
+from .cache_key import vary_names
+from .decisions import REASONS, Decision
+from .freshness import HEURISTIC_STATUSES, date_of, explicit_lifetime
+from .http_fields import FieldMap, RawFields, end_to_end
+from .options import CacheOptions
+from .ranges import parse_content_range
+from .request import CacheRequest
+from .uri_reference import resolve
+
+__all__ = ["REASONS", "Decision", "fields_to_store", "may_store"]
+
+# Statuses whose caching requirements this cache implements: all of RFC 9110, 15, but 206 and 304, which have rules of
+# their own here, and the 4xx and 5xx of RFC 6585.
+UNDERSTOOD_STATUSES = frozenset(
+    {*range(200, 206), *range(300, 304), 305, 307, 308, *range(400, 418), 421, 422, 426, 428, 429, 431}
+    | {*range(500, 506), 511}
+)
+
+_EXPLICIT = Decision(True, "explicit-freshness", "RFC 9111, 4.2.1")
+_HEURISTIC = Decision(True, "heuristic-freshness", "RFC 9111, 4.2.2")
+_VALIDATION = Decision(True, "validation-only", "RFC 9111, 4.3")
+_PARTIAL = Decision(True, "partial", "RFC 9111, 3.3")
+_METHOD = Decision(False, "method", "RFC 9110, 9.3.3")
+_HEAD = Decision(False, "head", "RFC 9111, 4.3.5")
+_BODY_IN_GET = Decision(False, "body-in-get", "RFC 9110, 9.3.1")
+_NOT_FINAL = Decision(False, "status-not-final", "RFC 9111, 3")
+_NOT_UNDERSTOOD = Decision(False, "status-not-understood", "RFC 9111, 5.2.2.3")
+_MALFORMED = Decision(False, "malformed-cache-control", "RFC 9111, 4.2.1")
+_NO_STORE = Decision(False, "no-store", "RFC 9111, 5.2.2.5")
+_PRIVATE = Decision(False, "private", "RFC 9111, 5.2.2.7")
+_AUTHORIZATION = Decision(False, "authorization", "RFC 9111, 3.5")
+_REQUEST_COOKIE = Decision(False, "request-cookie", "RFC 9111, 7.3")
+_SET_COOKIE = Decision(False, "set-cookie", "RFC 9111, 7.3")
+_VARY_STAR = Decision(False, "vary-star", "RFC 9111, 4.1")
+_VARY_MALFORMED = Decision(False, "vary-malformed", "RFC 9111, 4.1")
+_PARTIAL_MISMATCH = Decision(False, "partial-mismatch", "RFC 9110, 15.3.7")
+_NO_FRESHNESS = Decision(False, "no-freshness", "RFC 9111, 3")
+_NEVER_REUSABLE = Decision(False, "never-reusable", "RFC 9111, 4")
+
+
+def may_store(
+    request: CacheRequest,
+    status: int,
+    fields: FieldMap,
+    directives: Directives,
+    options: CacheOptions,
+    *,
+    received_wall: float,
+) -> Decision:
+    """Whether the response to `request` may be stored, and by which clause; `received_wall` in seconds since 1970.
+
+    `fields` and `directives` are those of the response. Anything that could not be read counts against storing. A
+    response without a lifetime is stored where it has a validator and its status allows heuristics; one that could
+    never be reused is not.
+    """
+    return (
+        _by_method(request, status, fields, directives)
+        or _by_status(status, fields, directives, options)
+        or _by_user(request, fields, directives, options)
+        or _by_vary(fields)
+        or _by_freshness(status, fields, directives, options, received_wall)
+    )
+
+
+def _by_method(request: CacheRequest, status: int, fields: FieldMap, directives: Directives) -> Decision | None:
+    method = request.method
+    if method == b"GET":
+        return _BODY_IN_GET if request.has_body else None
+    if method == b"HEAD":
+        return _HEAD
+    if method != b"POST" or not 200 <= status < 300 or status == 206:
+        return _METHOD
+    location = fields.get(b"content-location")
+    if location is None or not _is_explicit(fields, directives):
+        return _METHOD
+    here = (request.scheme, request.host, request.target)
+    return None if resolve(*here, location) == here else _METHOD
+
+
+def _by_status(status: int, fields: FieldMap, directives: Directives, options: CacheOptions) -> Decision | None:
+    if not 200 <= status <= 999 or status == 304:
+        return _NOT_FINAL
+    if directives.malformed:
+        return _MALFORMED
+    if directives.must_understand:
+        if status not in UNDERSTOOD_STATUSES and status != 206:
+            return _NOT_UNDERSTOOD
+    elif directives.no_store:
+        return _NO_STORE
+    if status == 206 and not _is_consistent(fields, options):
+        return _PARTIAL_MISMATCH
+    return None
+
+
+def _is_consistent(fields: FieldMap, options: CacheOptions) -> bool:
+    found = parse_content_range(fields.get(b"content-range", b""))
+    if found is None:
+        return False
+    length = fields.get(b"content-length")
+    if length is None or options.lenient_origin:
+        return True
+    first, last, _ = found
+    return length == b"%d" % (last - first + 1)
+
+
+def _by_user(request: CacheRequest, fields: FieldMap, directives: Directives, options: CacheOptions) -> Decision | None:
+    safe = options.profile == "safe"
+    if directives.private or (safe and directives.private_fields):
+        return _PRIVATE
+    if safe and b"set-cookie" in fields:
+        return _SET_COOKIE
+    sent = request.fields
+    if b"authorization" not in sent and b"cookie" not in sent:
+        return None
+    if directives.public or directives.must_revalidate or directives.s_maxage is not None:
+        return None
+    if b"authorization" in sent:
+        return _AUTHORIZATION
+    return _REQUEST_COOKIE if safe and b"cookie" not in (vary_names(fields) or ()) else None
+
+
+def _by_vary(fields: FieldMap) -> Decision | None:
+    value = fields.get(b"vary")
+    if value is None or vary_names(fields) is not None:
+        return None
+    return _VARY_STAR if b"*" in value else _VARY_MALFORMED
+
+
+def _by_freshness(
+    status: int, fields: FieldMap, directives: Directives, options: CacheOptions, received_wall: float
+) -> Decision:
+    validator = b"etag" in fields or b"last-modified" in fields
+    lifetime: float | None = None
+    if _is_explicit(fields, directives):
+        lifetime, _ = explicit_lifetime(fields, directives, date_of(fields, received_wall), received_wall)
+    elif not validator or not (status in HEURISTIC_STATUSES or directives.public):
+        return _NO_FRESHNESS
+    always_validated = directives.no_cache or (options.profile == "safe" and bool(directives.no_cache_fields))
+    if not validator and (always_validated or not (lifetime or _grants_stale(directives))):
+        return _NEVER_REUSABLE
+    if status == 206:
+        return _PARTIAL
+    if always_validated or lifetime == 0.0:
+        return _VALIDATION
+    if lifetime is not None:
+        return _EXPLICIT
+    return _HEURISTIC if b"last-modified" in fields else _VALIDATION
+
+
+def _is_explicit(fields: FieldMap, directives: Directives) -> bool:
+    if directives.max_age is not None or directives.s_maxage is not None:
+        return True
+    return b"expires" in fields and not directives.targeted
+
+
+def _grants_stale(directives: Directives) -> bool:
+    if directives.must_revalidate or directives.proxy_revalidate:
+        return False
+    return bool(directives.stale_while_revalidate or directives.stale_if_error)
+
+
+def fields_to_store(fields: RawFields, directives: Directives, options: CacheOptions) -> RawFields:
+    """The field lines that are kept: end to end, and without those that a qualified directive names.
+
+    Qualified `private` forbids to store them, qualified `no-cache` to send them again without validation (RFC 9111,
+    5.2.2.7 and 5.2.2.4), which comes to the same here. In the safe profile such responses are not stored, or validated
+    each time, so no field is cut out.
+    """
+    kept = end_to_end(fields)
+    named = {*directives.private_fields, *directives.no_cache_fields}
+    if not named or options.profile == "safe":
+        return kept
+    return [line for line in kept if line[0] not in named]

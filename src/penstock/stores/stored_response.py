@@ -1,0 +1,185 @@
+"""One stored response, and what it is charged with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..errors import UsageError
+
+SOFT = -1
+DEAD = -2
+_WHOLE = -1
+
+_OBJECT_BYTES = 376
+"""A StoredResponse (224), the float and the int of its own (64), its place in the dict of keys (60 to 120 as that
+fills up between two resizes, and less just before one): what one more object takes besides what it points to."""
+
+
+def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The fields as they go on the wire, `name: value CRLF` each: a fifth of the memory of a list of tuples.
+
+    Raises UsageError for a field that would be read back as another: a name that is empty or holds a colon, or a CR,
+    LF or NUL in either (RFC 9110, 5.5). So what is packed can be sent without another look.
+    """
+    packed = b"".join([b"%b: %b\r\n" % field for field in fields])
+    count = packed.count(b"\r\n")
+    if packed.count(b"\r") != count or packed.count(b"\n") != count or b"\0" in packed:
+        raise UsageError("a field to store holds a CR, LF or NUL, which is refused")
+    pairs = list(fields)
+    if count != len(pairs) or any(not name or b":" in name for name, _ in pairs):
+        raise UsageError("a field to store has a name that is not a token (RFC 9110, 5.1)")
+    return packed
+
+
+def unpack_fields(packed: bytes) -> list[tuple[bytes, bytes]]:
+    """What `pack_fields` packed."""
+    fields = []
+    for line in packed.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        fields.append((name, value))
+    return fields
+
+
+class StoredResponse:
+    """A response as it is kept, for one value of the request fields that it varies with.
+
+    The first part is set by who stores it and is changed only through `MemoryStore.update`, for the store charges by
+    it; `fields` is unpacked anew at each look. `received_at` is in seconds of a monotonic clock. `first_byte` and
+    `total_length` say where the part of a stored 206 lies (`total_length` None: not known); for others they are 0
+    and the length of the body. `sequence` is `MemoryStore.sequence()` from when the fetch BEGAN: a purge from then
+    on concerns this response too.
+
+    The second part is the store's. On the hot path, read:
+
+    - `valid_at`: equal to `store.purges` means that it is in the store and that no purge concerns it: one compare.
+      Anything else: ask `store.state(stored)`, which also renews it.
+    - `version`: of the resource, if this is its newest variant, else 0. It is never the same again once a variant of
+      that key was stored or removed, so who remembers the newest variant and its version knows without a look-up
+      whether a choice among the variants still stands.
+    - `alive`: True while it is in the store. What a purge made unusable is alive until it is met or collected.
+
+    and set `visited = True` and `hits += 1` for each use, which is all that `store.touch` does. `wire` is set by
+    `store.keep_wire` only, `wire_until` by anyone.
+    """
+
+    __slots__ = (
+        "_total_length",
+        "alive",
+        "body",
+        "first_byte",
+        "freshness",
+        "hits",
+        "key",
+        "newer",
+        "older",
+        "older_variant",
+        "packed_fields",
+        "reason",
+        "received_at",
+        "sequence",
+        "size",
+        "status",
+        "tags",
+        "valid_at",
+        "variant",
+        "vary",
+        "version",
+        "visited",
+        "wire",
+        "wire_until",
+    )
+
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        status: int,
+        fields: Iterable[tuple[bytes, bytes]] | bytes,
+        body: bytes,
+        sequence: int,
+        received_at: float,
+        freshness: Any = None,
+        reason: bytes = b"",
+        vary: tuple[bytes, ...] = (),
+        variant: bytes = b"",
+        tags: tuple[bytes, ...] = (),
+        first_byte: int = 0,
+        total_length: int | None = _WHOLE,
+    ) -> None:
+        """`fields` may be packed already. Raises UsageError for fields that cannot be sent (see `pack_fields`)."""
+        self.key = key
+        self.vary = vary
+        self.variant = variant
+        self.status = status
+        self.reason = reason
+        self.packed_fields = fields if isinstance(fields, bytes) else pack_fields(list(fields))
+        self.body = body
+        self.first_byte = first_byte
+        self._total_length = total_length
+        self.freshness = freshness
+        self.received_at = received_at
+        self.tags = tags
+        self.sequence = sequence
+
+        self.alive = False
+        self.hits = 0
+        self.visited = False
+        self.valid_at = DEAD
+        self.version = 0
+        self.size = 0
+        """Bytes that the store charges for it; 0 outside a store."""
+        self.older: StoredResponse | None = None
+        self.newer: StoredResponse | None = None
+        self.older_variant: StoredResponse | None = None
+        """The next variant of the same key, stored before this one."""
+        self.wire: bytes | None = None
+        self.wire_until = 0.0
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The header fields as they came, unpacked."""
+        return unpack_fields(self.packed_fields)
+
+    @property
+    def total_length(self) -> int | None:
+        """Bytes of the whole representation, None if a 206 did not say."""
+        return len(self.body) if self._total_length == _WHOLE else self._total_length
+
+    def __iter__(self) -> Iterator[StoredResponse]:
+        """This variant and those stored before it, newest first; removing any of them meanwhile is safe."""
+        if self.older_variant is None:
+            return iter((self,))
+        variants = []
+        variant: StoredResponse | None = self
+        while variant is not None:
+            variants.append(variant)
+            variant = variant.older_variant
+        return iter(variants)
+
+    def __repr__(self) -> str:
+        # A key can hold secrets in its query, and bodies are nobody's business.
+        return f"<StoredResponse {self.status}, {len(self.body)} bytes, alive={self.alive}>"
+
+
+Resource = StoredResponse
+"""All variants of one key: the newest one, which has the `version` and iterates over all. An object of its own for it
+would cost every stored response 48 bytes, and each full garbage collection as much time again."""
+
+
+def bytes_of(length: int) -> int:
+    """What a bytes object of that length takes: 33 more, in steps of 16, and 8 of malloc above 512 (CPython 3.11 to 3.14,
+    glibc). The empty one is shared.
+    """
+    if length <= 479:
+        return (length + 48) & ~15 if length else 0
+    return (length + 56) & ~15
+
+
+def charge(stored: StoredResponse, freshness_bytes: int) -> int:
+    """Bytes that `stored` takes, without what it shares with others: reason, vary and tags."""
+    size = _OBJECT_BYTES + freshness_bytes + bytes_of(len(stored.key)) + bytes_of(len(stored.variant))
+    size += bytes_of(len(stored.packed_fields)) + bytes_of(len(stored.body))
+    if stored.wire is not None:
+        size += bytes_of(len(stored.wire))
+    return size

@@ -1,0 +1,184 @@
+"""A listening server: its sockets, the bounds on its connections, their timeouts, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...errors import UsageError
+from .connection import Connection
+from .exchange import Exchange, Handler
+from .limits import ServerLimits
+
+if TYPE_CHECKING:
+    from asyncio.base_events import Server as AsyncioServer
+
+__all__ = ["Server", "ServerLimits"]
+
+_SWEEP_SECONDS = 1.0
+_SLICE = 500
+"""Connections looked at in one go: so many cost about 0.1 ms."""
+_ABORT_SECONDS = 5.0
+
+
+class Server:
+    """One server on one address. `on_answered` gets each answer that went by way of an exchange, and refusals.
+
+    It is called with the exchange (None for a request that was refused), the status (0 if none was sent) and
+    the bytes handed to the transport.
+    """
+
+    def __init__(self, *, on_answered: Callable[[Exchange | None, int, int], None] | None = None) -> None:
+        self.on_answered = on_answered
+        self.handler: Handler
+        self.limits = ServerLimits()
+        self.accepted = 0
+        """Connections so far, without those that were refused."""
+        self.refused = 0
+        """Connections over one of the bounds."""
+        self._connections: set[Connection] = set()
+        self._per_address: dict[str, int] = {}
+        self._listening: AsyncioServer | None = None
+        self._round: list[Connection] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+        self._draining = False
+
+    async def start(
+        self,
+        handler: Handler,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: ServerLimits | None = None,
+        sock: socket.socket | None = None,
+        backlog: int = 2048,
+    ) -> Server:
+        """Listen on `host` and `port` (0: any free one), or on `sock`, which is then the server's. Returns itself.
+
+        Raises UsageError where that is not possible, as with a port that is taken.
+        """
+        if self._listening is not None:
+            raise UsageError("the server was started before")
+        loop = asyncio.get_running_loop()
+        self.handler = handler
+        self.limits = limits or ServerLimits()
+        handshake = None if tls is None else self.limits.header_timeout
+        where = f"{host}:{port}" if sock is None else "the socket"
+
+        def make() -> Connection:
+            return Connection(self)
+
+        try:
+            if sock is None:
+                self._listening = await loop.create_server(
+                    make, host, port or 0, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
+                )
+            else:
+                self._listening = await loop.create_server(
+                    make, sock=sock, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
+                )
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"cannot listen on {where}: {_reason(error)}") from error
+        self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        return self
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; none once it drains."""
+        return () if self._listening is None else tuple(self._listening.sockets)
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._connections)
+
+    @property
+    def busy(self) -> int:
+        """Connections in the middle of a request or an answer."""
+        return sum(connection.busy for connection in self._connections)
+
+    async def drain(self, timeout: float) -> None:
+        """Stop: no new connections, idle ones close, others after their answer; after `timeout` seconds, all."""
+        self._draining = True
+        if self._listening is not None:
+            self._listening.close()
+        for connection in tuple(self._connections):
+            connection.drain()
+        await self._wait_empty(timeout)
+        for connection in tuple(self._connections):
+            connection.abort()
+        await self._wait_empty(_ABORT_SECONDS)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def made(self, connection: Connection) -> None:
+        """Called by a connection: it is open."""
+        limits = self.limits
+        address = connection.client
+        here = self._per_address.get(address, 0)
+        # A refused one counts as well, until it is closed: it has a socket, too.
+        self._per_address[address] = here + 1
+        self._connections.add(connection)
+        most, most_here = limits.max_connections or math.inf, limits.max_connections_per_address or math.inf
+        count = len(self._connections)
+        if count <= most and (here < most_here or not address):
+            self.accepted += 1
+            if self._draining:
+                connection.drain()
+            return
+        self.refused += 1
+        if count > 2 * most or here > 2 * most_here:
+            connection.abort()
+        else:
+            connection.refuse()
+
+    def lost(self, connection: Connection) -> None:
+        """Called by a connection: it is closed."""
+        self._connections.discard(connection)
+        count = self._per_address.get(connection.client, 0)
+        if count > 1:
+            self._per_address[connection.client] = count - 1
+        else:
+            self._per_address.pop(connection.client, None)
+        if self._empty is not None and not self._connections and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _sweep(self) -> None:
+        """Check some of the connections: all of them once a second, never so many that requests wait for it."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not self._round:
+            self._round = list(self._connections)
+        part = self._round[-_SLICE:]
+        del self._round[-_SLICE:]
+        for connection in part:
+            connection.check(now)
+        slices = 1 + len(self._connections) // _SLICE
+        self._timer = loop.call_later(_SWEEP_SECONDS / slices, self._sweep)
+
+    async def _wait_empty(self, timeout: float) -> None:
+        if not self._connections:
+            return
+        self._empty = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._empty
+        except TimeoutError:
+            pass
+        finally:
+            self._empty = None
+
+
+def _reason(error: Exception) -> str:
+    # asyncio wraps the error of bind in one whose text repeats the address, as a tuple.
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror) or number is None:
+        return str(error)
+    return os.strerror(number)

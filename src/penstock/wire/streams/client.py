@@ -1,0 +1,208 @@
+"""The client towards one origin: kept connections, answers handed on as they arrive, no task per request.
+
+A task is made only where a connection must be opened or waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from ...errors import AttemptTimeout, CallError, ConnectError, Sent, UsageError
+from ..connection import Connection
+from ..dial import dial
+from ..pool import OriginPool
+from ..request_bytes import RequestEncoder
+from ..url import split_url
+from .connection import StreamConnection
+from .exchange import StreamExchange
+from .receiver import Receiver
+
+_SWEEP_SECONDS = 0.25
+
+
+class StreamClient:
+    """Streams answers from one origin, `url` (scheme, host, port; no path).
+
+    - `max_connections`: open at once; requests over it wait, first come first served.
+    - `connect_timeout`: seconds to resolve, connect and shake hands.
+    - `first_byte_timeout`, `between_bytes_timeout`: seconds in which the origin must send something, before and
+      after its first byte. Time in which the reader pauses does not count.
+    - `idle_timeout`: seconds after which a kept connection is closed.
+    - `lenient`: accept unknown transfer codings (see StreamReader).
+
+    Raises UsageError for a URL that is not an origin.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 256,
+        connect_timeout: float = 3.0,
+        first_byte_timeout: float = 60.0,
+        between_bytes_timeout: float = 30.0,
+        idle_timeout: float = 15.0,
+        tls: ssl.SSLContext | None = None,
+        lenient: bool = False,
+    ) -> None:
+        self.origin, target = split_url(url)
+        if target != "/":
+            raise UsageError(f"{url}: an origin is a scheme, a host and a port, without a path")
+        self._connect_timeout = connect_timeout
+        self._first_byte_timeout = first_byte_timeout
+        self._between_bytes_timeout = between_bytes_timeout
+        self._idle_timeout = idle_timeout
+        self._max_connections = max_connections
+        self._tls = tls
+        self._lenient = lenient
+        self._pool: OriginPool | None = None
+        # Ordered by their deadline, because all of one table have the same time and the newest are put last.
+        self._silent: dict[StreamExchange, None] = {}
+        self._reading: dict[StreamExchange, None] = {}
+        self._openers: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._now: Callable[[], float] = lambda: 0.0
+        self._closed = False
+
+    def fetch(
+        self, head: bytes, receiver: Receiver, *, head_only: bool = False, repeatable: bool = True, more: bool = False
+    ) -> StreamExchange:
+        """Send the request whose bytes are `head`; the answer goes to `receiver`, never before this returns.
+
+        `head_only` for HEAD. `repeatable` where it may be sent again on a new connection when a kept one turns out to
+        be closed. `more`: pieces of a body will follow by `StreamExchange.send`.
+        """
+        pool = self._pool
+        if pool is None:
+            pool = self._start()
+        exchange = StreamExchange(self, head, receiver, head_only=head_only, repeatable=repeatable)
+        exchange.sent_all = not more
+        connection = pool.take_idle()
+        if connection is not None:
+            self._attach(exchange, cast("StreamConnection", connection))
+        else:
+            self._open_later(exchange, pool.acquire)
+        return exchange
+
+    @property
+    def in_use(self) -> int:
+        """Connections within an exchange or being opened."""
+        return self._pool.in_use if self._pool is not None else 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait because of max_connections."""
+        return self._pool.waiting if self._pool is not None else 0
+
+    async def aclose(self) -> None:
+        """Close all connections. What is under way fails."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        openers = [*self._openers]
+        for task in openers:
+            task.cancel()
+        await asyncio.gather(*openers, return_exceptions=True)
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    # What follows is called by exchanges.
+
+    def touch(self, exchange: StreamExchange) -> None:
+        """The origin sent something, or the reader goes on: the time between bytes begins anew."""
+        exchange.touched = self._now()
+        self._silent.pop(exchange, None)
+        self._reading.pop(exchange, None)
+        self._reading[exchange] = None
+
+    def forget(self, exchange: StreamExchange) -> None:
+        """The exchange is over."""
+        self._silent.pop(exchange, None)
+        self._reading.pop(exchange, None)
+
+    def again(self, exchange: StreamExchange) -> None:
+        """Send `exchange` once more, on a connection that was never used."""
+        assert self._pool is not None
+        self.forget(exchange)
+        self._open_later(exchange, self._pool.acquire_new)
+
+    def _attach(self, exchange: StreamExchange, connection: StreamConnection) -> None:
+        exchange.touched = self._now()
+        self._silent[exchange] = None
+        exchange.attach(connection)
+
+    def _open_later(self, exchange: StreamExchange, acquire: Callable[[], Awaitable[Connection]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._open_and_attach(exchange, acquire))
+        self._openers.add(task)
+        task.add_done_callback(self._openers.discard)
+
+    async def _open_and_attach(self, exchange: StreamExchange, acquire: Callable[[], Awaitable[Connection]]) -> None:
+        try:
+            async with asyncio.timeout(self._first_byte_timeout):
+                connection = await acquire()
+        except CallError as error:
+            exchange.fail(error)
+        except TimeoutError:
+            exchange.fail(ConnectError(f"{self.origin}: no connection became free in time"))
+        except UsageError:
+            exchange.fail(ConnectError(f"{self.origin}: the client was closed"))
+        except asyncio.CancelledError:
+            exchange.fail(ConnectError(f"{self.origin}: the client was closed"))
+            raise
+        else:
+            stream = cast("StreamConnection", connection)
+            if exchange.cancelled:
+                assert self._pool is not None
+                self._pool.finished(stream)
+            else:
+                self._attach(exchange, stream)
+
+    def _start(self) -> OriginPool:
+        if self._closed:
+            raise UsageError("the client is closed")
+        loop = asyncio.get_running_loop()
+        self._now = loop.time
+        self._pool = OriginPool(
+            RequestEncoder(self.origin, "identity"),
+            self._open,
+            max_connections=self._max_connections,
+            idle_timeout=self._idle_timeout,
+        )
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        return self._pool
+
+    async def _open(self, pool: OriginPool) -> Connection:
+        def factory() -> Connection:
+            return StreamConnection(pool, str(self.origin), lenient=self._lenient)
+
+        tls = self._tls_context() if self.origin.scheme == "https" else None
+        return await dial(self.origin, tls, self._connect_timeout, factory)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def _sweep(self) -> None:
+        now = self._now()
+        self._expire(self._silent, now - self._first_byte_timeout, self._first_byte_timeout, Sent.UNKNOWN)
+        self._expire(self._reading, now - self._between_bytes_timeout, self._between_bytes_timeout, Sent.YES)
+        if self._pool is not None:
+            self._pool.close_expired()
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _expire(self, table: dict[StreamExchange, None], before: float, seconds: float, sent: Sent) -> None:
+        late = []
+        for exchange in table:
+            if exchange.touched > before:
+                break
+            late.append(exchange)
+        for exchange in late:
+            if exchange.paused:
+                self.touch(exchange)
+            else:
+                exchange.fail(AttemptTimeout(f"{self.origin}: nothing came for {seconds:g} s", sent=sent))

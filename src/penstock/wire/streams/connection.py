@@ -1,0 +1,173 @@
+"""A connection to the origin that hands on an answer while it arrives."""
+
+from __future__ import annotations
+
+from ...errors import CallError
+from ..connection import Connection, Keeper
+from ..known_heads import KnownHeads
+from .receiver import Receiver
+from .stream_reader import StreamReader
+
+_NO_HEADS = KnownHeads()
+_NO_HEADS.table = None
+
+
+class StreamConnection(Connection):
+    """One exchange at a time. `owner` is told what arrives; the pool, when the connection is free again."""
+
+    __slots__ = ("_head_only", "_owner", "_stream", "writable")
+
+    def __init__(self, keeper: Keeper, peer: str, *, lenient: bool) -> None:
+        super().__init__(keeper, peer, _NO_HEADS, max_bytes=0, decompress=False)
+        self._stream = StreamReader(peer, lenient=lenient)
+        self._owner: StreamOwner | None = None
+        self._head_only = False
+        self.writable = True
+
+    def begin(self, data: bytes, owner: StreamOwner, *, head_only: bool) -> None:
+        """Write the head of a request (perhaps with its body) and expect the answer to it."""
+        transport = self._transport
+        assert transport is not None
+        self._owner = owner
+        self._unanswered = True
+        self.exchanges += 1
+        self._head_only = head_only
+        transport.write(data)
+
+    def send(self, data: bytes) -> None:
+        """Write more of the request's body."""
+        if self._transport is not None and not self.closed:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Leave what the origin sends in the kernel, which slows the origin down."""
+        if self._transport is not None and not self.closed:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after pause_reading."""
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more: close, and give the slot back."""
+        if self._owner is not None:
+            self._owner = None
+            self.abort()
+            self._keeper.finished(self)
+
+    def pause_writing(self) -> None:
+        """Called by the loop."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self.writable = True
+        if self._owner is not None:
+            self._owner.on_writable()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        owner = self._owner
+        if owner is None:
+            self._drop_idle()
+            return
+        reader = self._stream
+        if self._unanswered:
+            self._unanswered = False
+            reader.begin(head_only=self._head_only)
+            reader.receiver = owner.receiver
+        try:
+            complete = reader.feed(data)
+        except CallError as error:
+            # What was complete before the fault was received, and may be an answer that only its framing spoils.
+            self._fail_stream(error)
+            return
+        self._hand_on(owner, complete=complete)
+
+    def eof_received(self) -> None:
+        """Called by the loop: the peer has closed."""
+        owner = self._owner
+        if owner is not None and not self._unanswered and self._stream.feed_eof():
+            self.abort()
+            self._hand_on(owner, complete=True)
+        else:
+            self._lose(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self._stream.receiver = None
+        self._stream.forget_parser()
+        super().connection_lost(exc)
+
+    def _hand_on(self, owner: StreamOwner, *, complete: bool) -> None:
+        reader = self._stream
+        head = reader.take_head()
+        receiver = owner.receiver
+        if head is not None:
+            owner.on_progress(head_done=True)
+            receiver.on_head(*head)
+        elif not complete:
+            owner.on_progress(head_done=False)
+        # The receiver may cancel within any of these calls; then it wants to hear no more.
+        for chunk in reader.take_chunks():
+            if self._owner is not owner:
+                return
+            receiver.on_body(chunk)
+        if complete and self._owner is owner:
+            self._finish(owner)
+
+    def _finish(self, owner: StreamOwner) -> None:
+        reader = self._stream
+        reader.receiver = None
+        self.keep_alive_seconds = reader.keep_alive_seconds
+        transport = self._transport
+        unsent = transport is not None and transport.get_write_buffer_size() > 0
+        if reader.surplus or not reader.keep_alive or unsent or not owner.sent_all:
+            self.abort()
+        self._owner = None
+        owner.on_settled()
+        self._keeper.finished(self)
+        owner.receiver.on_end()
+
+    def _fail_stream(self, error: CallError) -> None:
+        owner = self._owner
+        self._owner = None
+        self._stream.receiver = None
+        self.abort()
+        self._keeper.finished(self)
+        if owner is not None:
+            owner.on_lost(error, stale=self.stale)
+
+    def _lose(self, exc: Exception | None) -> None:
+        if self._owner is None:
+            self._drop_idle()
+        else:
+            self._fail_stream(self._loss(exc))
+
+
+class StreamOwner:
+    """What a StreamConnection tells of its exchange; the exchange derives from it."""
+
+    __slots__ = ("receiver", "sent_all")
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.sent_all = True
+        """Whether the whole request was handed to the transport: only then can the connection be used again."""
+
+    def on_progress(self, *, head_done: bool) -> None:
+        """Bytes came."""
+        raise NotImplementedError
+
+    def on_settled(self) -> None:
+        """The answer is complete."""
+        raise NotImplementedError
+
+    def on_lost(self, error: CallError, *, stale: bool) -> None:
+        """The exchange failed; `stale` where the connection looks closed before the request came."""
+        raise NotImplementedError
+
+    def on_writable(self) -> None:
+        """The transport takes more of the body."""
+        raise NotImplementedError
