@@ -19,6 +19,7 @@ NAMES = {
     "slow_pull": "the 100/min API with 8 to 30 s a page, virtual time, and sixty times as fast (half a minute)",
     "pull": "a million rows of a paged API beside dlt and aiohttp loops (two minutes)",
     "memory": "peak memory at 200,000 and 1,000,000 items (two minutes)",
+    "cache_store": "the memory store: honest bytes, purge of 100,000 of a million, time an operation (three minutes)",
     "adaptive": "servers that do not tell what they can take: who finds it, holds it, follows it (three minutes)",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import UsageError
 from .purge_log import PurgeLog
@@ -18,6 +18,7 @@ MOST_OBJECT_BYTES = 32 * 2**20
 FRESHNESS_BYTES = 160
 _PATIENCE = 1000
 _MANY = 256
+_LOOKS_EACH = 4
 _REMEMBERED_KEYS = 1024
 _LOG_SHARE = 128
 _LEAST_LOG_BYTES = 64 * 1024
@@ -100,7 +101,7 @@ class MemoryStore:
         self._reasons: dict[bytes, bytes] = {}
         self._varies: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}
         self.get: Callable[[bytes], Resource | None] = self._newest.get
-        """The resource of a key, None if nothing is stored for it. Marks nothing. Its variants may be purged: see `state`.
+        """The resource of a key, None if nothing is stored for it. Marks nothing; its variants may be purged (`state`).
         It is the method of a dict, so a look-up costs no call of Python code."""
 
     @property
@@ -182,7 +183,7 @@ class MemoryStore:
         *,
         sequence: int | None = None,
         fields: bytes | None = None,
-        freshness: object = None,
+        freshness: Any = None,
         received_at: float | None = None,
         tags: tuple[bytes, ...] | None = None,
     ) -> bool:
@@ -353,9 +354,13 @@ class MemoryStore:
             if len(self._offered) > _REMEMBERED_KEYS:
                 self._offered.popitem(last=False)
             return False
-        return self._make_room(needed, spare_used=True)
+        unused = self._sieve.unused(missing, _LOOKS_EACH * missing * self.objects // self._object_bytes)
+        for victim in unused or ():
+            self._remove(victim)
+            self.evictions += 1
+        return unused is not None
 
-    def _make_room(self, needed: int, *, keep: StoredResponse | None = None, spare_used: bool = False) -> bool:
+    def _make_room(self, needed: int, *, keep: StoredResponse | None = None) -> bool:
         while self.bytes_used + needed > self.max_bytes:
             victim = self._sieve.victim(min(_PATIENCE, self.objects))
             if victim is None or (victim is keep and self.objects == 1):
@@ -363,8 +368,6 @@ class MemoryStore:
             if victim is keep:
                 keep.visited = True
                 continue
-            if spare_used and victim.visited:
-                return False
             self._remove(victim)
             self.evictions += 1
         return True

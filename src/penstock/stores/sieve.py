@@ -66,3 +66,20 @@ class Sieve:
             assert stored is not None
         self.hand = stored
         return stored
+
+    def unused(self, wanted: int, looks: int) -> list[StoredResponse] | None:
+        """Responses without a mark, of `wanted` bytes in all, that the hand comes to next; no mark is taken.
+
+        None if there are not that many among the next `looks`, once around at most.
+        """
+        found: list[StoredResponse] = []
+        start = stored = self.hand or self.oldest
+        while stored is not None and wanted > 0 and looks > 0:
+            looks -= 1
+            if not stored.visited:
+                found.append(stored)
+                wanted -= stored.size
+            stored = stored.newer or self.oldest
+            if stored is start:
+                break
+        return found if wanted <= 0 else None

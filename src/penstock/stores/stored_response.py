@@ -22,13 +22,14 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     Raises UsageError for a field that would be read back as another: a name that is empty or holds a colon, or a CR,
     LF or NUL in either (RFC 9110, 5.5). So what is packed can be sent without another look.
     """
-    packed = b"".join([b"%b: %b\r\n" % field for field in fields])
-    count = packed.count(b"\r\n")
-    if packed.count(b"\r") != count or packed.count(b"\n") != count or b"\0" in packed:
-        raise UsageError("a field to store holds a CR, LF or NUL, which is refused")
     pairs = list(fields)
-    if count != len(pairs) or any(not name or b":" in name for name, _ in pairs):
-        raise UsageError("a field to store has a name that is not a token (RFC 9110, 5.1)")
+    packed = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+    count = len(pairs)
+    if packed.count(b"\r") != count or packed.count(b"\n") != count or b"\0" in packed:
+        raise UsageError("a field to store holds a CR, LF or NUL, which is refused (RFC 9110, 5.5)")
+    for name, _ in pairs:
+        if not name or b":" in name:
+            raise UsageError("a field to store has a name that is not a token (RFC 9110, 5.1)")
     return packed
 
 
@@ -113,7 +114,7 @@ class StoredResponse:
         self.variant = variant
         self.status = status
         self.reason = reason
-        self.packed_fields = fields if isinstance(fields, bytes) else pack_fields(list(fields))
+        self.packed_fields = fields if isinstance(fields, bytes) else pack_fields(fields)
         self.body = body
         self.first_byte = first_byte
         self._total_length = total_length
@@ -135,6 +136,7 @@ class StoredResponse:
         """The next variant of the same key, stored before this one."""
         self.wire: bytes | None = None
         self.wire_until = 0.0
+        """For whoever makes `wire`: until when it is right."""
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
@@ -147,7 +149,7 @@ class StoredResponse:
         return len(self.body) if self._total_length == _WHOLE else self._total_length
 
     def __iter__(self) -> Iterator[StoredResponse]:
-        """This variant and those stored before it, newest first; removing any of them meanwhile is safe."""
+        """Itself and the variants stored before it, newest first; removing any of them meanwhile is safe."""
         if self.older_variant is None:
             return iter((self,))
         variants = []
@@ -168,8 +170,9 @@ would cost every stored response 48 bytes, and each full garbage collection as m
 
 
 def bytes_of(length: int) -> int:
-    """What a bytes object of that length takes: 33 more, in steps of 16, and 8 of malloc above 512 (CPython 3.11 to 3.14,
-    glibc). The empty one is shared.
+    """What a bytes object of that length takes: 33 more, in steps of 16, and 8 of malloc above 512.
+
+    (CPython 3.11 to 3.14 on 64 bits, with glibc. The empty one is shared.)
     """
     if length <= 479:
         return (length + 48) & ~15 if length else 0

@@ -20,7 +20,8 @@ def invalidated(
     """Scheme, host and target of what the response to an unsafe method makes invalid.
 
     That is the target itself, and what Location and Content-Location name. Only after a success or a redirect, and
-    only where the origin is the same: or else one site could empty the cache of another. `fields` are those of the response.
+    only where the origin is the same: or else one site could empty the cache of another.
+    `fields` are those of the response.
     """
     if not is_unsafe(method) or not 200 <= status < 400:
         return []

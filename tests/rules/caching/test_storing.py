@@ -1,0 +1,247 @@
+"""What may be stored: each refusal by its own clause, and nothing that could never be used."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.rules.caching.decisions import REASONS, Decision
+from penstock.rules.caching.http_date import format_http_date
+from penstock.rules.caching.http_fields import combine
+from penstock.rules.caching.options import CacheOptions
+from penstock.rules.caching.request import CacheRequest
+from penstock.rules.caching.storing import fields_to_store, may_store
+from penstock.rules.caching.targeted import response_directives
+
+NOW = 1_795_000_000.0
+SAFE, RFC, LENIENT = CacheOptions(), CacheOptions(profile="rfc"), CacheOptions(lenient_origin=True)
+FRESH = b"max-age=60"
+
+
+def decide(
+    response: dict[bytes, bytes],
+    *,
+    status: int = 200,
+    method: bytes = b"GET",
+    request: dict[bytes, bytes] | None = None,
+    body: bool = False,
+    options: CacheOptions = SAFE,
+) -> Decision:
+    asked = CacheRequest(method, b"https", b"example.com", b"/a/b?q=1", request or {}, body)
+    directives, _ = response_directives(response, options.targeted)
+    return may_store(asked, status, response, directives, options, received_wall=NOW)
+
+
+def cc(value: bytes, **more: bytes) -> dict[bytes, bytes]:
+    return {b"cache-control": value} | {name.replace("_", "-").encode(): text for name, text in more.items()}
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (cc(FRESH), "explicit-freshness"),
+        (cc(b"s-maxage=60"), "explicit-freshness"),
+        ({b"expires": format_http_date(NOW + 60)}, "explicit-freshness"),
+        (cc(FRESH, vary=b"accept-encoding"), "explicit-freshness"),
+        (cc(b"foo, " + FRESH), "explicit-freshness"),
+        (cc(b"no-store", cdn_cache_control=FRESH), "explicit-freshness"),
+        (cc(b"must-understand, no-store, max-age=60"), "explicit-freshness"),
+        ({b"last-modified": b"Sun, 06 Nov 1994 08:49:37 GMT"}, "heuristic-freshness"),
+        ({b"etag": b'"a"'}, "validation-only"),
+        (cc(b"no-cache", etag=b'"a"'), "validation-only"),
+        (cc(b"no-cache, max-age=60", etag=b'"a"'), "validation-only"),
+        (cc(b'no-cache="x", max-age=60', etag=b'"a"'), "validation-only"),
+        (cc(b"max-age=0", etag=b'"a"'), "validation-only"),
+        (cc(b"max-age=0, stale-while-revalidate=60"), "validation-only"),
+        (cc(b"max-age=0, stale-if-error=60"), "validation-only"),
+    ],
+)
+def test_what_is_stored(response: dict[bytes, bytes], reason: str) -> None:
+    decision = decide(response)
+    assert (decision.allowed, decision.reason) == (True, reason)
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ({}, "no-freshness"),
+        (cc(b"public"), "no-freshness"),
+        (cc(b"foo"), "no-freshness"),
+        (cc(b"foo", cdn_cache_control=b"foo", expires=format_http_date(NOW + 60)), "no-freshness"),
+        (cc(b"max-age=0"), "never-reusable"),
+        (cc(b"max-age=0, must-revalidate, stale-if-error=60"), "never-reusable"),
+        (cc(b"no-cache, max-age=60"), "never-reusable"),
+        (cc(b'no-cache="x", max-age=60'), "never-reusable"),
+        ({b"expires": b"0"}, "never-reusable"),
+        (cc(b"no-store"), "no-store"),
+        (cc(b"No-Store, max-age=60"), "no-store"),
+        (cc(FRESH, cdn_cache_control=b"no-store"), "no-store"),
+        (cc(b"private, max-age=60"), "private"),
+        (cc(b'private="x", max-age=60'), "private"),
+        (cc(FRESH, cdn_cache_control=b"private"), "private"),
+        (cc(FRESH, set_cookie=b"a=b"), "set-cookie"),
+        (cc(b"public, max-age=60", set_cookie=b""), "set-cookie"),
+        (cc(FRESH, vary=b"*"), "vary-star"),
+        (cc(FRESH, vary=b"foo, *"), "vary-star"),
+        (cc(FRESH, vary=b"foo bar"), "vary-malformed"),
+        (cc(FRESH, vary=b'"foo"'), "vary-malformed"),
+        (cc(b"max-age=60;public"), "malformed-cache-control"),
+        (cc(b"max-age=-1"), "malformed-cache-control"),
+        (cc(FRESH, cdn_cache_control=b"max-age=-1"), "malformed-cache-control"),
+    ],
+)
+def test_what_is_not_stored(response: dict[bytes, bytes], reason: str) -> None:
+    decision = decide(response)
+    assert (decision.allowed, decision.reason) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    "status", [200, 203, 204, 299, 301, 302, 307, 308, 400, 403, 404, 410, 451, 499, 500, 503, 599, 999]
+)
+def test_any_final_status_is_stored_with_a_lifetime(status: int) -> None:
+    assert decide(cc(FRESH), status=status).reason == "explicit-freshness"
+
+
+@pytest.mark.parametrize("status", [-1, 0, 100, 103, 199, 304, 1000, 10**9])
+def test_what_is_no_final_status_is_not(status: int) -> None:
+    assert decide(cc(FRESH), status=status).reason == "status-not-final"
+
+
+@pytest.mark.parametrize("status", [201, 202, 302, 403, 429, 500, 502, 503, 504, 599])
+def test_a_validator_is_not_enough_for_every_status(status: int) -> None:
+    modified = {b"last-modified": b"Sun, 06 Nov 1994 08:49:37 GMT"}
+    assert decide(modified, status=status).reason == "no-freshness"
+    assert decide({**modified, b"cache-control": b"public"}, status=status).reason == "heuristic-freshness"
+
+
+def test_must_understand_asks_for_a_status_that_is_known() -> None:
+    assert decide(cc(b"must-understand, max-age=60"), status=599).reason == "status-not-understood"
+    assert decide(cc(b"must-understand, no-store, max-age=60"), status=404).allowed
+
+
+@pytest.mark.parametrize(
+    ("method", "response", "status", "reason"),
+    [
+        (b"HEAD", cc(FRESH), 200, "head"),
+        (b"PUT", cc(FRESH), 200, "method"),
+        (b"get", cc(FRESH), 200, "method"),
+        (b"OPTIONS", cc(FRESH), 200, "method"),
+        (b"QUERY", cc(FRESH), 200, "method"),
+        (b"POST", cc(FRESH), 200, "method"),
+        (b"POST", cc(FRESH, content_location=b"/a/b"), 200, "method"),
+        (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 500, "method"),
+        (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 206, "method"),
+        (b"POST", cc(FRESH, content_location=b"//other.example/a/b?q=1"), 200, "method"),
+        (b"POST", cc(b"no-cache", content_location=b"/a/b?q=1", etag=b'"a"'), 200, "method"),
+        (b"POST", cc(b"private, max-age=60", content_location=b"/a/b?q=1"), 200, "private"),
+        (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 200, "explicit-freshness"),
+        (b"POST", cc(FRESH, content_location=b"b?q=1"), 201, "explicit-freshness"),
+        (b"POST", cc(FRESH, content_location=b"https://EXAMPLE.com:443/a/b?q=1"), 200, "explicit-freshness"),
+    ],
+)
+def test_methods(method: bytes, response: dict[bytes, bytes], status: int, reason: str) -> None:
+    assert decide(response, method=method, status=status, body=method == b"POST").reason == reason
+
+
+def test_a_get_with_a_body_is_not_stored() -> None:
+    assert decide(cc(b"public, max-age=60"), body=True).reason == "body-in-get"
+
+
+@pytest.mark.parametrize("credentials", [b"authorization", b"cookie"])
+@pytest.mark.parametrize("value", [b"max-age=60, public", b"max-age=60, must-revalidate", b"s-maxage=60"])
+def test_credentials_do_not_matter_where_the_response_is_for_all(credentials: bytes, value: bytes) -> None:
+    assert decide(cc(value), request={credentials: b""}).allowed
+
+
+@pytest.mark.parametrize("value", [FRESH, b"max-age=60, proxy-revalidate", b"max-age=60, immutable"])
+def test_credentials_matter_otherwise(value: bytes) -> None:
+    for options in (SAFE, RFC):
+        response = cc(value, vary=b"authorization")
+        assert decide(response, request={b"authorization": b"x"}, options=options).reason == "authorization"
+    assert decide(cc(value), request={b"cookie": b"a=b"}).reason == "request-cookie"
+    assert decide(cc(value), request={b"cookie": b"a=b"}, options=RFC).allowed
+    assert decide(cc(value, vary=b"accept, Cookie"), request={b"cookie": b"a=b"}).allowed
+
+
+def test_public_of_cache_control_is_not_public_of_the_targeted_field() -> None:
+    response = cc(b"public, max-age=60", cdn_cache_control=FRESH)
+    assert decide(response, request={b"authorization": b"x"}).reason == "authorization"
+
+
+def test_the_rfc_profile_stores_what_the_rfc_allows() -> None:
+    assert decide(cc(FRESH, set_cookie=b"a=b"), options=RFC).allowed
+    assert decide(cc(b'private="x", max-age=60'), options=RFC).allowed
+    assert decide(cc(b"private, max-age=60"), options=RFC).reason == "private"
+    assert decide(cc(b'no-cache="x", max-age=60'), options=RFC).reason == "explicit-freshness"
+
+
+def test_the_rfc_profile_cuts_out_the_fields_that_a_directive_names() -> None:
+    lines = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3"), (b"connection", b"close")]
+    directives, _ = response_directives(cc(b'private="A", no-cache="b"'), ())
+    assert fields_to_store(lines, directives, RFC) == [(b"c", b"3")]
+    assert fields_to_store(lines, directives, SAFE) == lines[:3]
+
+
+@pytest.mark.parametrize(
+    ("content_range", "length", "strict", "lenient"),
+    [
+        (b"bytes 0-4/10", b"5", "partial", "partial"),
+        (b"bytes 0-4/10", None, "partial", "partial"),
+        (b"bytes 4-9/10", b"5", "partial-mismatch", "partial"),
+        (b"bytes 0-4/10", b"5, 5", "partial-mismatch", "partial"),
+        (b"bytes 5-4/10", b"0", "partial-mismatch", "partial-mismatch"),
+        (b"bytes 0-9/5", b"10", "partial-mismatch", "partial-mismatch"),
+        (b"items 0-4/10", b"5", "partial-mismatch", "partial-mismatch"),
+        (b"bytes */10", None, "partial-mismatch", "partial-mismatch"),
+        (None, b"5", "partial-mismatch", "partial-mismatch"),
+    ],
+)
+def test_a_206_must_be_one_range_that_fits_its_length(
+    content_range: bytes | None, length: bytes | None, strict: str, lenient: str
+) -> None:
+    response = cc(FRESH)
+    if content_range is not None:
+        response[b"content-range"] = content_range
+    if length is not None:
+        response[b"content-length"] = length
+    assert decide(response, status=206).reason == strict
+    assert decide(response, status=206, options=LENIENT).reason == lenient
+
+
+def test_content_range_means_nothing_on_another_status() -> None:
+    assert decide(cc(FRESH, content_range=b"rubbish")).allowed
+
+
+_VALUES = st.sampled_from([b"", b"*", b"a", b"max-age=60", b"no-store", b"private", b"public", b"0", b"cookie", b'"x"'])
+_RESPONSES = st.dictionaries(
+    st.sampled_from(
+        [b"cache-control", b"cdn-cache-control", b"vary", b"set-cookie", b"expires", b"etag", b"age", b"date"]
+    ),
+    st.one_of(_VALUES, st.binary(max_size=12)),
+)
+_REQUESTS = st.dictionaries(st.sampled_from([b"cookie", b"authorization", b"range"]), st.binary(max_size=4))
+
+
+@given(_RESPONSES, _REQUESTS, st.integers(-10, 1100), st.sampled_from([b"GET", b"HEAD", b"POST", b"x"]), st.booleans())
+def test_every_decision_is_explained_and_the_rfc_profile_never_stores_less(
+    response: dict[bytes, bytes], request: dict[bytes, bytes], status: int, method: bytes, body: bool
+) -> None:
+    strict = decide(response, status=status, method=method, request=request, body=body)
+    loose = decide(response, status=status, method=method, request=request, body=body, options=RFC)
+    for decision in (strict, loose):
+        assert decision.reason in REASONS
+        assert decision.clause.startswith("RFC ")
+    assert loose.allowed or not strict.allowed
+    if strict.allowed:
+        assert b"set-cookie" not in response
+        assert 200 <= status <= 999
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"cache-control", b"vary"]), _VALUES), max_size=4))
+def test_one_restriction_on_any_line_is_enough(lines: list[tuple[bytes, bytes]]) -> None:
+    decision = decide(combine([(b"cache-control", FRESH), *lines]))
+    if any(value in (b"no-store", b"private") for name, value in lines if name == b"cache-control"):
+        assert not decision.allowed
+    if any(value == b"*" for name, value in lines if name == b"vary"):
+        assert not decision.allowed
