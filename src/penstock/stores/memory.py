@@ -276,7 +276,8 @@ class MemoryStore:
     def collect(self, max_objects: int) -> int:
         """Look at the next `max_objects` and remove what a hard purge concerns; returns how many went.
 
-        A tenth of a microsecond for each one looked at that no purge came after, a half for others, two if it goes.
+        Any purge by tag or of all makes each object be looked at anew, so give it some hundreds at a time: a thousand
+        took 2 to 18 ms on a busy, slow core.
         """
         sieve = self._sieve
         if not self.collecting:
