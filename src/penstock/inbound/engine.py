@@ -290,6 +290,9 @@ class CacheEngine:
     def resend(self, flight: Flight) -> None:
         """Ask again without a condition: the 304 that came was for something that is not stored."""
         flight.stale = None
+        if flight.fetch is not None:
+            # The rest of the answer that is being read now is nobody's.
+            flight.fetch.cancel()
         request = flight.request
         self._send(flight, request, to_leave_out(request, conditions=True, ranges=True), None, flight.note)
 

@@ -14,7 +14,7 @@ from ..rules.caching.http_date import format_http_date
 from ..rules.caching.http_fields import combine, end_to_end
 from ..rules.caching.invalidation import invalidated, is_unsafe
 from ..rules.caching.ranges import parse_content_range
-from ..rules.caching.storing import may_store
+from ..rules.caching.storing import fields_to_store, may_store
 from ..rules.caching.surrogate_tags import tags_of
 from ..rules.caching.targeted import response_directives
 from ..rules.caching.validation import answers_not_modified, fields_of_304, merge_not_modified, selects
@@ -71,6 +71,8 @@ class Landing:
         flight.status, flight.reason, flight.fields, flight.length = status, reason, fields, length
         if is_unsafe(request.method):
             self._invalidate(request, status, combined)
+            # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
+            flight.sequence = self._engine.store.sequence()
         verdict, candidate = self._weigh(flight, status, reason, fields, combined, length)
         if candidate is None:
             self._refused(flight, status, verdict)
@@ -127,7 +129,8 @@ class Landing:
             variant=variant_of(vary, request.fields) if vary else b"",
             status=status,
             reason=reason,
-            fields=fields,
+            # Each answer from here says its own age.
+            fields=[field for field in fields_to_store(fields, directives, engine.options) if field[0] != b"age"],
             body=b"",
             freshness=freshness,
             received_at=now,
@@ -349,6 +352,6 @@ class Landing:
     def _invalidate(self, request: InboundRequest, status: int, combined: dict[bytes, bytes]) -> None:
         engine = self._engine
         for scheme, host, target in invalidated(
-            request.method, status, request.host, request.scheme, request.target, combined
+            request.method, status, request.scheme, request.host, request.target, combined
         ):
             self._counters.invalidated += engine.forget_url(primary_key(scheme, host, target))

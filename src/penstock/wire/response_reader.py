@@ -166,9 +166,10 @@ class ResponseReader:
                 self.coding = f"{self.coding},{text}" if self.coding else text
             elif lowered == b"keep-alive":
                 self.keep_alive_seconds = _timeout_of(value)
-        if transfer is not None and transfer.strip().lower() != b"chunked":
+        chunked = transfer is not None and transfer.strip().lower() == b"chunked"
+        if transfer is not None and not chunked:
             self._refuse_coding()
-        self._until_eof = transfer is None and self.declared_length is None
+        self._until_eof = not chunked and self.declared_length is None
 
     def _refuse_coding(self) -> None:
         # No TE was sent, so no other coding may come; guessing where the body ends is how answers mix.
