@@ -84,11 +84,9 @@ def decoded(body: bytes, content_encoding: str) -> bytes:
 
 
 def _inflated(body: bytes, coding: str) -> bytes:
-    if coding != "deflate":
-        window = 31
-    else:
-        # "deflate" means zlib's format, and what some send is without its frame.
-        window = 15 if body[0] & 0x0F == 8 else -15
+    # "deflate" means zlib's format, and what some send is without its frame.
+    deflate = 15 if body[0] & 0x0F == 8 else -15
+    window = deflate if coding == "deflate" else 31
     inflater = zlib.decompressobj(window)
     plain = inflater.decompress(body)
     if not inflater.eof:

@@ -1,0 +1,5 @@
+"""`python -m penstock`: the same as `penstock`."""
+
+from .cli.main import main
+
+main()
