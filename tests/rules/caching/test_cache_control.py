@@ -125,8 +125,11 @@ def test_long_values_read_as_short_ones_do(value: bytes) -> None:
     assert parse_cache_control(value + b"," * 600) == parse_cache_control(value + b",")
 
 
-@pytest.mark.parametrize("size", [20_000])
+@pytest.mark.parametrize("size", [200_000])
 def test_hostile_length_is_read_to_its_end(size: int) -> None:
+    # Reading that goes back over what it has read would take hours here.
+    for rubbish in (b"\t" * size + b"\x00", b"a" * size + b"\x00", b'"' * size, b'x="' + b"a" * size, b"a=" * size):
+        assert parse_cache_control(rubbish).malformed
     assert parse_cache_control(b'x="' + b"\\a" * size).malformed
     assert parse_cache_control(b'x="' + b"\\a" * size + b'", no-store').no_store
     assert parse_cache_control(b"a," * size + b"no-store").no_store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +119,12 @@ def test_the_target_keeps_its_bytes() -> None:
 def test_drop_parameters(target: bytes, left: bytes) -> None:
     assert drop_parameters(target, (b"utm_*", b"gclid", b"fb?", b"a.b")) == left
     assert drop_parameters(target, ()) == target
+
+
+@given(st.text("ab*?", max_size=6), st.text("ab", max_size=8))
+def test_globs_match_as_those_of_a_shell(pattern: str, name: str) -> None:
+    dropped = drop_parameters(b"/?" + name.encode(), (pattern.encode(),)) == b"/"
+    assert dropped is fnmatchcase(name, pattern)
 
 
 @given(st.binary(max_size=40))

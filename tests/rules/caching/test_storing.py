@@ -209,6 +209,11 @@ def test_a_206_must_be_one_range_that_fits_its_length(
     assert decide(response, status=206, options=LENIENT).reason == lenient
 
 
+def test_a_206_of_several_ranges_is_not_stored() -> None:
+    response = cc(FRESH, content_range=b"bytes 0-4/10", content_type=b"Multipart/ByteRanges; boundary=x")
+    assert decide(response, status=206).reason == "partial-mismatch"
+
+
 def test_content_range_means_nothing_on_another_status() -> None:
     assert decide(cc(FRESH, content_range=b"rubbish")).allowed
 

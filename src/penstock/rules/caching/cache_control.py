@@ -15,14 +15,14 @@ LONGEST_DELTA = 2**31
 # Longer values are read each time: remembering them would let an origin fill the memory with rubbish.
 LONGEST_REMEMBERED = 512
 
-_TOKEN = TOKEN.pattern
+# Every repetition is possessive: with backtracking, a run of blanks before an error would cost its length squared.
 _MEMBER = re.compile(
-    rb"[ \t]*(?:("
-    + _TOKEN
+    rb"[ \t]*+(?:("
+    + TOKEN.pattern
     + rb')(?:=(?:("(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t -~\x80-\xff])*+")|('
     # An empty argument is no grammar, but `private=` has a meaning that nobody would miss.
-    + _TOKEN
-    + rb")?))?)?[ \t]*(?:,|\Z)"
+    + TOKEN.pattern
+    + rb")?+)?+)?+)?+[ \t]*+(?:,|\Z)"
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 

@@ -76,9 +76,15 @@ _HIDDEN = re.compile(rb"[;?#]")
 
 @lru_cache(64)
 def _globs(patterns: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    wild = {b"*": rb".*", b"?": rb"."}
-    whole = (b"".join(wild.get(part) or re.escape(part) for part in re.split(rb"([*?])", glob)) for glob in patterns)
-    return re.compile(b"|".join(b"(?:%s)" % one for one in whole), re.DOTALL)
+    return re.compile(b"|".join(b"(?:%s)" % _glob(pattern) for pattern in patterns), re.DOTALL)
+
+
+def _glob(pattern: bytes) -> bytes:
+    """A glob of `*` and `?` as an expression. What stands between stars is taken where it comes first."""
+    first, *others = [b".".join(map(re.escape, piece.split(b"?"))) for piece in pattern.split(b"*")]
+    if not others:
+        return first
+    return first + b"".join(b"(?>.*?%s)" % piece for piece in others[:-1]) + b".*" + others[-1]
 
 
 def vary_names(fields: FieldMap) -> tuple[bytes, ...] | None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 FieldMap: TypeAlias = Mapping[bytes, bytes]
 
-TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++")
 BLANKS = b" \t"
 
 _MEMBER = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+', re.DOTALL)
@@ -98,11 +98,23 @@ def end_to_end(fields: RawFields) -> RawFields:
     Proxy-Authenticate, Proxy-Authentication-Info and Proxy-Authorization go too: RFC 9110 calls only the last of them
     one hop's affair, but RFC 9111, 3.1, forbids to store any of the three. Names must be in lower case.
     """
-    listed: set[bytes] | None = None
-    for name, value in fields:
-        if name == b"connection":
-            options = {option.lower() for option in split_list(value)} - _NEVER_LISTED
+    kept: RawFields = []
+    listed: frozenset[bytes] | None = None
+    for line in fields:
+        name = line[0]
+        if name not in _HOP_BY_HOP:
+            kept.append(line)
+        elif name == b"connection" and (options := _listed(line[1])):
             listed = options if listed is None else listed | options
-    if not listed:
-        return [line for line in fields if line[0] not in _HOP_BY_HOP]
-    return [line for line in fields if line[0] not in _HOP_BY_HOP and line[0] not in listed]
+    return kept if listed is None else [line for line in kept if line[0] not in listed]
+
+
+def _listed(connection: bytes) -> frozenset[bytes]:
+    """The fields that a Connection field takes out, besides those that go in any case."""
+    # Nearly all say one of these two.
+    if connection in (b"keep-alive", b"close"):
+        return _NONE
+    return frozenset(option.lower() for option in split_list(connection)) - _NEVER_LISTED - _HOP_BY_HOP
+
+
+_NONE: frozenset[bytes] = frozenset()

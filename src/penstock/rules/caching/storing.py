@@ -99,7 +99,8 @@ def _by_status(status: int, fields: FieldMap, directives: Directives, options: C
 
 def _is_consistent(fields: FieldMap, options: CacheOptions) -> bool:
     found = parse_content_range(fields.get(b"content-range", b""))
-    if found is None:
+    # Of several ranges each part has its own Content-Range, and the response none (RFC 9110, 15.3.7.2).
+    if found is None or fields.get(b"content-type", b"").lower().startswith(b"multipart/byteranges"):
         return False
     length = fields.get(b"content-length")
     if length is None or options.lenient_origin:
