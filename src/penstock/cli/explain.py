@@ -123,7 +123,7 @@ def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
     for refusal in found["refused"]:
         to = f" (to requests with {refusal['to_requests_with']})" if refusal["to_requests_with"] else ""
         yield (
-            f"not stored  the last answer{to}, {refusal['status']}: {refusal['sentence']} "
+            f"refused   the last answer{to}, {refusal['status']}: {refusal['sentence']} "
             f"[{refusal['reason']}; {refusal['clause']}]"
         )
         yield (
@@ -162,11 +162,11 @@ def _because(found: dict[str, Any]) -> str:
 def _variant_lines(variant: dict[str, Any]) -> Iterator[str]:
     state = "" if variant["state"] == "valid" else f", {variant['state']}"
     which = "yes" if variant["selected"] else "yes, but for other requests"
-    yield f"stored    {which}: {variant['status']}, {variant['body_bytes']:,} bytes, {variant['hits']:,} hits{state}"
-    yield (
-        f"  fresh   {'for' if variant['remaining_s'] > 0 else 'was for'} {duration(variant['lifetime_s'])}, "
-        f"its age is {duration(variant['age_s'])} [{variant['lifetime_from']}]"
-    )
+    hits = "1 hit" if variant["hits"] == 1 else f"{variant['hits']:,} hits"
+    yield f"stored    {which}: {variant['status']}, {variant['body_bytes']:,} bytes, {hits}{state}"
+    lifetime = f"{'for' if variant['remaining_s'] > 0 else 'was for'} {duration(variant['lifetime_s'])}"
+    fresh = lifetime if variant["lifetime_s"] else "never"
+    yield f"  fresh   {fresh}, its age is {duration(variant['age_s'])} [{variant['lifetime_from']}]"
     stale = [
         f"{duration(variant[name])} {meaning}"
         for name, meaning in (

@@ -15,7 +15,7 @@ import click
 import orjson
 
 from ..errors import BadBody, CallError, UsageError
-from ..inbound.admin import checked_token
+from ..inbound.admin import CHALLENGE, checked_token
 from ..inbound.proxy import Proxy
 from ..messages import Request, Response
 from ..wire import Client
@@ -108,26 +108,35 @@ class AdminClient:
         self.url = str(origin)
         self._fields = {"Authorization": f"Bearer {token}"}
         self._client = Client(connect_timeout=_TIMEOUT)
+        self._recognised = False
 
     async def get(self, path: str, parameters: list[tuple[str, str]]) -> dict[str, Any]:
         """The answer to a GET."""
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        return await self._call(Request("GET", f"{self.url}{path}{query}", self._fields))
+        return self._read(await self._call(Request("GET", f"{self.url}{path}{query}", self._fields)))
 
     async def post(self, path: str, data: dict[str, Any]) -> dict[str, Any]:
         """The answer to a POST of `data` as JSON."""
         fields = {**self._fields, "Content-Type": "application/json"}
-        return await self._call(Request("POST", f"{self.url}{path}", fields, orjson.dumps(data)))
+        return self._read(await self._call(Request("POST", f"{self.url}{path}", fields, orjson.dumps(data))))
 
-    async def _call(self, request: Request) -> dict[str, Any]:
+    async def _call(self, request: Request) -> Response:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                response = await self._client(request)
+                if not self._recognised:
+                    await self._recognise()
+                return await self._client(request)
         except TimeoutError:
             raise UsageError(f"the admin address {self.url} does not answer within {_TIMEOUT:g} s") from None
         except CallError as error:
             raise UsageError(f"the admin address {self.url} cannot be reached: {error}") from None
-        return self._read(response)
+
+    async def _recognise(self) -> None:
+        """Ask without the token first: an address mixed up with that of the clients would hand it on to the app."""
+        answer = await self._client(Request("GET", f"{self.url}/stats"))
+        if answer.status != 401 or answer.headers.get("www-authenticate") != CHALLENGE.decode():
+            raise UsageError(f"{self.url} is no admin address of penstock; it is what the proxy's --admin says")
+        self._recognised = True
 
     def _read(self, response: Response) -> dict[str, Any]:
         if response.status == 401:

@@ -53,12 +53,12 @@ class Reading:
 
 def read_between(before: dict[str, Any], now: dict[str, Any]) -> Reading | None:
     """What happened from one snapshot to the next; None where they are not two moments of one process."""
-    seconds = now["now_s"] - before["now_s"]
+    seconds: float = now["now_s"] - before["now_s"]
     if not seconds > 0 or now["requests"] < before["requests"] or now["uptime_s"] < before["uptime_s"]:
         return None
 
     def rate(name: str) -> float:
-        return float(_sum(now[name]) - _sum(before[name])) / seconds
+        return (_sum(now[name]) - _sum(before[name])) / seconds
 
     requests, stale = rate("requests"), rate("stale")
     sent = rate("origin_requests")
@@ -101,8 +101,8 @@ def read_between(before: dict[str, Any], now: dict[str, Any]) -> Reading | None:
     )
 
 
-def _sum(value: Any) -> Any:
-    return sum(value.values()) if isinstance(value, dict) else (value or 0)
+def _sum(value: Any) -> float:
+    return float(sum(value.values()) if isinstance(value, dict) else value or 0)
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -81,7 +81,7 @@ def _numbers(reading: Reading) -> Table:
     grid.add_column(overflow="fold")
     grid.add_row(
         "requests",
-        f"{_rate(reading.requests_per_s)}   {reading.requests:,} so far   {reading.connections:,} connections",
+        f"{_rate(reading.requests_per_s)}   {reading.requests:,} so far   {_count(reading.connections, 'connection')}",
     )
     grid.add_row("hit rate", _pair(reading.hit_rate, reading.hit_rate_total))
     grid.add_row("app spared", _pair(reading.spared, reading.spared_total))
@@ -91,7 +91,7 @@ def _numbers(reading: Reading) -> Table:
     share = reading.stored_bytes / reading.budget_bytes if reading.budget_bytes else 0.0
     grid.add_row(
         "memory",
-        f"{size(reading.stored_bytes)} of {size(reading.budget_bytes)} ({share:.0%})   {reading.objects:,} objects   "
+        f"{size(reading.stored_bytes)} of {size(reading.budget_bytes)} ({share:.0%})   {_count(reading.objects, 'object')}   "
         f"{reading.evictions:,} evicted, {_rate(reading.evictions_per_s)}",
     )
     sent = (
@@ -105,7 +105,7 @@ def _app(reading: Reading) -> Text:
     text = Text(_rate(reading.origin_requests_per_s))
     if reading.origin_p50_s is not None and reading.origin_p99_s is not None:
         text.append(f"   p50 {duration(reading.origin_p50_s)}   p99 {duration(reading.origin_p99_s)}")
-    text.append(f"   {reading.origin_connections:,} connections")
+    text.append(f"   {_count(reading.origin_connections, 'connection')} in use")
     if reading.origin_waiting:
         text.append(f"   {reading.origin_waiting:,} wait for one", style="yellow")
     if reading.origin_failures_per_s:
@@ -167,6 +167,10 @@ def _percent(share: float | None) -> str:
     text = f"{share:.1%}"
     # Never rounded up to all.
     return text if share == 1.0 or text != "100.0%" else f"{min(share, 0.9999):.2%}"
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _rate(rate: float) -> str:

@@ -26,6 +26,8 @@ from .watched import Watched
 
 MAX_BODY = 64 * 1024
 LEAST_TOKEN = 16
+CHALLENGE = b'Bearer realm="penstock admin"'
+"""By this a client knows that it is an admin address that it is about to give the token to."""
 _MOST_ROWS = 200
 _MOST_FIELDS = 50
 _JSON = [
@@ -75,7 +77,7 @@ class AdminHandler:
         """See Handler."""
         head = exchange.head
         if not self._may_enter(head.fields):
-            say(exchange, 401, error="the admin token is missing or wrong", fields=[(b"www-authenticate", b"Bearer")])
+            say(exchange, 401, error="the admin token is missing or wrong", fields=[(b"www-authenticate", CHALLENGE)])
             return
         if any(name == b"origin" for name, _ in head.fields):
             say(exchange, 403, error="requests from pages in a browser are refused")
