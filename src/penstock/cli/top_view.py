@@ -91,8 +91,8 @@ def _numbers(reading: Reading) -> Table:
     share = reading.stored_bytes / reading.budget_bytes if reading.budget_bytes else 0.0
     grid.add_row(
         "memory",
-        f"{size(reading.stored_bytes)} of {size(reading.budget_bytes)} ({share:.0%})   {_count(reading.objects, 'object')}   "
-        f"{reading.evictions:,} evicted, {_rate(reading.evictions_per_s)}",
+        f"{size(reading.stored_bytes)} of {size(reading.budget_bytes)} ({share:.0%})   "
+        f"{_count(reading.objects, 'object')}   {reading.evictions:,} evicted, {_rate(reading.evictions_per_s)}",
     )
     sent = (
         "" if reading.bytes_from_store_per_s is None else f"{size(reading.bytes_from_store_per_s)}/s from the store   "

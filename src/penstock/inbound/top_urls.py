@@ -18,8 +18,10 @@ WINDOW_SECONDS = 5.0
 """What is said of the recent past is of two windows at most and one at least."""
 _LONGEST_KEY = 1024
 _LONGEST_STRIDE = 256
+_SILENCE = 0.1
+_BATCH = 32
 _OFTEN, _SELDOM = 0.0005, 0.002
-"""Seconds between two samples, below which they get sparser and above which denser: at most some 2,000 a second."""
+"""Seconds between two samples, of a batch on average below which they get sparser, and above which at once denser."""
 
 
 class TopUrl(NamedTuple):
@@ -66,7 +68,8 @@ class TopUrls:
         self._stride = 1
         self._chance = 1
         self._hits_seen = counters.hits
-        self._sampled_at = now()
+        self._sampled_at = self._batch_began = now()
+        self._batch = 0
         self._window_ends = now() + WINDOW_SECONDS
         self.bytes_from_store = 0
         """Of bodies that were answered from the store; an estimate where hits are sampled."""
@@ -94,17 +97,24 @@ class TopUrls:
         weight = hits - self._hits_seen
         self._hits_seen = hits
         now = self._now()
-        since = now - self._sampled_at
-        self._sampled_at = now
-        if since < _OFTEN and self._stride < _LONGEST_STRIDE:
-            self._stride *= 2
-        elif since > _SELDOM and self._stride > 1:
-            self._stride //= 2
+        self._settle(now)
         # A stride of random length (Park and Miller, 1988): who asks for URLs in turns must not meet the same ones.
         self._chance = self._chance * 48271 % 2147483647
         counters.sample_at = hits + 1 + self._chance % (2 * self._stride - 1)
         self._count(stored.key, weight, weight)
         self.bytes_from_store += weight * len(stored.body)
+
+    def _settle(self, now: float) -> None:
+        """How far apart samples are from now on."""
+        if now - self._sampled_at > _SELDOM:
+            self._stride = max(1, self._stride // 2)
+            self._batch, self._batch_began = 0, now
+        self._batch += 1
+        if self._batch == _BATCH:
+            if now - self._batch_began < _BATCH * _OFTEN and self._stride < _LONGEST_STRIDE:
+                self._stride *= 2
+            self._batch, self._batch_began = 0, now
+        self._sampled_at = now
 
     def urls(self, most: int, *, with_query: bool) -> list[TopUrl]:
         """The rows with the most requests of late, then in total."""
@@ -128,6 +138,10 @@ class TopUrls:
 
     def _turn(self) -> None:
         now = self._now()
+        if now - self._sampled_at > _SILENCE:
+            # It was busy and is not any more: a sparse sample would say nothing for minutes.
+            self._stride = 1
+            self._counters.sample_at = self._counters.hits + 1
         while now >= self._window_ends:
             for table in (self._urls, self._paths):
                 table.turn()
