@@ -17,13 +17,16 @@ from .._version import __version__
 from ..errors import PenstockError, StorageError, UsageError
 from .check import check
 from .demo import demo
+from .explain import explain
 from .log import JsonLog, wants_json_log
 from .proxy import proxy
 from .pull import pull
+from .purge import purge
 from .report import report
 from .send import send
 from .status import status
 from .terminal import echo
+from .top import top
 
 OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 
@@ -46,6 +49,9 @@ penstock.add_command(send)
 penstock.add_command(pull)
 penstock.add_command(check)
 penstock.add_command(proxy)
+penstock.add_command(purge)
+penstock.add_command(explain)
+penstock.add_command(top)
 penstock.add_command(report)
 penstock.add_command(status)
 penstock.add_command(demo)

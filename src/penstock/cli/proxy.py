@@ -21,6 +21,7 @@ from ..rules.caching.options import CacheOptions
 from ..wire.server import ServerLimits
 from .loop import run_loop
 from .options import Duration, Size
+from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .terminal import echo
 
 _EXAMPLES = """
@@ -29,6 +30,7 @@ Examples:
   penstock proxy --origin http://127.0.0.1:8000
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:80 --memory 2GiB --policy cache.toml
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:443 --cert site.pem --key site.key
+  penstock proxy --origin http://127.0.0.1:8000 --admin 127.0.0.1:8081 --admin-token-file token --metrics :9464
 """
 
 
@@ -99,6 +101,16 @@ class Address(click.ParamType[Any]):
     help="How long stale answers stand in for an app that cannot be reached.",
 )
 @click.option(
+    "--admin", type=Address(), default=None, help="Where purge, explain and top connect; needs a token, see below."
+)
+@click.option(
+    "--admin-token-file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help=f"Holds the token of --admin. [default: {TOKEN_VARIABLE} of the environment]",
+)
+@click.option("--metrics", type=Address(), default=None, help="Serve Prometheus metrics here, to anybody.")
+@click.option(
     "--drain-timeout", type=Duration(), default="30s", show_default=True, help="To finish answers at the end."
 )
 def proxy(**options: Any) -> int:
@@ -106,10 +118,14 @@ def proxy(**options: Any) -> int:
 
     Responses say themselves how long they are fresh (Cache-Control, Expires). SIGTERM drains: no new connections,
     answers under way are finished. SIGHUP reads the policy file and the certificate again and reopens the access log.
+
+    --admin opens an address of its own for penstock purge, explain and top. It is never open to clients: it answers
+    those who know its token, which has 16 characters or more and stands in a file or the environment.
     """
     settings = read_settings(options)
     tls = read_tls(options["cert"], options["key"])
-    return run_loop(_serve(settings, tls, options))
+    token = proxy_token(options["admin"], options["admin_token_file"])
+    return run_loop(_serve(settings, tls, options, token))
 
 
 def read_settings(options: dict[str, Any]) -> ProxySettings:
@@ -168,14 +184,15 @@ def _policy(path: Path | None) -> Policy:
     return Policy() if path is None else read_policy(path)
 
 
-async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any]) -> int:
+async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], token: str) -> int:
     log = _access_log(options["access_log"])
     proxy = Proxy(settings, on_answered=log.answered if log is not None else None)
     host, port = options["listen"]
+    # The admin address comes first: whoever finds the clients' one open can purge already.
+    await start_admin(proxy, options["admin"], token, options["metrics"])
     await proxy.start(host, port, tls=tls)
     scheme = "http" if tls is None else "https"
-    where = f"[{host}]" if ":" in host else host
-    echo(f"penstock: {scheme}://{where}:{proxy.port} answers for {settings.origin}")
+    echo(f"penstock: {scheme}://{shown_address(host, proxy.port)} answers for {settings.origin}")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,7 +6,7 @@ from ..observe.histogram import Histogram
 
 
 class Counters:
-    """All grow and never shrink."""
+    """All but `sample_at` grow and never shrink."""
 
     __slots__ = (
         "aborted",
@@ -24,6 +24,7 @@ class Counters:
         "refreshes",
         "requests",
         "revalidated",
+        "sample_at",
         "stale_hits",
         "stored",
         "uncacheable",
@@ -33,6 +34,8 @@ class Counters:
         self.requests = 0
         self.hits = 0
         """Answered from the store while fresh."""
+        self.sample_at = 1 << 62
+        """At so many hits the next one is looked at for `top`; as good as never where nobody wants to know."""
         self.stale_hits: dict[str, int] = {}
         """Answered from the store while stale, by why that was allowed."""
         self.misses: dict[str, int] = {}

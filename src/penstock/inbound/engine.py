@@ -146,6 +146,13 @@ class CacheEngine:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    def under_policy(self, request: InboundRequest) -> PathPolicy:
+        """Make of `request` what the policy for its path makes of it; for who asks what would become of it."""
+        policy = self.policy.for_target(request.target)
+        if policy is not NO_POLICY:
+            self._apply(policy, request)
+        return policy
+
     def _apply(self, policy: PathPolicy, request: InboundRequest) -> None:
         request.policy = policy
         if policy.drop_query and b"?" in request.target:

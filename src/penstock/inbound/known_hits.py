@@ -50,6 +50,8 @@ class KnownHits:
         self._make = make
         self._table: dict[bytes, KnownHit] = {}
         self._find = self._table.get
+        self.on_sample: Callable[[StoredResponse], None] = _nothing
+        """Told of the hit that reaches `Counters.sample_at`."""
 
     def answer(self, data: bytes) -> bytes | None:
         """The complete answer to the request `data`, or None where it has to be looked at."""
@@ -68,9 +70,11 @@ class KnownHits:
             self._store.keep_wire(stored, wire, until)
         counters = self._counters
         counters.requests += 1
-        counters.hits += 1
+        counters.hits = hits = counters.hits + 1
         stored.hits += 1
         stored.visited = True
+        if hits >= counters.sample_at:
+            self.on_sample(stored)
         return wire
 
     def learn(self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
@@ -93,3 +97,7 @@ class KnownHits:
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+def _nothing(_stored: StoredResponse) -> None:
+    """Nobody wants to know."""

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..clock import Clock, current_clock
+from ..observe.exposition import check_available
 from ..rules.caching.cache_key import normalise_host
 from ..rules.caching.freshness import generated_age
 from ..rules.caching.http_fields import combine
 from ..rules.caching.options import CacheOptions
 from ..stores.memory import MemoryStore
 from ..stores.stored_response import StoredResponse
-from ..wire.server import Exchange, Server, ServerLimits
+from ..wire.server import Exchange, Handler, Server, ServerLimits
 from ..wire.server.answer_bytes import answer_head
 from ..wire.streams import StreamClient
+from .admin import AdminHandler
 from .answers import hit_fields
 from .engine import CacheEngine
 from .known_hits import KnownHits
+from .metrics import MetricsHandler
 from .policy import Policy
 from .ports import InboundRequest
 from .proxy_origin import ProxyOrigin
+from .purging import purge
+from .top_urls import TopUrls
+from .watched import Watched
 
 _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
+_OTHER_LIMITS = ServerLimits(max_connections=256, max_connections_per_address=None, max_head_bytes=32 * 1024)
+_OTHER_DRAIN_SECONDS = 1.0
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
 
@@ -87,12 +95,50 @@ class Proxy:
         self.handler = ProxyHandler(
             self.engine, self.client.origin.authority.encode(), settings.hosts, fast=on_answered is None
         )
+        self._others: list[Server] = []
+        self._top: TopUrls | None = None
 
     async def start(
         self, host: str, port: int, *, tls: ssl.SSLContext | None = None, sock: socket.socket | None = None
     ) -> None:
         """Listen. Raises UsageError where the address cannot be had."""
         await self.server.start(self.handler, host, port, tls=tls, limits=self.settings.limits, sock=sock)
+
+    async def start_admin(self, host: str, port: int, token: str) -> int:
+        """Listen for who has `token` (see `AdminHandler`) on an address of its own; returns the port.
+
+        Raises UsageError where the address cannot be had, and for a token that is too short or cannot be sent.
+        """
+        return await self._start_other(AdminHandler(self.watched(), token), host, port)
+
+    async def start_metrics(self, host: str, port: int) -> int:
+        """Serve /metrics to anybody on an address of its own; returns the port.
+
+        Raises UsageError where the address cannot be had or prometheus_client is missing.
+        """
+        check_available()
+        return await self._start_other(MetricsHandler(self.watched()), host, port)
+
+    def watched(self) -> Watched:
+        """For who wants to see what it does; from the first call on URLs are counted."""
+        if self._top is None:
+            self._top = TopUrls(self.engine.counters, self.engine.key_of, self.engine.clock.now)
+            self.engine.on_looked_up = self._top.looked_up
+            self.handler.known_hits.on_sample = self._top.sample
+        return Watched(self.engine, server=self.server, client=self.client, top=self._top)
+
+    def purge(
+        self, *, urls: Sequence[str] = (), tags: Sequence[str] = (), everything: bool = False, soft: bool = False
+    ) -> int:
+        """See `purging.purge`. To be called on the loop's own thread."""
+        return purge(self.engine, urls=urls, tags=tags, everything=everything, soft=soft)
+
+    async def _start_other(self, handler: Handler, host: str, port: int) -> int:
+        server = Server()
+        self._others.append(server)
+        await server.start(handler, host, port, limits=_OTHER_LIMITS)
+        there: int = server.sockets[0].getsockname()[1]
+        return there
 
     @property
     def port(self) -> int:
@@ -108,6 +154,9 @@ class Proxy:
     async def aclose(self, timeout: float = 30.0) -> None:
         """Drain: finish what is under way for at most `timeout` seconds, then close everything."""
         await self.server.drain(timeout)
+        # These go last: how far the draining is can be seen, and a purge is still taken.
+        for other in self._others:
+            await other.drain(_OTHER_DRAIN_SECONDS)
         self.engine.close()
         await self.client.aclose()
 

@@ -1,0 +1,183 @@
+"""What a running cache has for a request, what it would do with it now, and why: nothing is changed by asking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..rules.caching.freshness import Freshness, Use, current_age, may_serve_on_error, use_of
+from ..rules.caching.validation import must_forward, validators
+from ..stores.stored_response import StoredResponse
+from .engine import CacheEngine
+from .memory_of_misses import Refusal
+from .policy import NO_POLICY, PathPolicy
+from .ports import InboundRequest
+from .purging import requests_for
+from .reasons import REASONS
+
+_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_PERSONAL = (b"", b"\0a", b"\0c", b"\0ac")
+
+
+class Verdict(NamedTuple):
+    """What would happen: hit, stale, collapsed, validate, miss or bypass; why, in a sentence; the clause behind it."""
+
+    would: str
+    why: str
+    clause: str
+
+
+def explain_url(engine: CacheEngine, url: str, fields: Sequence[tuple[bytes, bytes]] = ()) -> dict[str, Any]:
+    """All about a GET of `url` with the request fields `fields` (names in lower case), ready for JSON.
+
+    Raises UsageError for a URL that cannot be one.
+    """
+    request, other = requests_for(url, fields)
+    policy, other_policy = engine.under_policy(request), engine.under_policy(other)
+    if not _is_known(engine, request) and _is_known(engine, other):
+        request, policy = other, other_policy
+    return {"url": url, **explain(engine, request, policy)}
+
+
+def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) -> dict[str, Any]:
+    """All about `request`, to which `policy` was applied."""
+    key = engine.key_of(request)
+    now = engine.clock.now()
+    resource = engine.store.get(key)
+    selected, soft = engine.select(resource, request)
+    verdict = _verdict(engine, request, policy, selected, soft=soft)
+    variants = [_variant(engine, each, now, selected=each is selected) for each in resource] if resource else []
+    return {
+        "key": text_of(key),
+        "would": verdict.would,
+        "why": verdict.why,
+        "clause": verdict.clause,
+        "stored": bool(variants),
+        "variants": variants,
+        "refused": _refusals(engine, key, now),
+        "policy": None if policy is NO_POLICY else policy.path,
+        "under_way": sum(flight.key == key for flight in engine.flights.values()),
+    }
+
+
+def _is_known(engine: CacheEngine, request: InboundRequest) -> bool:
+    key, now = engine.key_of(request), engine.clock.now()
+    return engine.store.get(key) is not None or any(engine.refusals.look_up(key + each, now) for each in _PERSONAL)
+
+
+def _verdict(
+    engine: CacheEngine, request: InboundRequest, policy: PathPolicy, stored: StoredResponse | None, *, soft: bool
+) -> Verdict:
+    """What `CacheEngine.handle` would do, in the order in which it asks."""
+    if policy.bypass:
+        return Verdict("bypass", REASONS["policy-bypass"], f"policy for {policy.path}")
+    if must_forward(request.fields):
+        return Verdict("miss", "Only the app can judge If-Match and If-Unmodified-Since.", "RFC 9110, 13.1")
+    key, now = engine.key_of(request), engine.clock.now()
+    if stored is not None:
+        verdict = _verdict_of_stored(engine, stored, now - stored.received_at, soft=soft)
+        if verdict.would != "validate":
+            return verdict
+    if engine.flights.get(engine.flight_key(request, key, stored)) is not None:
+        return Verdict("collapsed", "Another client's request for it is under way, whose answer it shares.", "")
+    if stored is not None:
+        return verdict
+    refusal = engine.refusals.look_up(engine.refusal_key(request, key), now)
+    if refusal is not None:
+        return Verdict("miss", f"The last answer could not be shared. {_sentence(refusal.reason)}", refusal.clause)
+    if engine.store.get(key) is not None:
+        return Verdict("miss", "What is stored is for other values of the fields that it varies with.", "RFC 9111, 4.1")
+    return Verdict("miss", "Nothing is stored for it.", "RFC 9111, 4")
+
+
+def _verdict_of_stored(engine: CacheEngine, stored: StoredResponse, resident: float, *, soft: bool) -> Verdict:
+    freshness: Freshness = stored.freshness
+    use = use_of(freshness, resident, soft_purged=soft)
+    age = current_age(freshness, resident)
+    if use is Use.FRESH:
+        return Verdict("hit", f"It is fresh for another {freshness.lifetime - age:,.0f} s.", freshness.lifetime_from)
+    if use is Use.STALE_WHILE_REVALIDATE:
+        if age < freshness.lifetime:
+            return Verdict("stale", "It was purged softly: it is sent once more while a new one is fetched.", "purge")
+        left = freshness.lifetime + freshness.stale_while_revalidate - age
+        why = f"It is stale and may be sent for another {left:,.0f} s while a new one is fetched."
+        return Verdict("stale", why, "RFC 5861, 3 (stale-while-revalidate)")
+    if engine.health.is_down(engine.clock.now()):
+        allowed = may_serve_on_error(freshness, resident, failure="disconnected")
+        if allowed.allowed:
+            return Verdict("stale", f"The app does not answer. {_sentence(allowed.reason)}", allowed.clause)
+    how = "The app is asked whether it still holds" if validators(dict(stored.fields)) else "The app is asked again"
+    if freshness.must_validate:
+        return Verdict("validate", f"{how}: each use must be confirmed (no-cache).", "RFC 9111, 5.2.2.4")
+    return Verdict("validate", f"{how}: it has been stale for {age - freshness.lifetime:,.0f} s.", "RFC 9111, 4.3")
+
+
+def _variant(engine: CacheEngine, stored: StoredResponse, now: float, *, selected: bool) -> dict[str, Any]:
+    freshness: Freshness = stored.freshness
+    age = current_age(freshness, now - stored.received_at)
+    return {
+        "selected": selected,
+        "state": {"valid": "valid", "soft": "purged softly", "gone": "purged"}[engine.store.state(stored)],
+        "vary": variant_values(stored.vary, stored.variant),
+        "status": stored.status,
+        "age_s": round(age, 3),
+        "lifetime_s": freshness.lifetime,
+        "lifetime_from": freshness.lifetime_from,
+        "remaining_s": round(freshness.lifetime - age, 3),
+        "stale_while_revalidate_s": freshness.stale_while_revalidate,
+        "stale_if_error_s": freshness.stale_if_error,
+        "stale_when_unreachable_s": freshness.stale_when_unreachable,
+        "must_validate": freshness.must_validate,
+        "tags": [text_of(tag) for tag in stored.tags],
+        "hits": stored.hits,
+        "body_bytes": len(stored.body),
+        "charged_bytes": stored.size,
+    }
+
+
+def variant_values(vary: Sequence[bytes], variant: bytes) -> Mapping[str, str | None]:
+    """The values of the request fields that a variant is for, None for a field that was absent; secrets are hidden.
+
+    It reads what `rules.caching.cache_key.variant_of` wrote.
+    """
+    values: dict[str, str | None] = {}
+    at = 0
+    for name in vary:
+        at += len(name)
+        if variant[at : at + 1] != b"=":
+            values[text_of(name)] = None
+            at += 1
+            continue
+        colon = variant.index(b":", at)
+        end = colon + 1 + int(variant[at + 1 : colon])
+        values[text_of(name)] = "(hidden)" if name in _SECRET else text_of(variant[colon + 1 : end])
+        at = end
+    return values
+
+
+def _refusals(engine: CacheEngine, key: bytes, now: float) -> list[dict[str, Any]]:
+    """Why the last answers were not stored: to anybody, and to requests with credentials or cookies."""
+    found = []
+    for personal, whose in zip(_PERSONAL, ("", "authorization", "cookie", "authorization and cookie"), strict=True):
+        refusal: Refusal | None = engine.refusals.look_up(key + personal, now)
+        if refusal is not None:
+            found.append(
+                {
+                    "reason": refusal.reason,
+                    "sentence": _sentence(refusal.reason),
+                    "clause": refusal.clause,
+                    "status": refusal.status,
+                    "to_requests_with": whose or None,
+                    "forgotten_in_s": round(refusal.until - now, 1),
+                }
+            )
+    return found
+
+
+def _sentence(reason: str) -> str:
+    return REASONS.get(reason, reason)
+
+
+def text_of(data: bytes) -> str:
+    """For people: what is not UTF-8 is escaped."""
+    return data.decode("utf-8", "backslashreplace")
