@@ -187,6 +187,7 @@ def _policy(path: Path | None) -> Policy:
 async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], token: str) -> int:
     log = _access_log(options["access_log"])
     proxy = Proxy(settings, on_answered=log.answered if log is not None else None)
+    proxy.keep_collector_away()
     host, port = options["listen"]
     # The admin address comes first: whoever finds the clients' one open can purge already.
     await start_admin(proxy, options["admin"], token, options["metrics"])

@@ -232,6 +232,7 @@ class Flight:
         self.state = State.DISCARDING
         if self.fetch is not None:
             self.fetch.cancel()
+            self.fetch = None
         self.judge.on_flight_over(self)
 
     def body(self) -> bytes:
@@ -272,6 +273,8 @@ class Flight:
 
     def on_end(self) -> None:
         """See Receiver."""
+        # Each holds the other; without this only the cycle collector would free them.
+        self.fetch = None
         if self.state is State.DISCARDING:
             return
         self.complete = True
@@ -284,6 +287,7 @@ class Flight:
 
     def on_failed(self, error: CallError) -> None:
         """See Receiver."""
+        self.fetch = None
         if self.state is State.DISCARDING:
             return
         for delivery in [d for d in self.deliveries if d.started]:

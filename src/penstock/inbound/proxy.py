@@ -20,6 +20,7 @@ from ..wire.server.answer_bytes import answer_head
 from ..wire.streams import StreamClient
 from .admin import AdminHandler
 from .answers import hit_fields
+from .collector import StoreCollector
 from .engine import CacheEngine
 from .known_hits import KnownHits
 from .metrics import MetricsHandler
@@ -139,6 +140,17 @@ class Proxy:
         await server.start(handler, host, port, limits=_OTHER_LIMITS)
         there: int = server.sockets[0].getsockname()[1]
         return there
+
+    def keep_collector_away(self) -> None:
+        """See StoreCollector: for a process that does nothing else."""
+        collector = StoreCollector(self.store)
+        drop_dead = self.handler.known_hits.drop_dead
+
+        def sweep() -> None:
+            drop_dead()
+            collector.tick()
+
+        self.engine.on_sweep = sweep
 
     @property
     def port(self) -> int:
