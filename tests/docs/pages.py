@@ -4,10 +4,11 @@ A fenced block is run if an HTML comment stands before it:
 
 - `<!-- run -->` before ```python: as a program of its own; before ```console: each line that begins with `$ ` is a
   command, and the lines below it are what it prints, on either stream, `...` standing for anything.
-- `<!-- run: server -->` before ```console: in the background, until the end of the page.
+- `<!-- run: server -->` before ```console: in the background, until the end of the page. It listens at 8080, or at what
+  stands after the word.
 - `<!-- run: file NAME -->`: what is in the block becomes a file.
 
-All blocks of a page run in order, in one folder. Port 8080 becomes a free one.
+All blocks of a page run in order, in one folder. Ports 8000, 8080 and 8081 become free ones.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def steps(text: str) -> Iterator[Step]:
         how = match["how"] or ""
         if how.startswith("file "):
             yield Step(line, f"printf %s {shlex.quote(match['text'])} > {shlex.quote(how[5:])}", "")
-        elif how == "server":
-            yield Step(line, _in_background(match["text"].removeprefix("$ ").strip()), "")
+        elif how.startswith("server"):
+            command = match["text"].removeprefix("$ ").strip()
+            yield Step(line, _in_background(command, how.removeprefix("server").strip() or "8080"), "")
         elif match["language"] == "python":
             # A failed assertion must end with something that is not 0, so the exit code is printed.
             yield Step(line, f"python -W error -c {shlex.quote(match['text'])}; echo exit code $?", "...exit code 0")
@@ -65,10 +67,10 @@ def _commands(text: str, line: int) -> Iterator[Step]:
         line += part.count("\n")
 
 
-def _in_background(command: str) -> str:
+def _in_background(command: str, port: str) -> str:
     # The port is waited for by connecting, which every server understands.
     return (
-        f"{command} >/dev/null 2>&1 & for i in $(seq 300); do (: </dev/tcp/127.0.0.1/8080) 2>/dev/null && break; "
+        f"{command} >/dev/null 2>&1 & for i in $(seq 300); do (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null && break; "
         "sleep 0.1; done"
     )
 
@@ -85,7 +87,9 @@ def run_page(text: str, folder: Path) -> list[tuple[Step, str]]:
     for step in todo:
         # The exit code of the step goes on to the next, which may ask for it.
         lines.append(f"{{ {step.command}\n}} 2>&1; code=$?; echo; echo '{_MARK}'; (exit $code)")
-    script = "\n".join(lines).replace("8080", str(free_port()))
+    script = "\n".join(lines)
+    for port in ("8000", "8080", "8081"):
+        script = script.replace(port, str(free_port()))
     environment = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "HOME": str(folder),

@@ -36,6 +36,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         "README.md",
         "docs/tutorial.md",
         "docs/tutorial_pull.md",
+        "docs/tutorial_cache.md",
         "docs/howto/send.md",
         "docs/howto/pull.md",
         "docs/howto/check.md",
