@@ -31,10 +31,10 @@ HOMES = {
     # The commands only look whether it is there, to say which extra is missing.
     "numpy": ["penstock.outbound.vectors", "penstock.testing", "penstock.cli.check", "penstock.cli.demo"],
     # JSON is everywhere but in rules, which are pure.
-    "orjson": ["penstock.cli", "penstock.messages", "penstock.outbound", "penstock.testing"],
-    "prometheus_client": ["penstock.observe.prometheus"],
+    "orjson": ["penstock.cli", "penstock.inbound", "penstock.messages", "penstock.outbound", "penstock.testing"],
+    "prometheus_client": ["penstock.observe.prometheus", "penstock.observe.exposition"],
     "pyarrow": ["penstock.outbound.vectors.parquet", "penstock.outbound.tables.parquet_file"],
-    "rich": ["penstock.cli.live"],
+    "rich": ["penstock.cli.live", "penstock.cli.top_view"],
     "uvloop": ["penstock.cli.loop", "penstock.testing"],
     "yarl": ["penstock.clients.aiohttp"],
     "zstandard": ["penstock.wire.content_coding"],
