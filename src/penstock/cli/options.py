@@ -14,12 +14,10 @@ from ..outbound.job import Flow
 from ..rules.duration import parse_duration
 from ..rules.outcome import RetryOn
 from ..rules.rate import Limit, parse_limit
+from ..rules.size import parse_size
 from .redact import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
 
 class Duration(click.ParamType[Any]):
@@ -54,11 +52,10 @@ class Size(click.ParamType[Any]):
         """Bytes."""
         if isinstance(value, int):
             return value
-        match = _NUMBER.fullmatch(str(value).strip())
-        unit = _BYTES.get(match[2].lower()) if match else None
-        if match is None or unit is None:
-            self.fail(f"{value!r} is not a size; write 64MiB, 10kB or a number of bytes", param, ctx)
-        return int(float(match[1]) * unit)
+        try:
+            return parse_size(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class LimitType(click.ParamType[Any]):
