@@ -261,6 +261,7 @@ def test_explain_asks_the_running_proxy(proxy: RunningProxy, app: App, command: 
     text = explain("/language", "--header", "Accept-Language: de")
     assert "goes to the app" in text
     assert "accept-language: (absent)" in text
+    assert "say with --header" in text
     assert orjson.loads(explain("/fresh", "--json"))["would"] == "hit"
     assert app.asked.total() == asked
 

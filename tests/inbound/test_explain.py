@@ -205,6 +205,19 @@ def test_only_the_app_can_judge_some_requests() -> None:
     run_virtual(main())
 
 
+def test_the_host_is_a_field_of_the_request() -> None:
+    """Some apps vary on it."""
+
+    async def main() -> None:
+        shop = Shop()
+        shop.answer("/x", ("cache-control", "max-age=60"), ("vary", "Host"))
+        await shop.get("http://shop.example/x")
+        found = explain_url(shop.engine, "http://Shop.example:80/x", [(b"host", b"other.example")])
+        assert (found["would"], found["variants"][0]["vary"]) == ("hit", {"host": "shop.example"})
+
+    run_virtual(main())
+
+
 def test_profiles_and_what_cannot_be_a_url() -> None:
     """The options of the cache hold; a URL must be absolute."""
 

@@ -120,6 +120,8 @@ def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
         yield from _variant_lines(variant)
     if not found["variants"]:
         yield "stored    nothing"
+    elif not any(variant["selected"] for variant in found["variants"]):
+        yield "          say with --header what the request has of these fields, to see what such a one gets"
     for refusal in found["refused"]:
         to = f" (to requests with {refusal['to_requests_with']})" if refusal["to_requests_with"] else ""
         yield (

@@ -28,7 +28,7 @@ def requests_for(url: str, fields: Sequence[tuple[bytes, bytes]] = ()) -> list[I
     other_host = None if host is None else normalise_host(host, other)
     if host is None or other_host is None:
         raise UsageError(f"{origin.authority!r} is not a host that a request could be for")
-    raw = [*fields]
+    raw = [(b"host", origin.authority.encode()), *(field for field in fields if field[0] != b"host")]
     return [
         InboundRequest(b"GET", scheme, name, target.encode(), combine(raw), [*raw])
         for scheme, name in ((here, host), (other, other_host))
