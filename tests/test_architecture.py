@@ -25,7 +25,8 @@ HOMES = {
     "click": ["penstock.cli"],
     "h5py": ["penstock.outbound.vectors.hdf5"],
     # The fault server parses for itself: a judge must not share the code it judges.
-    "httptools": ["penstock.wire.response_reader", "penstock.testing"],
+    "http_sf": ["penstock.rules.caching.targeted"],
+    "httptools": ["penstock.wire.response_reader", "penstock.wire.server.request_reader", "penstock.testing"],
     "jmespath": ["penstock.outbound.http_call", "penstock.outbound.vectors.answers"],
     "matplotlib": ["penstock.outbound.report.png"],
     # The commands only look whether it is there, to say which extra is missing.
@@ -40,7 +41,7 @@ HOMES = {
     "zstandard": ["penstock.wire.content_coding"],
 }
 # Needed by every installation; all others are extras and are imported inside the function that needs them.
-CORE = {"click", "httptools", "jmespath", "orjson", "rich", "uvloop"}
+CORE = {"click", "http_sf", "httptools", "jmespath", "orjson", "rich", "uvloop"}
 # Modules that are nothing without their extra; nobody imports them before it is needed.
 BEHIND_AN_EXTRA = ("penstock.outbound.vectors", "penstock.testing.vector_index", "penstock.clients.aiohttp")
 

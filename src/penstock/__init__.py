@@ -29,6 +29,8 @@ from .errors import (
     Unexpected,
     UsageError,
 )
+from .inbound.asgi import CacheMiddleware
+from .inbound.policy import PathPolicy, Policy
 from .layers.deadline import time_left
 from .layers.keyed_limit import KeyedLimiter
 from .layers.rate_limit import RateLimiter
@@ -37,6 +39,7 @@ from .outbound.outcome import Item, Outcome
 from .outbound.paging.pages import Cursor, LinkHeader, NextUrl, Offset, Page, PageNumber, Paginator
 from .outbound.pull_pages import Pull, PullWarning, pull
 from .outbound.run import run
+from .rules.caching.options import CacheOptions
 from .rules.outcome import RetryOn
 from .rules.rate import Limit, parse_limit
 from .wire import Client
@@ -46,6 +49,8 @@ __all__ = [
     "AttemptTimeout",
     "BadBody",
     "BadPage",
+    "CacheMiddleware",
+    "CacheOptions",
     "Call",
     "CallError",
     "Client",
@@ -70,7 +75,9 @@ __all__ = [
     "PageNumber",
     "PagesFailed",
     "Paginator",
+    "PathPolicy",
     "PenstockError",
+    "Policy",
     "ProtocolError",
     "Pull",
     "PullWarning",

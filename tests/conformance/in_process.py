@@ -96,10 +96,11 @@ class AsgiTransport:
         except TimeoutError:
             raise
         except Exception as error:
-            # The server would answer 500 or, after a head, break off.
+            # A server only logs what is raised after a complete answer; before it, it answers 500 or breaks off.
             if not sent:
                 return RunnerResponse(500, {})
-            raise TransportError(f"the app failed: {error!r}") from error
+            if sent[-1]["type"] != "http.response.body" or sent[-1].get("more_body"):
+                raise TransportError(f"the app failed: {error!r}") from error
         return _response(sent)
 
 

@@ -67,13 +67,15 @@ class AsgiOrigin:
 class AsgiFetch:
     """One call of the app: a Fetch, and the `receive` and `send` that the app is given."""
 
-    __slots__ = ("_asked", "_cancelled", "_complete", "_gone", "_receiver", "_request", "_resumed", "_started")
+    __slots__ = ("_asked", "_cancelled", "_complete", "_gone", "_left", "_receiver", "_request", "_resumed", "_started")
 
     def __init__(self, request: AsgiRequest, receiver: Receiver) -> None:
         self._request = request
         self._receiver = receiver
         self._asked = False
         self._started = False
+        self._left: int | None = None
+        """Bytes of the body that are still to come; None where the app did not say."""
         self._complete = False
         self._cancelled = False
         self._resumed: asyncio.Future[None] | None = None
@@ -113,13 +115,7 @@ class AsgiFetch:
         if message["type"] == "http.response.start":
             self._begin(message)
         elif message["type"] == "http.response.body":
-            body = bytes(message.get("body", b""))
-            if body and self._request.method != b"HEAD":
-                self._receiver.on_body(body)
-            if not message.get("more_body", False) and not self._cancelled:
-                self._complete = True
-                self._release()
-                self._receiver.on_end()
+            self._take(bytes(message.get("body", b"")), more=message.get("more_body", False))
             while self._resumed is not None and not self._cancelled:
                 await asyncio.shield(self._resumed)
 
@@ -139,6 +135,22 @@ class AsgiFetch:
         self._cancelled = True
         self._release()
 
+    def _take(self, body: bytes, *, more: bool) -> None:
+        """What a client would get of it: no more than was announced, and less is no complete answer (RFC 9112, 8)."""
+        if self._left is not None:
+            body = body[: self._left]
+            self._left -= len(body)
+        if body:
+            self._receiver.on_body(body)
+        if more or self._cancelled:
+            return
+        if self._left:
+            self._fail("sent less than its Content-Length")
+            return
+        self._complete = True
+        self._release()
+        self._receiver.on_end()
+
     def _begin(self, message: Message) -> None:
         self._started = True
         fields = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
@@ -148,6 +160,7 @@ class AsgiFetch:
                 length = int(value)
         if self._request.method == b"HEAD" or message["status"] in (204, 304):
             length = 0
+        self._left = length
         self._receiver.on_head(message["status"], b"", fields, length)
 
     def _fail(self, what: str) -> None:
