@@ -1,7 +1,7 @@
 """An origin that takes its time, a process of its own: `--delay` seconds an answer, for as many at once as come.
 
-`/private/...` may not be shared, everything else is fresh for a while (`--fields`). `/_count` says how many requests
-there were, without itself.
+`/private/...` may not be shared, `/short/...` may be served stale for two seconds, `/must/...` never, everything else
+is as `--fields` says. `/_count` says how many requests there were, without itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ class Origin:
         self.delay = delay
         self.count = 0
         self.shared = _answer(fields.encode())
-        self.private = _answer(b"Cache-Control: private, max-age=60")
+        self.others = {
+            b"private": _answer(b"Cache-Control: private, max-age=60"),
+            b"short": _answer(b"Cache-Control: public, max-age=1, stale-if-error=2"),
+            b"must": _answer(b"Cache-Control: public, max-age=1, must-revalidate"),
+        }
 
 
 class Connection(asyncio.Protocol):
@@ -52,7 +56,7 @@ class Connection(asyncio.Protocol):
             transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nCache-Control: no-store\r\n\r\n" % len(text) + text)
             return
         origin.count += 1
-        answer = origin.private if target.startswith(b"/private") else origin.shared
+        answer = origin.others.get(target.split(b"/", 2)[1], origin.shared)
         if origin.delay:
             asyncio.get_running_loop().call_later(origin.delay, transport.write, answer)
         else:
