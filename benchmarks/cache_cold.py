@@ -45,7 +45,9 @@ def main(arguments: list[str]) -> bool:
             cold.append((name, asked, *(f"{found[0][key]:.2f} s" for key in ("first", "slowest")), found[0]["wrong"]))
             private.append((name, *(f"{_ratio(each):.2f}x" for each in found[1:]), sum(e["wrong"] for e in found[1:])))
     header = ("proxy", "requests to the origin", "first answer", "slowest answer", "not 200")
-    report.table(f"a cold key, {options.clients:,} clients at once, the origin takes {DELAY * 1000:.0f} ms", header, cold)
+    report.table(
+        f"a cold key, {options.clients:,} clients at once, the origin takes {DELAY * 1000:.0f} ms", header, cold
+    )
     header = ("proxy", "first burst: slowest/origin", "second", "third", "not 200")
     report.table(f"`private`, {options.clients:,} clients at once, three times", header, private)
     _goals(report, results)
@@ -56,7 +58,9 @@ def _goals(report: Report, results: dict[str, tuple[int, list[dict[str, float]]]
     asked, found = results[_WIDE]
     report.goal("requests to the origin for a cold key", "1", asked, asked == 1)
     report.goal("slowest of a cold key / origin", "below 2x", f"{_ratio(found[0]):.2f}x", _ratio(found[0]) < 2)
-    report.goal("first burst on `private`, slowest / origin", "below 3x", f"{_ratio(found[1]):.2f}x", _ratio(found[1]) < 3)
+    report.goal(
+        "first burst on `private`, slowest / origin", "below 3x", f"{_ratio(found[1]):.2f}x", _ratio(found[1]) < 3
+    )
     later = max(map(_ratio, found[2:]))
     report.goal("later bursts, slowest / origin", "below 2x", f"{later:.2f}x", later < 2)
     wrong = sum(each["wrong"] for each in found)

@@ -69,7 +69,7 @@ def _check_that_they_cache(report: Report, servers: list[Served], source: Served
 def _rounds(
     folder: Path, servers: list[Served], kind: str, options: argparse.Namespace
 ) -> tuple[dict[str, list[Wrk]], dict[str, float]]:
-    """Alternating, so that a noise that lasts hits everybody. (Runs by name, CPU seconds a request by name.)"""
+    """Alternating, so that a noise that lasts hits everybody: runs, and CPU seconds a request, by name."""
     runs: dict[str, list[Wrk]] = {server.name: [] for server in servers}
     spent = dict.fromkeys(runs, 0.0)
     for number in range(-1, options.rounds):

@@ -26,8 +26,7 @@ class Load:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.host = f"127.0.0.1:{options.port}".encode()
-        self.free: list[Connection] = []
-        self.all: list[Connection] = []
+        self.free: deque[Connection] = deque()
         self.waiting: deque[int] = deque()
         self.began = 0.0
         self.next = 0
@@ -44,7 +43,6 @@ class Load:
         for _ in range(self.options.connections):
             _, protocol = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.options.port)
             self.free.append(protocol)
-        self.all = list(self.free)
         cpu, self.began = time.process_time(), time.monotonic()
         loop.call_soon(self._tick)
         await self.done.wait()
@@ -71,7 +69,7 @@ class Load:
         due = int(min(elapsed, options.seconds) * options.rate)
         for number in range(self.next, due):
             if self.free:
-                self.send(self.free.pop(), number)
+                self.send(self.free.popleft(), number)
             else:
                 self.waiting.append(number)
         self.next = due

@@ -69,8 +69,8 @@ def main(arguments: list[str]) -> bool:
     report.facts |= cache_versions()
     report.note(
         f"Real processes, twenty times as fast: {options.seconds:g} s stand for {options.seconds / 3:.0f} minutes, "
-        "max-age=3, stale-if-error=60 for a minute and twenty. nginx has `proxy_cache_use_stale error`, without which it "
-        "would serve what says stale-if-error only; Varnish knows no stale-if-error and has its 10 s of grace."
+        "max-age=3, stale-if-error=60 for a minute and twenty. nginx has `proxy_cache_use_stale error`, without which "
+        "it would serve what says stale-if-error only; Varnish knows no stale-if-error and has its 10 s of grace."
     )
     with scratch() as folder:
         _killed(report, folder, options)

@@ -103,7 +103,7 @@ Starter = Callable[[Path, int], AbstractContextManager[Served]]
 
 @contextlib.contextmanager
 def origin(folder: Path, *, core: int = CLIENT_CORE) -> Iterator[Served]:
-    """nginx that gives every path 1 KB which is fresh for an hour, and counts: see `origin_count`."""
+    """An nginx that gives every path 1 KB which is fresh for an hour, and counts: see `origin_count`."""
     port = free_port()
     with _nginx(folder, "origin", port, _ORIGIN.format(port=port, text=BODY), core) as served:
         yield served
@@ -134,7 +134,7 @@ def varnish(folder: Path, to: int) -> Iterator[Served]:
     vcl.write_text(_VCL.format(origin=to))
     argv = ["varnishd", "-F", "-j", "none", "-n", str(folder / "varnish"), "-a", f"127.0.0.1:{port}", "-f", str(vcl)]
     argv += ["-s", f"malloc,{MEMORY_MB}m", "-p", "thread_pools=1", "-p", "thread_pool_min=1000"]
-    argv += ["-p", "thread_queue_limit=20000", "-p", "listen_depth=4096", "-p", "timeout_idle=600"]
+    argv += ["-p", "thread_queue_limit=20000", "-p", "listen_depth=4096"]
     with Child(argv, core=SERVER_CORE, folder=folder, name="varnish") as child:
         wait_for(child, port, "varnish")
         # The threads are made one after the other.
@@ -144,7 +144,7 @@ def varnish(folder: Path, to: int) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def nginx_cache(folder: Path, to: int) -> Iterator[Served]:
-    """nginx with `proxy_cache` in shared memory, one worker, `proxy_cache_lock on`."""
+    """An nginx with `proxy_cache` in shared memory, one worker, `proxy_cache_lock on`."""
     port = free_port()
     with contextlib.ExitStack() as stack:
         shm = Path(stack.enter_context(_shared_memory()))
@@ -169,7 +169,7 @@ def caches(folder: Path, to: int, names: tuple[str, ...] = tuple(CACHES)) -> Ite
 
 @contextlib.contextmanager
 def hello(folder: Path, name: str) -> Iterator[Served]:
-    """uvicorn or granian with an app that gives the same 1 KB: what an app costs that does nothing at all.
+    """Either uvicorn or granian with an app that gives the same 1 KB: what an app costs that does nothing at all.
 
     Raises MissingTool.
     """

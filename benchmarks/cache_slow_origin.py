@@ -53,7 +53,9 @@ class Connection(asyncio.Protocol):
         assert transport is not None
         if target == b"/_count":
             text = b"%d" % origin.count
-            transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nCache-Control: no-store\r\n\r\n" % len(text) + text)
+            transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nCache-Control: no-store\r\n\r\n" % len(text) + text
+            )
             return
         origin.count += 1
         answer = origin.others.get(target.split(b"/", 2)[1], origin.shared)

@@ -96,14 +96,16 @@ def _table(report: Report, runs: dict[str, list[Run]], options: argparse.Namespa
         rows,
     )
     report.note(
-        "Where less is answered than offered, the queue grows for as long as the run is: the latencies then are those of "
-        "the queue. The client and the origin share a core; at a client CPU near 100 % it is they who are at the end."
+        "Where less is answered than offered, the queue grows for as long as the run is: the latencies then are those "
+        "of the queue. The client and the origin share a core; at a client CPU near 100 % it is they who are at the end."
     )
 
 
 def _most(report: Report, most: dict[str, float]) -> None:
     rows = [(name, f"{rate:,.0f}", f"{most['penstock'] / rate:.2f}x") for name, rate in most.items()]
-    report.table("the most of the same mix: wrk, 64 connections, closed loop", ("proxy", "requests/s", "penstock is"), rows)
+    report.table(
+        "the most of the same mix: wrk, 64 connections, closed loop", ("proxy", "requests/s", "penstock is"), rows
+    )
 
 
 def _goals(report: Report, runs: list[Run]) -> None:

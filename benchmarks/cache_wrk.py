@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,7 @@ class Seeds:
 SEEDS = Seeds()
 
 
-def wrk(
-    folder: Path, port: int, core: int, *, kind: str = "same", seconds: float = 3.0, connections: int = 64
-) -> Wrk:
+def wrk(folder: Path, port: int, core: int, *, kind: str = "same", seconds: float = 3.0, connections: int = 64) -> Wrk:
     """One thread of wrk on `core`. `kind`: a name in SCRIPTS."""
     program = need("wrk", "wrk")
     argv: list[str | Path] = [program, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "10s"]
@@ -120,5 +119,5 @@ def _percentile(text: str, percent: int) -> float:
 
 
 def milliseconds(seconds: float) -> str:
-    """For a table."""
-    return f"{seconds * 1000:,.2f}"
+    """For a table; "-" for what wrk could not measure because next to nothing was answered."""
+    return "-" if math.isnan(seconds) else f"{seconds * 1000:,.2f}"
