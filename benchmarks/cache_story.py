@@ -96,8 +96,8 @@ def _table(report: Report, runs: dict[str, list[Run]], options: argparse.Namespa
         rows,
     )
     report.note(
-        "Where less is answered than offered, the queue grows for as long as the run is, and the latencies are those of "
-        "the queue. The client and the origin share a core; at a client CPU near 100 % it is they who are at the end."
+        "Where less is answered than offered, the queue grows for as long as the run is, and the latencies are those "
+        "of the queue. Client and origin share a core: at a client CPU near 100 % it is they who are at the end."
     )
 
 
