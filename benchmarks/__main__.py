@@ -21,6 +21,12 @@ NAMES = {
     "memory": "peak memory at 200,000 and 1,000,000 items (two minutes)",
     "cache_store": "the memory store: honest bytes, purge of 100,000 of a million, time an operation (three minutes)",
     "adaptive": "servers that do not tell what they can take: who finds it, holds it, follows it (three minutes)",
+    "cache_hit": "hits a second on one core beside Varnish, nginx and apps that do nothing (two minutes)",
+    "cache_miss": "unique URLs only: misses a second and CPU a miss beside Varnish and nginx (a minute)",
+    "cache_story": "45,000 requests a second, a third of them unique, open loop (two minutes)",
+    "cache_cold": "1,000 clients at once on a cold key, and on one that may not be shared (a minute)",
+    "cache_outage": "the app is down for ten minutes, twenty times as fast: who still answers (two minutes)",
+    "cache_slow": "hits while 10,000 slow connections are open (a minute)",
 }
 
 

@@ -1,4 +1,4 @@
-"""`penstock demo`: the main jobs in about a minute, on servers of its own, with a kill -9 in the middle of each."""
+"""`penstock demo`: what penstock does in about a minute, on servers of its own, with a kill -9 in the middle."""
 
 from __future__ import annotations
 
@@ -8,22 +8,39 @@ from pathlib import Path
 import click
 
 from ...errors import OutputError, UsageError
+from .cache_part import serve_from_cache
 from .census_part import take_census
 from .pull_part import pull_rows
 from .stage import tell
 
 
 @click.command()
+@click.argument("part", type=click.Choice(["jobs", "cache"]), default="jobs", metavar="[jobs|cache]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True, help="A folder.")
 @click.option("--vectors", type=click.IntRange(min=1000), default=18_000, show_default=True, help="How many.")
 @click.option(
     "--rate", type=click.IntRange(min=10), default=600, show_default=True, help="The census's limit a second."
 )
-def demo(out: Path, vectors: int, rate: int) -> int:
-    """Pull a slow API and take a census of a faulty one; be killed half-way, go on, and check the results.
+@click.option(
+    "--seconds", type=click.IntRange(min=8), default=15, show_default=True, help="How long the cache is shown."
+)
+@click.option(
+    "--requests", type=click.IntRange(min=10), default=1500, show_default=True, help="A second, to the cache."
+)
+def demo(part: str, out: Path, vectors: int, rate: int, seconds: int, requests: int) -> int:
+    """Show what penstock does, and check the results; without an argument, the jobs.
 
-    Everything happens on this machine: the servers listen on loopback, and keep a log of every arrival.
+    jobs: pull a slow API and take a census of a faulty one, be killed half-way, and go on.
+    cache: put the proxy in front of an app, purge, kill the app and start it again.
+
+    Everything happens on this machine: the servers listen on loopback, and keep a log or count of every arrival.
     """
+    if part == "cache":
+        return 0 if serve_from_cache(seconds, requests) else 1
+    return _jobs(out, vectors, rate)
+
+
+def _jobs(out: Path, vectors: int, rate: int) -> int:
     try:
         import numpy as np  # noqa: F401
     except ImportError:
@@ -53,6 +70,7 @@ What to try next, with the command of this environment
   penstock pull --help    every row of an API of your own
   penstock send --help    one call per record of your own .jsonl or .csv
   penstock check --help   a census of your own search API
+  penstock demo cache     the other direction: a cache in front of an app
 """
     )
     return 0 if pulled and counted else 1
