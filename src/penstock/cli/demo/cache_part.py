@@ -186,8 +186,8 @@ def report(tally: Tally, counts: Counts, seconds: float) -> bool:
     ]
     fine = judge(checks, evidence="the app's own count, which outlives its kill, and what each client got")
     tell(
-        f"\nThe app was spared {spared:.0%}: {answered:,} answers, {asked:,} requests that reached it. For pages it "
-        f"was asked {counts.pages:,} times, the clients {tally.pages:,} times. From the cache half were answered within "
+        f"\nThe app was spared {spared:.0%}: {answered:,} answers, {asked:,} requests that reached it. For pages "
+        f"it was asked {counts.pages:,} times, the clients {tally.pages:,} times. From the cache half were answered within "
         f"{times['p50']:.1f} ms, 99 % within {times['p99']:.1f} ms."
     )
     if tally.new_without_app:

@@ -24,6 +24,7 @@ from .request_reader import RequestReader
 _IDLE, _HEAD, _BUSY, _DROP, _LINGER, _CLOSED = range(6)
 _BATCH = 32
 """Pipelined requests of one connection that are begun before others have a turn."""
+_COPIED_BYTES = 64 * 1024
 _LINGER_BYTES = 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)
 _log = logging.getLogger(__name__)
@@ -207,8 +208,11 @@ class Connection(asyncio.Protocol):
         self._write(data)
 
     def send_parts(self, parts: list[bytes]) -> None:
-        """Write, without putting the parts together."""
-        self._write(b"".join(parts)) if sum(map(len, parts)) < 65536 else self._transport.writelines(parts)
+        """Write; parts are put together only where copying costs less than a write of more than one buffer."""
+        if sum(map(len, parts)) <= _COPIED_BYTES:
+            self._write(b"".join(parts))
+        else:
+            self._transport.writelines(parts)
 
     def must_close(self, exchange: Exchange) -> bool:
         """Whether no request can follow this one."""

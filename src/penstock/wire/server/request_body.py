@@ -92,8 +92,8 @@ class ChunkedBody:
         if (len(data) if end < 0 else end) - at > most:
             raise RequestRejected(400, "a chunk extension is too long") if sizes else _trailers_too_long()
         if end < 0:
-            if data.find(b"\n", at) >= 0:
-                raise RequestRejected(400, "a line of a chunked body ends without CR")
+            if data.find(b"\n", at) >= 0 or data.find(b"\r", at, len(data) - 1) >= 0:
+                raise RequestRejected(400, "a line of a chunked body does not end with CRLF")
             return at
         if sizes:
             self._read_size(data[at:end])

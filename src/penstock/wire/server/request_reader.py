@@ -235,7 +235,9 @@ class RequestReader:
             raise RequestRejected(400, "does not begin with a method")
         if size > limits.max_head_bytes:
             raise RequestRejected(431, "the head is too long")
-        since = max(at, self._searched - 1)
+        since = max(at, self._searched)
+        if since > at and data[since - 1] == 13:
+            since -= 1
         if data.count(b"\n", since) != data.count(b"\r\n", since):
             raise RequestRejected(400, "a line ends without CR")
         last = data.rfind(b"\r\n", at)
