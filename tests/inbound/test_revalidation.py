@@ -406,3 +406,36 @@ def test_a_304_of_the_rfc_profile_brings_no_cookie_that_the_policy_strips() -> N
         bench.at_rest()
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["200", "304", "HEAD", "soft purge"])
+def test_an_older_answer_that_comes_late_does_not_replace_a_newer_one(how: str) -> None:
+    async def main() -> None:
+        bench = Bench()
+        if how == "soft purge":
+            bench.send()
+            bench.origin[0].head(FRESH)
+            bench.engine.forget_url(b"http://shop.example/", soft=True)
+            await bench.wait(1)
+            bench.send()
+            bench.origin[1].answer(FRESH, body=b"new")
+            bench.origin[0].body(b"old").end()
+        else:
+            bench.fill(SHORT, ETAG)
+            await bench.wait(2)
+            bench.engine.refusals.note(b"http://shop.example/", bench.engine.clock.now(), "private", "", 200)
+            bench.send(method="HEAD" if how == "HEAD" else "GET"), bench.send()
+            first, second = bench.origin[1], bench.origin[2]
+            if how == "200":
+                first.head(FRESH, ETAG)
+            await bench.wait(1)
+            second.answer(FRESH, ("etag", '"2"'), body=b"new")
+            if how == "304":
+                first.answer(FRESH, ETAG, status=304, body=b"")
+            else:
+                first.head(FRESH, ETAG) if how == "HEAD" else first.body(b"old")
+                first.end()
+        assert bench.send().body == b"new"
+        bench.at_rest()
+
+    run_virtual(main())

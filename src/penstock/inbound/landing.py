@@ -19,7 +19,7 @@ from ..rules.caching.storing import fields_to_store, may_store
 from ..rules.caching.surrogate_tags import tags_of
 from ..rules.caching.targeted import response_directives
 from ..rules.caching.validation import answers_not_modified, fields_of_304, head_confirms, merge_not_modified, selects
-from ..stores.stored_response import Resource, StoredResponse
+from ..stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
 from .counters import count
 from .flight import Delivery, Flight, State
@@ -86,8 +86,7 @@ class Landing:
             get.policy = asked.policy
             _, candidate = self._weigh(flight, get, 200, stale.reason, merged, combine(merged), len(stale.body))
         if candidate is not None:
-            candidate.body = stale.body
-            engine.store.put(candidate)
+            self._renew(flight, stale, candidate)
         else:
             engine.store.update(stale, freshness=dataclasses.replace(stale.freshness, lifetime=0.0))
         flight.stale = None
@@ -293,8 +292,7 @@ class Landing:
         )
         shared = candidate is not None and use_of(candidate.freshness, 0.0) is not Use.VALIDATE
         if candidate is not None:
-            candidate.body = stale.body
-            engine.store.put(candidate)
+            self._renew(flight, stale, candidate)
         else:
             engine.store.discard(stale)
         if shared:
@@ -348,7 +346,7 @@ class Landing:
             count(self._counters.uncacheable, "partial-mismatch")
             return
         engine = self._engine
-        if storing.status == 206 and self._has_whole(engine.store.get(storing.key), storing):
+        if self._is_outdone(storing, storing.received_at):
             return
         if engine.store.put(storing):
             self._counters.stored += 1
@@ -363,15 +361,22 @@ class Landing:
             return storing
         return as_believed(storing) if self._engine.options.lenient_origin else None
 
-    def _has_whole(self, resource: Resource | None, part: StoredResponse) -> bool:
-        """Whether more than `part` is there, and fresh: a part would take its place."""
+    def _renew(self, flight: Flight, stale: StoredResponse, candidate: StoredResponse) -> None:
+        candidate.body = stale.body
+        if stale.alive or not self._is_outdone(candidate, flight.began):
+            self._engine.store.put(candidate)
+
+    def _is_outdone(self, coming: StoredResponse, since: float) -> bool:
+        """Whether what it would take the place of is newer than `since`, or a fresh whole instead of a part."""
         now = self._engine.clock.now()
-        return any(
-            (other.status, other.vary, other.variant) == (200, part.vary, part.variant)
-            and self._engine.store.state(other) == "valid"
-            and use_of(other.freshness, now - other.received_at) is Use.FRESH
-            for other in resource or ()
-        )
+        store = self._engine.store
+        for other in store.get(coming.key) or ():
+            if (other.vary, other.variant) != (coming.vary, coming.variant) or store.state(other) != "valid":
+                continue
+            if other.status != 206 and coming.status == 206:
+                return use_of(other.freshness, now - other.received_at) is Use.FRESH
+            return other.received_at > since and (other.status != 206 or coming.status == 206)
+        return False
 
     def on_flight_over(self, flight: Flight) -> None:
         """See Judge."""
