@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import AttemptTimeout, ConnectionLost, ConnectTimeout, ProtocolError
+from penstock.inbound.ports import InboundRequest
 from penstock.testing import run_virtual
 
 from .fakes import Bench, RecordingReply, ScriptedFetch
@@ -77,6 +78,11 @@ class Made:
         self.asked_at = asked_at
         self.only = only
         self.body = f"{number}:{target}:{asked_at}:{sorted(only.items())}".encode()
+
+
+    def fits(self, request: InboundRequest) -> bool:
+        sent = {name.decode(): value.decode() for name, value in request.fields.items()}
+        return request.target.decode() == self.target and all(sent.get(n) == v for n, v in self.only.items())
 
 
 class Answering:
@@ -155,7 +161,10 @@ class Play:
                 status = 200
         elif status == 304:
             condition = fetch.fields.get(b"if-none-match")
-            if condition is None or condition.decode() not in self.made:
+            known = None if condition is None else self.made.get(condition.decode())
+            own = condition == request.fields.get(b"if-none-match")
+            # A sound origin does not confirm a tag that a client made up, or has from elsewhere.
+            if known is None or condition is None or (own and not known.fits(request)):
                 status = 500
             else:
                 fields.append(("etag", condition.decode()))
