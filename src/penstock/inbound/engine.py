@@ -24,6 +24,7 @@ from .forwarding import origin_fields, to_leave_out
 from .health import OriginHealth
 from .landing import Landing
 from .memory_of_misses import MemoryOfMisses
+from .parts import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy, without_cookies
 from .ports import InboundRequest, Origin, Reply
 
@@ -62,6 +63,10 @@ class CacheEngine:
         self.flights: dict[bytes, Flight] = {}
         """Those that may be joined, by what they answer."""
         self.refreshing = 0
+        self.held = 0
+        """Bytes of bodies on their way that are kept to be stored."""
+        self.most_held = store.max_bytes // 4
+        """More than that, and one more body is not kept."""
         self.on_looked_up: Callable[[InboundRequest, str, StoredResponse | None], None] | None = None
         """Told of every request and what became of it at first: for `top` and the like."""
         self.on_sweep: Callable[[], None] | None = None
@@ -231,6 +236,9 @@ class CacheEngine:
         if stored is None and b"range" in request.fields:
             # With nothing stored the range goes to the origin as it is, and its answer fits only the same range.
             key = b"%b\0r%b\0%b" % (key, request.fields[b"range"], request.fields.get(b"if-range", b""))
+        elif stored is not None and stored.status == 206:
+            # What confirms a part is no answer for who wants the whole.
+            key += b"\0p"
         return key
 
     def _launch(
@@ -251,6 +259,9 @@ class CacheEngine:
         else:
             flight.refresh = True
             self.refreshing += 1
+        if stored is None:
+            alive = (part for part in beginnings(self.store.get(key), request) if self.store.state(part) != "gone")
+            flight.part = next(alive, None)
         out = to_leave_out(request, conditions=True, ranges=stored is not None)
         self._send(flight, request, out, None, why)
 
@@ -258,13 +269,14 @@ class CacheEngine:
         self, request: InboundRequest, reply: Reply, key: bytes, stored: StoredResponse | None, why: str
     ) -> None:
         """A request to the origin that is this client's alone."""
-        if request.method != b"GET":
+        if request.method not in _SHAREABLE:
             stored = None
         flight = self._new_flight(request, key, key, stored, alone=True)
         flight.note = why
         flight.join(request, reply, collapsed=False)
-        conditional = stored is not None and bool(self._validators(stored))
+        conditional = stored is not None and request.method == b"GET" and bool(self._validators(stored))
         out = to_leave_out(request, conditions=conditional, ranges=conditional)
+        flight.verbatim = not out
         self._send(flight, request, out, reply if request.has_body else None, why)
 
     def _new_flight(
@@ -286,22 +298,30 @@ class CacheEngine:
     def _send(
         self, flight: Flight, request: InboundRequest, out: frozenset[bytes], body_of: Reply | None, why: str
     ) -> None:
-        added = self._validators(flight.stale) if flight.stale is not None else []
-        flight.conditional = bool(added)
+        added: RawFields = []
+        if flight.part is not None:
+            added = asking_for_rest(flight.part)
+        elif flight.stale is not None and request.method == b"GET":
+            added = self._validators(flight.stale)
+            flight.conditional = bool(added)
         if self.on_looked_up is not None and flight.deliveries:
             self.on_looked_up(request, why, None)
         count(self.counters.misses, why)
+        self._fetch(flight, origin_fields(request, out, added), body_of)
+
+    def _fetch(self, flight: Flight, fields: RawFields, body_of: Reply | None) -> None:
         self.counters.origin_requests += 1
-        flight.fetch = self.origin.fetch(request, origin_fields(request, out, added), flight, body_of)
+        flight.fetch = self.origin.fetch(flight.request, fields, flight, body_of)
 
     def resend(self, flight: Flight) -> None:
-        """Ask again without a condition: the 304 that came was for something that is not stored."""
-        flight.stale = None
+        """Ask again, for all and without a condition: what came does not fit what is stored."""
+        flight.stale = flight.part = None
+        flight.conditional = flight.verbatim = False
         if flight.fetch is not None:
             # The rest of the answer that is being read now is nobody's.
             flight.fetch.cancel()
         request = flight.request
-        self._send(flight, request, to_leave_out(request, conditions=True, ranges=True), None, flight.note)
+        self._fetch(flight, origin_fields(request, to_leave_out(request, conditions=True, ranges=True), []), None)
 
     def _validators(self, stored: StoredResponse) -> RawFields:
         return validators(dict(stored.fields))

@@ -28,8 +28,8 @@ class Judge(Protocol):
         """The head is there: call one of `share`, `pass_to_leader`, `discard`."""
         ...
 
-    def on_flight_body(self, flight: Flight) -> None:
-        """More of a body that is kept has come: `flight.size` says how much there is."""
+    def on_flight_body(self, flight: Flight, size: int) -> None:
+        """`size` more bytes of a body that is kept have come: `flight.size` says how much there is."""
         ...
 
     def on_flight_complete(self, flight: Flight) -> None:
@@ -41,7 +41,11 @@ class Judge(Protocol):
         ...
 
     def on_flight_over(self, flight: Flight) -> None:
-        """The origin is done with it: nobody can join any more."""
+        """Nothing more is kept of it, and nobody can join any more."""
+        ...
+
+    def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
+        """These have had nothing and get nothing here: each is to be answered by itself."""
         ...
 
     def begin_answer(self, flight: Flight, delivery: Delivery) -> bool:
@@ -108,6 +112,7 @@ class Flight:
         "chunks",
         "complete",
         "conditional",
+        "counted",
         "deliveries",
         "dropped",
         "fetch",
@@ -119,6 +124,7 @@ class Flight:
         "key",
         "length",
         "note",
+        "part",
         "pausing",
         "reason",
         "refresh",
@@ -129,8 +135,7 @@ class Flight:
         "state",
         "status",
         "storing",
-        "variant",
-        "vary",
+        "verbatim",
     )
 
     def __init__(
@@ -158,6 +163,10 @@ class Flight:
         """What is stored and needs the origin's word."""
         self.conditional = False
         """The origin was asked whether `stale` still holds, so it may answer 304."""
+        self.part: StoredResponse | None = None
+        """The beginning that is stored; the origin was asked for the rest."""
+        self.verbatim = False
+        """The client's own conditions and range went to the origin, so the answer is right as it comes."""
         self.refresh = False
         """Begun in the background, after a stale answer."""
         self.state = State.WAITING
@@ -169,8 +178,6 @@ class Flight:
         self.length: int | None = None
         self.storing: StoredResponse | None = None
         """What will be stored once it is complete."""
-        self.vary: tuple[bytes, ...] = ()
-        self.variant = b""
         self.note = ""
         """For Cache-Status: why the origin was asked."""
         self.chunks: list[bytes] = []
@@ -178,6 +185,8 @@ class Flight:
         """Chunks at the beginning that everybody has, and which are gone."""
         self.size = 0
         self.held = 0
+        self.counted = 0
+        """Bytes of it that the judge has counted as held."""
         self.keeping = False
         self.complete = False
         self.pausing = False
@@ -213,11 +222,23 @@ class Flight:
         self.judge.on_flight_over(self)
 
     def stop_keeping(self) -> None:
-        """It is too large to be stored: from now on only what its clients lack is held."""
+        """It will not be stored: from now on only what its clients lack is held, and who waits for all is let go."""
         self.keeping = False
         self.storing = None
         self.judge.on_flight_over(self)
-        self._trim()
+        waiting = [d for d in self.deliveries if b"range" in d.request.fields and not d.started and not self.verbatim]
+        for delivery in waiting:
+            self._remove(delivery)
+        if self.deliveries:
+            self._trim()
+        else:
+            self.give_up()
+        self.judge.answer_elsewhere(waiting)
+
+    def begin_with(self, body: bytes) -> None:
+        """The first bytes of the body, which the origin need not send."""
+        self.size = self.held = len(body)
+        self.chunks = [body]
 
     def take_deliveries(self) -> list[Delivery]:
         """Everybody who waits; they are the caller's to answer now."""
@@ -267,7 +288,7 @@ class Flight:
         self.chunks.append(chunk)
         self.held += len(chunk)
         if self.keeping:
-            self.judge.on_flight_body(self)
+            self.judge.on_flight_body(self, len(chunk))
         if self._streaming:
             self.pump_all()
 
@@ -284,6 +305,9 @@ class Flight:
             self._answer_at_once()
         self.pump_all()
         self.judge.on_flight_over(self)
+        # What is stored has a copy of its own; the slow need only what they lack.
+        self.keeping = False
+        self.balance()
 
     def on_failed(self, error: CallError) -> None:
         """See Receiver."""
@@ -302,7 +326,7 @@ class Flight:
         """A client has gone. What is shared goes on without it; what is passed has no reason to."""
         self.deliveries.pop(delivery, None)
         abandoned = not self.deliveries and not self.complete
-        if abandoned and (self.state is State.PASSING or self.alone or (self._streaming and not self.keeping)):
+        if abandoned and (self.alone or (self.state is not State.WAITING and not self.keeping)):
             self.give_up()
         else:
             self.balance()
@@ -324,10 +348,12 @@ class Flight:
 
     def pump_all(self) -> None:
         """Send everybody what is there."""
+        body: bytes | None = None
         for delivery in [*self.deliveries]:
             if delivery.waits_for_all and self.complete:
+                body = self.body() if body is None else body
                 self._remove(delivery)
-                self.judge.answer_whole(self, delivery, self.body())
+                self.judge.answer_whole(self, delivery, body)
             else:
                 self.pump(delivery)
         self.balance()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import AttemptTimeout, CallError, ConnectTimeout
+from ..errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ..messages import RawFields
 from ..rules.caching.cache_control import Directives, parse_cache_control
 from ..rules.caching.cache_key import primary_key, variant_of, vary_names
@@ -17,13 +18,14 @@ from ..rules.caching.ranges import parse_content_range
 from ..rules.caching.storing import fields_to_store, may_store
 from ..rules.caching.surrogate_tags import tags_of
 from ..rules.caching.targeted import response_directives
-from ..rules.caching.validation import answers_not_modified, fields_of_304, merge_not_modified, selects
+from ..rules.caching.validation import answers_not_modified, fields_of_304, head_confirms, merge_not_modified, selects
 from ..stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
 from .counters import count
 from .flight import Delivery, Flight, State
+from .parts import as_believed, fields_of_both
 from .ports import InboundRequest, Reply
-from .reasons import BYPASS, EVENT_STREAM, MUST_VALIDATE, TOO_LARGE, TOO_MANY_TAGS
+from .reasons import BYPASS, EVENT_STREAM, MUST_VALIDATE, NO_ROOM, TOO_LARGE, TOO_MANY_TAGS
 
 if TYPE_CHECKING:
     from .engine import CacheEngine
@@ -51,7 +53,12 @@ class Landing:
         if flight.request.method != b"HEAD":
             # The length is that of what is sent; only the answer to HEAD has to say it without.
             kept = [field for field in kept if field[0] != b"content-length"]
+        if flight.request.policy.strip_set_cookie:
+            kept = [field for field in kept if field[0] != b"set-cookie"]
         stale = flight.stale
+        if flight.part is not None:
+            self._continued(flight, flight.part, status, reason, kept, length)
+            return
         if status == 304 and flight.conditional and stale is not None:
             self._confirmed(flight, stale, kept)
             return
@@ -61,19 +68,38 @@ class Landing:
                 self._stale_instead(flight, stale, "stale-if-error")
                 flight.discard()
                 return
+        if stale is not None and flight.request.method == b"HEAD" and status == stale.status == 200:
+            self._compared(flight, stale, kept)
         self._land(flight, status, reason, kept, length)
+
+    def _compared(self, flight: Flight, stale: StoredResponse, fields: RawFields) -> None:
+        """Freshen what is stored for GET by the answer to HEAD, or take it for stale (RFC 9111, 4.3.5)."""
+        engine = self._engine
+        known = combine(stale.fields)
+        known[b"content-length"] = b"%d" % len(stale.body)
+        candidate = None
+        if head_confirms(known, combine(fields)):
+            strip = engine.options.profile != "rfc"
+            merged = merge_not_modified(stale.fields, self._dated(fields), set_cookie=not strip)
+            asked = flight.request
+            get = InboundRequest(b"GET", asked.scheme, asked.host, asked.target, asked.fields, asked.raw)
+            get.policy = asked.policy
+            _, candidate = self._weigh(flight, get, 200, stale.reason, merged, combine(merged), len(stale.body))
+        if candidate is not None:
+            self._renew(flight, stale, candidate)
+        else:
+            engine.store.update(stale, freshness=dataclasses.replace(stale.freshness, lifetime=0.0))
+        flight.stale = None
 
     def _land(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
         request = flight.request
-        if request.policy.strip_set_cookie:
-            fields = [field for field in fields if field[0] != b"set-cookie"]
         combined = combine(self._dated(fields))
         flight.status, flight.reason, flight.fields, flight.length = status, reason, fields, length
         if is_unsafe(request.method):
             self._invalidate(request, status, combined)
             # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
             flight.sequence = self._engine.store.sequence()
-        verdict, candidate = self._weigh(flight, status, reason, fields, combined, length)
+        verdict, candidate = self._weigh(flight, request, status, reason, fields, combined, length)
         if candidate is None:
             self._refused(flight, status, verdict)
             return
@@ -82,8 +108,24 @@ class Landing:
         if use_of(storing.freshness, 0.0) is Use.VALIDATE:
             # It may be stored, but each use must be confirmed, so nobody may share this one.
             self._note(flight, MUST_VALIDATE, status)
+            self._close(flight)
             self._release_followers(flight)
         flight.share(storing)
+
+    def _continued(
+        self, flight: Flight, part: StoredResponse, status: int, reason: bytes, fields: RawFields, length: int | None
+    ) -> None:
+        """The origin was asked for what follows on `part` (RFC 9110, 15.3.7.3): make one answer of both, if it fits."""
+        both = fields_of_both(part, fields, length) if status == 206 else None
+        if both is not None:
+            flight.begin_with(part.body)
+            self._land(flight, 200, b"OK", both, part.total_length)
+        elif status in {206, 304, 416}:
+            # It answers the range, and nobody here asked for one.
+            self._engine.resend(flight)
+        else:
+            flight.part = None
+            self._land(flight, status, reason, fields, length)
 
     def _dated(self, fields: RawFields) -> RawFields:
         """`fields`, with the date of receipt where they have none (RFC 9110, 6.6.1)."""
@@ -94,6 +136,7 @@ class Landing:
     def _weigh(
         self,
         flight: Flight,
+        request: InboundRequest,
         status: int,
         reason: bytes,
         fields: RawFields,
@@ -101,7 +144,7 @@ class Landing:
         length: int | None,
     ) -> tuple[Decision, StoredResponse | None]:
         """What would be stored, still without its body; None, with the reason, where nothing may be."""
-        engine, request = self._engine, flight.request
+        engine = self._engine
         directives = self._directives(request, combined)
         wall = engine.clock.wall()
         verdict = self._by_circumstance(flight, status, combined, length) or may_store(
@@ -173,24 +216,37 @@ class Landing:
                     del hints[next(iter(hints))]
         if flight.alone:
             return
-        if engine.flights.get(flight.flight_key) is flight:
-            del engine.flights[flight.flight_key]
-        flight.flight_key = engine.flight_key(flight.request, flight.key, flight.stale)
-        engine.flights.setdefault(flight.flight_key, flight)
-        if not storing.vary:
+        # One that a purge has closed stays closed: who comes now must not get what was asked for before.
+        if self._close(flight):
+            flight.flight_key = engine.flight_key(flight.request, flight.key, flight.stale)
+            engine.flights.setdefault(flight.flight_key, flight)
+        self._release_strangers(flight, storing)
+
+    def _close(self, flight: Flight) -> bool:
+        """Let nobody join any more; False where nobody could."""
+        flights = self._engine.flights
+        if flights.get(flight.flight_key) is not flight:
+            return False
+        del flights[flight.flight_key]
+        return True
+
+    def _release_strangers(self, flight: Flight, answer: StoredResponse) -> None:
+        """Have those answered in another way for whom `answer` is the wrong variant (RFC 9111, 4.1)."""
+        vary = answer.vary
+        if not vary or flight.alone:
             return
-        strangers = [d for d in flight.deliveries if variant_of(storing.vary, d.request.fields) != storing.variant]
+        strangers = [d for d in flight.deliveries if variant_of(vary, d.request.fields) != answer.variant]
         for delivery in strangers:
             del flight.deliveries[delivery]
             delivery.release()
         for delivery in strangers:
-            engine.handle_again(delivery.request, delivery.reply)
+            self._engine.handle_again(delivery.request, delivery.reply)
 
     def _refused(self, flight: Flight, status: int, verdict: Decision) -> None:
         engine = self._engine
         self._note(flight, verdict, status)
         stale = flight.stale
-        if stale is not None and status < 500 and status != 304:
+        if stale is not None and status < 500 and status != 304 and flight.request.method == b"GET":
             # There is a newer answer, and it says not to be stored: the older one no longer speaks for the resource.
             engine.store.discard(stale)
         self.on_flight_over(flight)
@@ -209,7 +265,11 @@ class Landing:
         for delivery in followers:
             del flight.deliveries[delivery]
             delivery.release()
-        for delivery in followers:
+        self.answer_elsewhere(followers)
+
+    def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
+        """See Judge."""
+        for delivery in deliveries:
             self._engine.handle_alone(delivery.request, delivery.reply)
 
     # A 304, and stale answers.
@@ -221,23 +281,26 @@ class Landing:
             engine.resend(flight)
             return
         self._counters.revalidated += 1
+        # Before anybody is let go, so that they do not come back to this one.
+        self._close(flight)
         merged = merge_not_modified(stale.fields, self._dated(fields), set_cookie=engine.options.profile == "rfc")
         # A cookie that comes with the 304 is for the one client whose request it was.
         cookies = [field for field in fields if field[0] == b"set-cookie"] if engine.options.profile != "rfc" else []
         combined = combine(merged)
-        verdict, candidate = self._weigh(flight, stale.status, stale.reason, merged, combined, len(stale.body))
+        verdict, candidate = self._weigh(
+            flight, flight.request, stale.status, stale.reason, merged, combined, len(stale.body)
+        )
         shared = candidate is not None and use_of(candidate.freshness, 0.0) is not Use.VALIDATE
         if candidate is not None:
-            candidate.body = stale.body
-            engine.store.put(candidate)
+            self._renew(flight, stale, candidate)
         else:
             engine.store.discard(stale)
         if shared:
             engine.refusals.forget(engine.refusal_key(flight.request, flight.key))
         else:
             self._note(flight, verdict if not verdict.allowed else MUST_VALIDATE, stale.status)
-            self.on_flight_over(flight)
             self._release_followers(flight)
+        self._release_strangers(flight, stale)
         for delivery in flight.take_deliveries():
             note = miss_status(flight.note, stored=verdict.allowed, collapsed=delivery.collapsed)
             added = [note] if delivery.collapsed else [*cookies, note]
@@ -245,6 +308,8 @@ class Landing:
         flight.discard()
 
     def _stale_instead(self, flight: Flight, stale: StoredResponse, why: str) -> None:
+        self._close(flight)
+        self._release_strangers(flight, stale)
         resident = self._engine.clock.now() - stale.received_at
         for delivery in flight.take_deliveries():
             count(self._counters.stale_hits, why)
@@ -252,38 +317,73 @@ class Landing:
 
     # The body and the end.
 
-    def on_flight_body(self, flight: Flight) -> None:
+    def on_flight_body(self, flight: Flight, size: int) -> None:
         """See Judge."""
-        if flight.size > self._engine.store.max_object_bytes:
-            count(self._counters.uncacheable, "too-large")
-            flight.stop_keeping()
+        engine = self._engine
+        flight.counted += size
+        engine.held += size
+        if flight.size > engine.store.max_object_bytes:
+            self._note(flight, TOO_LARGE, flight.status)
+            self._stop_keeping(flight)
+        elif engine.held - flight.counted > engine.most_held:
+            # By the others, so that one alone is kept however large it may be.
+            count(self._counters.uncacheable, NO_ROOM.reason)
+            self._stop_keeping(flight)
+
+    def _stop_keeping(self, flight: Flight) -> None:
+        if flight.stale is not None and flight.status < 500:
+            self._engine.store.discard(flight.stale)
+        flight.stop_keeping()
 
     def on_flight_complete(self, flight: Flight) -> None:
         """See Judge."""
-        self._counters.bytes_from_origin += flight.size
-        storing = flight.storing
-        if storing is None:
+        self._counters.bytes_from_origin += flight.size - (len(flight.part.body) if flight.part is not None else 0)
+        if flight.storing is None:
             return
-        storing.body = flight.body() if flight.request.method != b"HEAD" else b""
-        if not self._is_whole(storing):
+        flight.storing.body = flight.body()
+        storing = self._as_it_came(flight.storing)
+        if storing is None:
             count(self._counters.uncacheable, "partial-mismatch")
             return
         engine = self._engine
+        if self._is_outdone(storing, storing.received_at):
+            return
         if engine.store.put(storing):
             self._counters.stored += 1
             engine.refusals.forget(engine.refusal_key(flight.request, flight.key))
 
-    def _is_whole(self, storing: StoredResponse) -> bool:
-        if storing.status != 206 or self._engine.options.lenient_origin:
-            return True
+    def _as_it_came(self, storing: StoredResponse) -> StoredResponse | None:
+        """What to store now that the body is there; None where a 206 is not what it says."""
+        if storing.status != 206:
+            return storing
         place = parse_content_range(dict(storing.fields)[b"content-range"])
-        return place is not None and place[1] - place[0] + 1 == len(storing.body)
+        if place is not None and place[1] - place[0] + 1 == len(storing.body):
+            return storing
+        return as_believed(storing) if self._engine.options.lenient_origin else None
+
+    def _renew(self, flight: Flight, stale: StoredResponse, candidate: StoredResponse) -> None:
+        candidate.body = stale.body
+        if stale.alive or not self._is_outdone(candidate, flight.began):
+            self._engine.store.put(candidate)
+
+    def _is_outdone(self, coming: StoredResponse, since: float) -> bool:
+        """Whether what it would take the place of is newer than `since`, or a fresh whole instead of a part."""
+        now = self._engine.clock.now()
+        store = self._engine.store
+        for other in store.get(coming.key) or ():
+            if (other.vary, other.variant) != (coming.vary, coming.variant) or store.state(other) != "valid":
+                continue
+            if other.status != 206 and coming.status == 206:
+                return use_of(other.freshness, now - other.received_at) is Use.FRESH
+            return other.received_at > since and (other.status != 206 or coming.status == 206)
+        return False
 
     def on_flight_over(self, flight: Flight) -> None:
         """See Judge."""
         engine = self._engine
-        if engine.flights.get(flight.flight_key) is flight:
-            del engine.flights[flight.flight_key]
+        self._close(flight)
+        engine.held -= flight.counted
+        flight.counted = 0
         if flight.refresh:
             flight.refresh = False
             engine.refreshing -= 1
@@ -302,7 +402,11 @@ class Landing:
         stale = flight.stale
         if stale is not None:
             resident = now - stale.received_at
-            failure: Literal["timeout", "disconnected"] = "timeout" if timed_out else "disconnected"
+            failure: Literal["timeout", "disconnected", "status"] = "status"
+            if isinstance(error, ConnectError | ConnectionLost):
+                failure = "disconnected"
+            elif timed_out:
+                failure = "timeout"
             if may_serve_on_error(stale.freshness, resident, failure=failure).allowed:
                 self._stale_instead(flight, stale, "stale-if-error")
         status = 504 if timed_out else 502
@@ -322,8 +426,8 @@ class Landing:
     def begin_answer(self, flight: Flight, delivery: Delivery) -> bool:
         """See Judge."""
         request = delivery.request
-        if flight.state is State.SHARED:
-            if b"range" in request.fields and flight.status == 200:
+        if flight.state is State.SHARED and not flight.verbatim:
+            if b"range" in request.fields and flight.status == 200 and flight.keeping:
                 delivery.waits_for_all = True
                 return False
             if answers_not_modified(request.fields, flight.status, combine(flight.fields)):
@@ -338,11 +442,11 @@ class Landing:
     def answer_whole(self, flight: Flight, delivery: Delivery, body: bytes) -> None:
         """See Judge."""
         note = self._note_of(flight, delivery)
-        if flight.state is State.PASSING or flight.alone:
+        if flight.state is State.PASSING or flight.verbatim or flight.status == 206:
+            # A 206 is shared only by those who asked for the same range, in the same words.
             delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)
             return
-        stored = flight.storing if flight.status == 206 and delivery.collapsed else None
-        answer_with(delivery.reply, delivery.request, flight.status, flight.reason, flight.fields, body, [note], stored)
+        answer_with(delivery.reply, delivery.request, flight.status, flight.reason, flight.fields, body, [note])
 
     def _note_of(self, flight: Flight, delivery: Delivery) -> tuple[bytes, bytes]:
         return miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)

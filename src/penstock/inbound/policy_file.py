@@ -34,7 +34,7 @@ def parse_policy(data: dict[str, Any], text: str, path: str) -> Policy:
         if key != "path":
             raise InputError(f"{key}: there are only [[path]] tables here", path=path, line=_line(text, key, 0))
     tables = data.get("path", [])
-    if not isinstance(tables, list):
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError("path: write [[path]], with two brackets", path=path, line=_line(text, "path", 0))
     return Policy(tuple(_path_policy(table, index, text, path) for index, table in enumerate(tables)))
 

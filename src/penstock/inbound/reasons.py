@@ -10,6 +10,7 @@ from ..rules.caching.decisions import Decision
 BYPASS = Decision(False, "policy-bypass", "policy file")
 EVENT_STREAM = Decision(False, "event-stream", "engine")
 TOO_LARGE = Decision(False, "too-large", "engine")
+NO_ROOM = Decision(False, "no-room", "engine")
 TOO_MANY_TAGS = Decision(False, "too-many-tags", "engine")
 MUST_VALIDATE = Decision(False, "must-validate", "RFC 9111, 5.2.2.4")
 
@@ -17,6 +18,7 @@ REASONS: Mapping[str, str] = {
     **RULES,
     "event-stream": "It is a stream of events, which has no end.",
     "must-validate": "Each use must be confirmed by the origin: it is stored, but not shared between waiting clients.",
+    "no-room": "Too many bytes of bodies were on their way at once to keep one more.",
     "policy-bypass": "The policy says bypass for this path.",
     "too-large": "It is larger than a single stored response may be.",
     "too-many-tags": "It has more tags than are kept; without some of them it could not be purged.",
