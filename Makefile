@@ -55,11 +55,15 @@ demo: $(VENV)/.demo-ready  ## The main jobs in about a minute: a pull and a cens
 
 .PHONY: test
 test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves.
-	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real $(PYTEST_ARGS)
+	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real --ignore-glob='tests/conformance/test_*' $(PYTEST_ARGS)
 
 .PHONY: test-real
 test-real: $(VENV)/.ready  ## Tests against Chroma, Datasette, json-server and Chromium; what is not installed is skipped and named.
 	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
+
+.PHONY: conformance
+conformance: $(VENV)/.ready  ## The rig that judges HTTP caches by the public suite cache-tests. Minutes; needs the suite beside the project.
+	$(PYTEST) 900 tests/conformance $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.ready  ## Style, import directions, and whether the generated reference is up to date.

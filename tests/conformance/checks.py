@@ -1,183 +1,192 @@
-"""What must hold of each response and of the origin's records: section 5."""
+"""The checks of section 5. The first that fails raises; the order counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from .dates import leading_integer, resolve
-from .exchange import RunnerResponse
+from .dates import DATE_HEADERS, leading_integer, resolve
+from .exchange import RunnerResponse, TransportError
 from .origin_state import Record
-from .suite import Entry, ExpectedHeader
+from .suite import Entry, ExpectedHeader, Value
 
-_FOREVER = "-always-"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The first check that failed; `kind` is failure, setup, retry or timeout."""
-
-    kind: str
-    message: str
+NO_BODY = (204, 304)
 
 
-def _problem(entry: Entry, name: str, message: str) -> Problem:
-    setup = name == _FOREVER or entry.setup or name in entry.setup_tests
-    return Problem("setup" if setup else "failure", message)
+class CheckFailed(Exception):
+    """A check did not hold; `kind` is `failure`, `setup`, `retry` or `timeout`."""
+
+    def __init__(self, kind: str, check: str, message: str, position: int) -> None:
+        super().__init__(f"request {position}, {check}: {message}")
+        self.kind = kind
+        self.check = check
+        self.position = position
 
 
-def check_response(entry: Entry, number: int, run_id: str, response: RunnerResponse) -> Problem | None:
-    """The checks on one response, in order; None where all hold."""
-    return (
-        _repeated(response)
-        or _came_from(entry, number, response)
-        or _status(entry, response)
-        or _headers(entry, response)
-        or _interim(entry, response)
-        or _body(entry, run_id, response)
-    )
+def check_response(entry: Entry, position: int, run_id: str, response: RunnerResponse) -> None:
+    """What must hold at once for the response to the entry of this position (from 1). Raises CheckFailed."""
+    _check_repeats(position, response)
+    _check_source(entry, position, response)
+    _check_status(entry, position, response)
+    for expected in entry.expected_response_headers:
+        problem = header_problem(expected, response, entry.rfc850date)
+        _require(entry, position, "expected_response_headers", problem)
+    for name in entry.expected_response_headers_missing:
+        there = name.lower() in response.headers
+        _require(entry, position, "expected_response_headers_missing", f"there is {name}" if there else None)
+    _check_interim(entry, position, response)
+    _check_body(entry, position, run_id, response)
 
 
-def _repeated(response: RunnerResponse) -> Problem | None:
-    numbers = response.headers.get("request-numbers", "").split()
-    return Problem("retry", f"a request was repeated: {numbers}") if len(set(numbers)) < len(numbers) else None
+def check_records(entries: Sequence[Entry], responses: Sequence[RunnerResponse], records: Sequence[Record]) -> None:
+    """What must hold, after the last entry, of the requests that the origin saw. Raises CheckFailed."""
+    taken = 0
+    for position, (entry, response) in enumerate(zip(entries, responses, strict=True), 1):
+        if entry.expected_type == "cached":
+            continue
+        record = records[taken] if taken < len(records) else None
+        taken += 1
+        _check_arrival(entry, position, record)
+        _check_request_headers(entry, position, record)
+        if record is not None:
+            _check_arrived_unchanged(position, record, response)
+        if entry.expected_method is not None:
+            method = _present(record, position, "expected_method").request_method
+            other = f"the origin saw {method}, not {entry.expected_method}" if method != entry.expected_method else None
+            _require(entry, position, "expected_method", other)
 
 
-def _came_from(entry: Entry, number: int, response: RunnerResponse) -> Problem | None:
-    count = leading_integer(response.headers.get("server-request-count"))
-    if entry.expected_type == "cached":
-        if count is None and response.status == 304:
-            return None
-        if count is None or count >= number:
-            return _problem(entry, "expected_type", f"response {number} does not come from the cache (count {count})")
-    if entry.expected_type == "not_cached" and count != number:
-        return _problem(entry, "expected_type", f"response {number} comes from the cache (count {count})")
+def header_problem(expected: ExpectedHeader, response: RunnerResponse, rfc850date: frozenset[str]) -> str | None:
+    """What is wrong with a response header, None where nothing is."""
+    name = expected.name
+    value = response.headers.get(name.lower())
+    if value is None:
+        return f"there is no {name}"
+    if expected.relation == ">":
+        number, least = leading_integer(value), int(expected.operand)
+        return None if number is not None and number > least else f"{name} is {value!r}, not above {least}"
+    if expected.relation == "=":
+        other = response.headers.get(str(expected.operand).lower())
+        return None if value == other else f"{name} is {value!r}, but {expected.operand} is {other!r}"
+    if expected.relation == "is":
+        wanted = _wanted(name, expected.operand, response, rfc850date)
+        return None if value == wanted else f"{name} is {value!r}, not {wanted!r}"
     return None
 
 
-def _status(entry: Entry, response: RunnerResponse) -> Problem | None:
+def _wanted(name: str, operand: Value, response: RunnerResponse, rfc850date: frozenset[str]) -> str | None:
+    if isinstance(operand, int) and name.lower() in DATE_HEADERS:
+        now = leading_integer(response.headers.get("server-now"))
+        return None if now is None else resolve(name, operand, now, rfc850date)
+    return str(operand)
+
+
+def _require(entry: Entry, position: int, check: str, problem: str | None, *, always_setup: bool = False) -> None:
+    if problem is not None:
+        setup = always_setup or entry.setup or check in entry.setup_tests
+        raise CheckFailed("setup" if setup else "failure", check, problem, position)
+
+
+def _check_repeats(position: int, response: RunnerResponse) -> None:
+    numbers = [each for each in response.headers.get("request-numbers", "").split() if each != "NaN"]
+    if len(numbers) != len(set(numbers)):
+        raise CheckFailed("retry", "repeats", f"the cache repeated a request: {' '.join(numbers)}", position)
+
+
+def _check_source(entry: Entry, position: int, response: RunnerResponse) -> None:
+    count = leading_integer(response.headers.get("server-request-count"))
+    problem = None
+    if entry.expected_type == "cached":
+        if count is None and response.status != 304:
+            problem = f"a {response.status} that does not come from the origin"
+        elif count is not None and count >= position:
+            problem = "the response comes from the origin"
+    elif entry.expected_type == "not_cached" and count != position:
+        problem = f"the response is not a new one (Server-Request-Count {count})"
+    _require(entry, position, "expected_type", problem)
+
+
+def _check_status(entry: Entry, position: int, response: RunnerResponse) -> None:
     status = response.status
     if "expected_status" in entry.given:
         if entry.expected_status is not None and status != entry.expected_status:
-            return _problem(entry, "expected_status", f"status {status}, not {entry.expected_status}")
+            _require(entry, position, "expected_status", f"{status}, not {entry.expected_status}")
     elif "response_status" in entry.given:
         if status != entry.response_status[0]:
-            return _problem(entry, _FOREVER, f"status {status}, not {entry.response_status[0]}")
+            problem = f"{status}, not {entry.response_status[0]}"
+            _require(entry, position, "response_status", problem, always_setup=True)
     elif status == 999:
-        return _problem(entry, "expected_type", "the request should have been conditional")
+        _require(entry, position, "expected_type", "the request should have been conditional")
     elif status != 200:
-        return _problem(entry, _FOREVER, f"status {status}, not 200")
-    return None
+        _require(entry, position, "status", f"{status}, not 200", always_setup=True)
 
 
-def _headers(entry: Entry, response: RunnerResponse) -> Problem | None:
-    for expected in entry.expected_response_headers:
-        message = _header(entry, expected, response)
-        if message:
-            return _problem(entry, "expected_response_headers", message)
-    for name in entry.expected_response_headers_missing:
-        if name.lower() in response.headers:
-            return _problem(entry, "expected_response_headers_missing", f"header {name} is there")
-    return None
-
-
-def _header(entry: Entry, expected: ExpectedHeader, response: RunnerResponse) -> str:
-    found = response.headers.get(expected.name.lower())
-    if found is None:
-        return f"header {expected.name} is missing"
-    if expected.relation == ">":
-        number = leading_integer(found)
-        return "" if number is not None and number > int(expected.operand) else f"{expected.name}: {found} is too small"
-    if expected.relation == "=":
-        other = response.headers.get(str(expected.operand).lower())
-        return "" if found == other else f"{expected.name}: {found}, not {other}"
-    if expected.relation == "is":
-        now = leading_integer(response.headers.get("server-now"))
-        wanted = str(expected.operand)
-        if isinstance(expected.operand, int):
-            if now is None:
-                return "there is no Server-Now to compare with"
-            wanted = resolve(expected.name, expected.operand, now, entry.rfc850date)
-        return "" if found == wanted else f"{expected.name}: {found}, not {wanted}"
-    return ""
-
-
-def _interim(entry: Entry, response: RunnerResponse) -> Problem | None:
+def _check_interim(entry: Entry, position: int, response: RunnerResponse) -> None:
     expected = entry.expected_interim_responses
     if expected is None:
-        return None
-    name = "expected_interim_responses"
-    for place, wanted in enumerate(expected):
-        if place >= len(response.interim) or response.interim[place].status != wanted.status:
-            return _problem(entry, name, f"interim response {wanted.status} is missing")
-        there = {header.lower() for header, _ in response.interim[place].headers}
-        for header, _ in wanted.headers:
-            if header.lower() not in there:
-                return _problem(entry, name, f"interim response {wanted.status} lacks {header}")
-    if len(response.interim) != len(expected):
-        return _problem(entry, name, f"{len(response.interim)} interim responses, not {len(expected)}")
-    return None
+        return
+    problem = None
+    for each, got in zip(expected, response.interim, strict=False):
+        names = {name.lower() for name, _ in got.headers}
+        if got.status != each.status or any(name.lower() not in names for name, _ in each.headers):
+            problem = f"interim response {got.status} {list(got.headers)}, not {each.status} {list(each.headers)}"
+            break
+    if problem is None and len(expected) != len(response.interim):
+        problem = f"{len(response.interim)} interim responses, not {len(expected)}"
+    _require(entry, position, "expected_interim_responses", problem)
 
 
-def _body(entry: Entry, run_id: str, response: RunnerResponse) -> Problem | None:
+def _check_body(entry: Entry, position: int, run_id: str, response: RunnerResponse) -> None:
+    if isinstance(response.body_problem, TransportError):
+        raise CheckFailed("failure", "body", str(response.body_problem), position)
     if response.body_problem is not None:
-        kind = "timeout" if isinstance(response.body_problem, TimeoutError) else "failure"
-        return Problem(kind, f"the body: {response.body_problem}")
+        raise CheckFailed("timeout", "body", "the body did not end in time", position)
     if not entry.check_body:
-        return None
+        return
     text = response.body.decode("utf-8", "replace")
     if "expected_response_text" in entry.given:
-        if entry.expected_response_text is not None and text != entry.expected_response_text:
-            return _problem(entry, "expected_response_text", f"body {text!r}, not {entry.expected_response_text!r}")
-        return None
-    if entry.response_body is not None:
-        return None if text == entry.response_body else _problem(entry, _FOREVER, f"body {text!r}")
-    if response.status in (204, 304) or entry.request_method == "HEAD":
-        return None
-    return None if text == run_id else _problem(entry, _FOREVER, f"body {text!r}, not the run id")
+        wanted = entry.expected_response_text
+        if wanted is not None and text != wanted:
+            _require(entry, position, "expected_response_text", f"the body is {text!r}, not {wanted!r}")
+    elif entry.response_body is not None:
+        problem = f"the body is {text!r}, not {entry.response_body!r}" if text != entry.response_body else None
+        _require(entry, position, "response_body", problem, always_setup=True)
+    elif response.status not in NO_BODY and entry.request_method != "HEAD" and text != run_id:
+        _require(entry, position, "response_body", f"the body is {text!r}, not the run id", always_setup=True)
 
 
-def check_records(
-    entries: Sequence[Entry], responses: Sequence[RunnerResponse], records: Sequence[Record]
-) -> Problem | None:
-    """The checks on what reached the origin, by position."""
-    place = 0
-    for number, (entry, response) in enumerate(zip(entries, responses, strict=True), 1):
-        if entry.expected_type == "cached":
-            continue
-        record = records[place] if place < len(records) else None
-        place += 1
-        problem = _record(entry, number, response, record)
-        if problem is not None:
-            return problem
-    return None
+def _check_arrival(entry: Entry, position: int, record: Record | None) -> None:
+    """Whether the origin saw the request that the type of this entry asks for."""
+    check = "expected_type"
+    if entry.expected_type == "not_cached":
+        number = _present(record, position, check).request_num
+        _require(entry, position, check, f"the origin saw request {number} instead" if number != position else None)
+    condition = {"etag_validated": "if-none-match", "lm_validated": "if-modified-since"}.get(entry.expected_type or "")
+    if condition is None:
+        return
+    if record is None:
+        _require(entry, position, check, "the origin saw no request")
+    elif condition not in record.request_headers:
+        _require(entry, position, check, f"the origin's request had no {condition}")
 
 
-def _record(entry: Entry, number: int, response: RunnerResponse, record: Record | None) -> Problem | None:
-    if record is None and (
-        entry.expected_type == "not_cached" or entry.expected_request_headers or entry.expected_method is not None
-    ):
-        return Problem("failure", f"request {number} did not reach the origin")
-    problem = _record_type(entry, number, record)
-    if problem is not None or record is None:
-        return problem
-    for name, value in entry.expected_request_headers:
-        found = record.request_headers.get(name.lower())
-        if found is None or (value is not None and found != value):
-            return _problem(entry, "expected_request_headers", f"the origin got {name}: {found}, not {value}")
-    for name, value in record.response_headers.items():
-        if name.lower() != "date" and response.headers.get(name.lower()) != value:
-            return _problem(entry, _FOREVER, f"{name}: {response.headers.get(name.lower())!r} arrived, not {value!r}")
-    if entry.expected_method is not None and record.request_method != entry.expected_method:
-        return _problem(entry, "expected_method", f"the origin got {record.request_method}")
-    return None
+def _check_request_headers(entry: Entry, position: int, record: Record | None) -> None:
+    check = "expected_request_headers"
+    for name, wanted in entry.expected_request_headers:
+        value = _present(record, position, check).request_headers.get(name.lower())
+        if value is None or (wanted is not None and value != wanted):
+            _require(entry, position, check, f"the origin saw {name}: {value!r}, not {wanted!r}")
 
 
-def _record_type(entry: Entry, number: int, record: Record | None) -> Problem | None:
-    kind = entry.expected_type
-    if kind == "not_cached" and record is not None and record.request_num != number:
-        return _problem(entry, "expected_type", f"the origin got request {record.request_num}, not {number}")
-    wanted = {"etag_validated": "if-none-match", "lm_validated": "if-modified-since"}.get(kind or "")
-    if wanted and (record is None or wanted not in record.request_headers):
-        return _problem(entry, "expected_type", f"request {number} was not validated by {wanted}")
-    return None
+def _check_arrived_unchanged(position: int, record: Record, response: RunnerResponse) -> None:
+    for name, sent in record.response_headers.items():
+        got = response.headers.get(name)
+        if name != "date" and got != sent:
+            problem = f"the origin sent {name}: {sent!r}, {got!r} arrived"
+            raise CheckFailed("setup", "response_headers", problem, position)
+
+
+def _present(record: Record | None, position: int, check: str) -> Record:
+    """The record; that it is missing is a failure even in an entry that only sets up."""
+    if record is None:
+        raise CheckFailed("failure", check, "the origin saw no request", position)
+    return record

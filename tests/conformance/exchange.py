@@ -84,9 +84,9 @@ def decoded(body: bytes, content_encoding: str) -> bytes:
 
 
 def _inflated(body: bytes, coding: str) -> bytes:
-    # "deflate" means zlib's format, and what some send is without its frame.
-    deflate = 15 if body[0] & 0x0F == 8 else -15
-    window = deflate if coding == "deflate" else 31
+    # "deflate" means zlib's format, but some send it without its frame.
+    raw = coding == "deflate" and body[0] & 0x0F != 8
+    window = -15 if raw else 15 if coding == "deflate" else 31
     inflater = zlib.decompressobj(window)
     plain = inflater.decompress(body)
     if not inflater.eof:

@@ -196,7 +196,7 @@ async def _read_chunks(connection: _Connection) -> bytes:
             length = int(size, 16)
         except ValueError:
             raise TransportError(f"no length of a chunk: {size!r}") from None
-        if not length:
+        if length <= 0:
             break
         body += await connection.exactly(length)
         if await connection.exactly(2) != b"\r\n":

@@ -118,9 +118,8 @@ def load_suite() -> Suite | None:
     path = suite_path()
     if not path.is_file():
         return None
-    return Suite(
-        read_test(test, suite["id"]) for suite in json.loads(path.read_text("utf-8")) for test in suite["tests"]
-    )
+    suites = json.loads(path.read_text("utf-8"))
+    return Suite(read_test(test, suite["id"]) for suite in suites for test in suite["tests"])
 
 
 def read_test(data: Mapping[str, Any], suite: str) -> Test:

@@ -1,61 +1,72 @@
-"""From results to verdicts, by the dependency rule: section 6."""
+"""From results to verdicts: section 6. The dependency rule is what makes a score mean something."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from .runner import Result
 from .suite import Suite, Test
 
-GOOD = frozenset({"pass", "yes"})
+PASSES = frozenset({"pass", "yes"})
+
+KINDS: dict[str, tuple[str, str]] = {
+    "required": ("pass", "fail"),
+    "optimal": ("pass", "optional_fail"),
+    "check": ("yes", "no"),
+}
+"""By kind of test: the verdict where all checks held, and where one did not."""
+
+VERDICTS = (
+    "pass",
+    "yes",
+    "fail",
+    "optional_fail",
+    "no",
+    "setup_fail",
+    "retry",
+    "harness_fail",
+    "dependency_fail",
+    "untested",
+)
 
 
-def verdicts(suite: Suite, results: Mapping[str, Result]) -> dict[str, str]:
-    """The verdict of each test that was run, and `untested` for what one of them depends on and was not."""
+def verdicts(suite: Suite, results: Mapping[str, str]) -> dict[str, str]:
+    """The verdict on every test of the suite, from the kinds of results of those that were run."""
     found: dict[str, str] = {}
 
-    def verdict(test: Test) -> str:
+    def judge(test: Test) -> str:
         if test.id not in found:
-            found[test.id] = "untested" if test.id not in results else ""
-            if test.id in results:
-                holds = all(verdict(suite.tests[each]) in GOOD for each in test.depends_on)
-                found[test.id] = _verdict(test, results[test.id], holds)
+            found[test.id] = (
+                "untested"
+                if test.id not in results
+                else "dependency_fail"
+                if any(judge(suite.tests[each]) not in PASSES for each in test.depends_on)
+                else own_verdict(test.kind, results[test.id])
+            )
         return found[test.id]
 
-    for test_id in results:
-        verdict(suite.tests[test_id])
-    return {test_id: each for test_id, each in found.items() if test_id in results}
+    return {test.id: judge(test) for test in suite}
 
 
-def _verdict(test: Test, result: Result, dependencies_hold: bool) -> str:
-    if not dependencies_hold:
-        return "dependency_fail"
-    problem = result.problem
-    if problem is not None and problem.kind == "retry":
-        return "retry"
-    if problem is not None and problem.kind == "setup":
-        return "setup_fail"
-    if problem is not None and problem.kind == "timeout":
-        return "harness_fail"
-    good, bad = {"required": ("pass", "fail"), "optimal": ("pass", "optional_fail"), "check": ("yes", "no")}[test.kind]
-    return good if problem is None else bad
+def own_verdict(kind: str, result: str) -> str:
+    """The verdict on a test whose dependencies all hold."""
+    by_result = {"retry": "retry", "setup": "setup_fail", "timeout": "harness_fail"}
+    if result in by_result:
+        return by_result[result]
+    good, bad = KINDS[kind]
+    return good if result == "true" else bad
 
 
 def totals(suite: Suite, found: Mapping[str, str]) -> dict[str, Counter[str]]:
-    """How many tests of each kind have which verdict."""
-    counted: dict[str, Counter[str]] = {"required": Counter(), "optimal": Counter(), "check": Counter()}
-    for test_id, verdict in found.items():
-        counted[suite.tests[test_id].kind][verdict] += 1
-    return counted
+    """How often each verdict was reached, by kind of test; without the untested."""
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    for each, verdict in found.items():
+        if verdict != "untested":
+            counts[suite.tests[each].kind][verdict] += 1
+    return counts
 
 
-def by_suite(suite: Suite, found: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Passed and all of the required and optimal tests of each suite, in the order of the file."""
-    table: dict[str, tuple[int, int]] = {}
-    for test_id, verdict in found.items():
-        test = suite.tests[test_id]
-        if test.kind != "check":
-            passed, of = table.get(test.suite, (0, 0))
-            table[test.suite] = (passed + (verdict in GOOD), of + 1)
-    return table
+def passed(suite: Suite, found: Mapping[str, str], kinds: Iterable[str] = tuple(KINDS)) -> list[str]:
+    """The ids of the tests of these kinds that passed, sorted."""
+    wanted = set(kinds)
+    return sorted(each for each, verdict in found.items() if verdict in PASSES and suite.tests[each].kind in wanted)

@@ -126,8 +126,10 @@ class RecordingReply:
         self.gone = False
 
     def interim(self, status: int, reason: bytes, fields: RawFields) -> None:
-        assert not self.status and not self.over
-        assert reason is not None and fields is not None
+        assert not self.status
+        assert not self.over
+        assert reason is not None
+        assert fields is not None
         self.interims.append(status)
 
     def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
@@ -140,21 +142,27 @@ class RecordingReply:
         assert not self.over, "an answer after the end"
         assert not self.status, "two answers to one request"
         assert not self.gone, "an answer to nobody"
-        assert status >= 200 and reason is not None
+        assert status >= 200
+        assert reason is not None
         self.status, self.fields, self.length = status, combine(fields), length
 
     def write(self, chunk: bytes) -> None:
-        assert self.status and not self.over and not self.gone
+        assert self.status
+        assert not self.over
+        assert not self.gone
         assert not self.paused, "written although the client takes no more"
         self.chunks.append(chunk)
 
     def end(self) -> None:
-        assert self.status and not self.over and not self.gone
+        assert self.status
+        assert not self.over
+        assert not self.gone
         assert self.length is None or len(self.body) == self.length, "shorter or longer than was said"
         self.ended = True
 
     def abort(self) -> None:
-        assert not self.over and not self.gone
+        assert not self.over
+        assert not self.gone
         self.aborted = True
 
     # For the test.
@@ -204,9 +212,7 @@ class Bench:
         self.store = MemoryStore(memory, max_object_bytes=max_object)
         self.engine = CacheEngine(self.store, self.origin, policy=policy, options=options, **settings)
 
-    def send(
-        self, target: str = "/", method: str = "GET", *, has_body: bool = False, **fields: str
-    ) -> RecordingReply:
+    def send(self, target: str = "/", method: str = "GET", *, has_body: bool = False, **fields: str) -> RecordingReply:
         """A request that is under way, or answered already."""
         raw = raw_fields(fields)
         request = InboundRequest(

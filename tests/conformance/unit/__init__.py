@@ -1,0 +1,1 @@
+"""What can be shown about the rig without a socket."""
