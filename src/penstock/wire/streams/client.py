@@ -118,6 +118,12 @@ class StreamClient:
         self._reading.pop(exchange, None)
         self._reading[exchange] = None
 
+    def sent(self, exchange: StreamExchange) -> None:
+        """More of the request went out: the origin can hardly answer what it does not have yet."""
+        if self._silent.pop(exchange, exchange) is None:
+            exchange.touched = self._now()
+            self._silent[exchange] = None
+
     def forget(self, exchange: StreamExchange) -> None:
         """The exchange is over."""
         self._silent.pop(exchange, None)

@@ -83,6 +83,7 @@ class StreamExchange(StreamOwner):
             self._pending.append(data)
         elif data:
             self.connection.send(data)
+            self._client.sent(self)
 
     def pause(self) -> None:
         """Let the origin wait: the answer is not taken from its socket for now."""
