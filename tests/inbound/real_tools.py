@@ -80,7 +80,9 @@ class Client:
         self.writer = writer
 
     async def send(self, target: str = "/", *lines: str, method: str = "GET", body: bytes = b"") -> None:
-        self.writer.write("\r\n".join([f"{method} {target} HTTP/1.1", "Host: shop", *lines]).encode() + b"\r\n\r\n" + body)
+        self.writer.write(
+            "\r\n".join([f"{method} {target} HTTP/1.1", "Host: shop", *lines]).encode() + b"\r\n\r\n" + body
+        )
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:

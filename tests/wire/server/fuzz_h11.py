@@ -141,4 +141,6 @@ def run(count: int, seed: int) -> tuple[int, list[str]]:
 if __name__ == "__main__":
     iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     requests, differences = run(iterations, int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    lines = [*differences[:20], f"{iterations} inputs, {requests} requests taken, {len(differences)} differences"]
+    sys.stdout.write("\n".join(lines) + "\n")
     sys.exit(bool(differences))

@@ -189,7 +189,7 @@ def test_vsv00008_body_of_an_answered_request_is_no_request() -> None:
 
 
 def test_upgrade_does_not_hide_a_body() -> None:
-    """Llhttp alone takes an upgrade for the end of HTTP: the body would be the next request."""
+    """Alone, llhttp takes an upgrade for the end of HTTP: the body would be the next request."""
     data = POST + b"Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\nabc" + GET + b"\r\n"
     assert [body for _, body, _ in read(data)] == [b"abc", b""]
     h2c = GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n" + GET + b"\r\n"
@@ -210,31 +210,13 @@ def test_accepted_in_any_pieces(step: int) -> None:
         + b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
     )
     host = (b"host", b"a")
+    posted = (True, 3, False, b"abc", True)
+    closing = (False, None, False, b"", True)
     assert seen(data, step) == [
         (b"GET", b"/", b"a", [host, (b"a-b", b"\xff c"), (b"empty", b"")], True, None, False, b"", True),
-        (
-            b"POST",
-            b"/?q",
-            b"B.example:80",
-            [(b"host", b"B.example:80"), (b"content-length", b"03")],
-            True,
-            3,
-            False,
-            b"abc",
-            True,
-        ),
+        (b"POST", b"/?q", b"B.example:80", [(b"host", b"B.example:80"), (b"content-length", b"03")], *posted),
         (b"POST", b"/", b"a", [host, (b"transfer-encoding", b"chunked")], True, None, True, b"abcde", True),
-        (
-            b"OPTIONS",
-            b"*",
-            b"[::1]:8080",
-            [(b"host", b"[::1]:8080"), (b"connection", b"x, Close")],
-            False,
-            None,
-            False,
-            b"",
-            True,
-        ),
+        (b"OPTIONS", b"*", b"[::1]:8080", [(b"host", b"[::1]:8080"), (b"connection", b"x, Close")], *closing),
         (b"OPTIONS", b"*", b"a", [host], True, None, False, b"", True),
         (b"GET", b"/", b"", [], False, None, False, b"", True),
         (b"GET", b"/", b"", [(b"connection", b"Keep-Alive")], True, None, False, b"", True),

@@ -187,8 +187,8 @@ def report(tally: Tally, counts: Counts, seconds: float) -> bool:
     fine = judge(checks, evidence="the app's own count, which outlives its kill, and what each client got")
     tell(
         f"\nThe app was spared {spared:.0%}: {answered:,} answers, {asked:,} requests that reached it. For pages "
-        f"it was asked {counts.pages:,} times, the clients {tally.pages:,} times. From the cache half were answered within "
-        f"{times['p50']:.1f} ms, 99 % within {times['p99']:.1f} ms."
+        f"it was asked {counts.pages:,} times, the clients {tally.pages:,} times. From the cache half were answered "
+        f"within {times['p50']:.1f} ms, 99 % within {times['p99']:.1f} ms."
     )
     if tally.new_without_app:
         tell(f"{tally.new_without_app:,} requests for something new came while the app was dead: nobody had an answer.")

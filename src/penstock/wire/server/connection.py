@@ -253,9 +253,11 @@ class Connection(asyncio.Protocol):
         if close:
             self._shut(asked=not exchange.head.keep_alive)
             return
-        self._dropped = 0
-        self._phase = _IDLE if self._reader.body_complete else _DROP
-        self._due = self._loop.time() + self._limits.body_timeout
+        self._phase = _IDLE
+        if not self._reader.body_complete:
+            self._phase = _DROP
+            self._dropped = 0
+            self._due = self._loop.time() + self._limits.body_timeout
         if not self._running:
             self._next()
 
