@@ -35,7 +35,7 @@ class ScriptedFetch:
         self.receiver = receiver
         self.reply = reply
         self.log: list[str] = []
-        self.paused = False
+        self.paused: Any = False
         self.cancelled = False
         self.over = False
 
@@ -121,13 +121,16 @@ class RecordingReply:
         self.fields: dict[bytes, bytes] = {}
         self.length: int | None = None
         self.chunks: list[bytes] = []
-        self.ended = False
+        # Any: what a type checker has seen to be False may be True after the next step.
+        self.ended: Any = False
         self.aborted = False
         self.gone = False
 
     def interim(self, status: int, reason: bytes, fields: RawFields) -> None:
-        assert not self.status and not self.over
-        assert reason is not None and fields is not None
+        assert not self.status
+        assert not self.over
+        assert reason is not None
+        assert fields is not None
         self.interims.append(status)
 
     def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
@@ -140,21 +143,27 @@ class RecordingReply:
         assert not self.over, "an answer after the end"
         assert not self.status, "two answers to one request"
         assert not self.gone, "an answer to nobody"
-        assert status >= 200 and reason is not None
+        assert status >= 200
+        assert reason is not None
         self.status, self.fields, self.length = status, combine(fields), length
 
     def write(self, chunk: bytes) -> None:
-        assert self.status and not self.over and not self.gone
+        assert self.status
+        assert not self.over
+        assert not self.gone
         assert not self.paused, "written although the client takes no more"
         self.chunks.append(chunk)
 
     def end(self) -> None:
-        assert self.status and not self.over and not self.gone
+        assert self.status
+        assert not self.over
+        assert not self.gone
         assert self.length is None or len(self.body) == self.length, "shorter or longer than was said"
         self.ended = True
 
     def abort(self) -> None:
-        assert not self.over and not self.gone
+        assert not self.over
+        assert not self.gone
         self.aborted = True
 
     # For the test.
@@ -204,10 +213,9 @@ class Bench:
         self.store = MemoryStore(memory, max_object_bytes=max_object)
         self.engine = CacheEngine(self.store, self.origin, policy=policy, options=options, **settings)
 
-    def send(
-        self, target: str = "/", method: str = "GET", *, has_body: bool = False, **fields: str
-    ) -> RecordingReply:
+    def send(self, target: str = "/", method: str = "GET", **fields: Any) -> RecordingReply:
         """A request that is under way, or answered already."""
+        has_body = fields.pop("has_body", False)
         raw = raw_fields(fields)
         request = InboundRequest(
             method.encode(), b"http", b"shop.example", target.encode(), combine(raw), raw, has_body=has_body
@@ -224,7 +232,9 @@ class Bench:
     async def wait(self, seconds: float) -> None:
         await self.engine.clock.sleep(seconds)
 
-    def fill(self, *fields: tuple[str, str], body: bytes = b"old", target: str = "/", status: int = 200, **asked: str):  # type: ignore[no-untyped-def]
+    def fill(
+        self, *fields: tuple[str, str], body: bytes = b"old", target: str = "/", status: int = 200, **asked: Any
+    ) -> RecordingReply:
         """Have an answer stored; returns the reply."""
         reply = self.send(target, **asked)
         self.origin[-1].answer(*fields, body=body, status=status)

@@ -80,7 +80,9 @@ class Client:
         self.writer = writer
 
     async def send(self, target: str = "/", *lines: str, method: str = "GET", body: bytes = b"") -> None:
-        self.writer.write("\r\n".join([f"{method} {target} HTTP/1.1", "Host: shop", *lines]).encode() + b"\r\n\r\n" + body)
+        self.writer.write(
+            "\r\n".join([f"{method} {target} HTTP/1.1", "Host: shop", *lines]).encode() + b"\r\n\r\n" + body
+        )
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:
@@ -117,7 +119,7 @@ class Rig:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def connect(self, tls: ssl.SSLContext | None = None) -> Client:
-        more = {"ssl": tls, "server_hostname": "shop.test"} if tls is not None else {}
+        more: dict[str, Any] = {"ssl": tls, "server_hostname": "shop.test"} if tls is not None else {}
         reader, writer = await asyncio.open_connection("127.0.0.1", self.proxy.port, **more)
         self._writers.append(writer)
         return Client(reader, writer)

@@ -41,7 +41,9 @@ def test_the_body_streams_to_all_and_to_who_comes_later() -> None:
         assert first.body == second.body == late.body == b"one two"
         assert not late.ended
         fetch.end()
-        assert first.ended and second.ended and late.ended
+        assert first.ended
+        assert second.ended
+        assert late.ended
         assert bench.send().body == b"one two"
         assert len(bench.origin) == 1
         bench.at_rest()
@@ -65,8 +67,10 @@ def test_a_leader_that_leaves_harms_nobody(when: str) -> None:
         if when == "within the body":
             leader.leave()
         fetch.body(b"b").end()
-        assert fetch.open is False and not fetch.cancelled
-        assert follower.ended and follower.body == b"ab"
+        assert fetch.open is False
+        assert not fetch.cancelled
+        assert follower.ended
+        assert follower.body == b"ab"
         assert bench.send().body == b"ab"
         bench.at_rest()
 
@@ -221,7 +225,9 @@ def test_an_origin_that_dies_in_the_body_breaks_all_off_and_nothing_is_stored() 
         await bench.turn()
         ranged = bench.send(range="bytes=0-1")
         fetch.fail()
-        assert first.aborted and second.aborted and not first.ended
+        assert first.aborted
+        assert second.aborted
+        assert not first.ended
         assert ranged.status == 0 or ranged.status == 502
         assert bench.store.objects == 0
         for each in bench.origin.fetches:
@@ -240,13 +246,16 @@ def test_a_slow_client_slows_nobody_while_the_body_is_kept() -> None:
         slow.slow()
         for _ in range(20):
             fetch.body(b"x" * 65_536)
-        assert len(fast.body) == 20 * 65_536 and slow.body == b""
+        assert len(fast.body) == 20 * 65_536
+        assert slow.body == b""
         assert fetch.log == []
         fetch.end()
-        assert fast.ended and not slow.ended
+        assert fast.ended
+        assert not slow.ended
         assert len(bench.send().body) == 20 * 65_536
         slow.fast()
-        assert slow.ended and slow.body == fast.body
+        assert slow.ended
+        assert slow.body == fast.body
         bench.at_rest()
 
     run_virtual(main())
@@ -291,7 +300,9 @@ def test_what_grows_too_large_streams_on_and_is_not_stored(streaming: bool) -> N
         slow.fast()
         assert not fetch.paused
         fetch.end()
-        assert slow.ended and fast.ended and len(slow.body) == len(fast.body) == sent * 32_768
+        assert slow.ended
+        assert fast.ended
+        assert len(slow.body) == len(fast.body) == sent * 32_768
         assert bench.store.objects == 0
         bench.origin[1].answer(FRESH)
         assert late.body == b"body"
@@ -309,7 +320,8 @@ def test_a_body_that_is_too_large_by_its_length_is_passed() -> None:
         for fetch in bench.origin.fetches:
             fetch.head(FRESH, length=5000) if fetch is not bench.origin[0] else None
             fetch.body(b"x" * 5000).end()
-        assert first.ended and second.ended
+        assert first.ended
+        assert second.ended
         assert bench.store.objects == 0
         bench.at_rest()
 
@@ -355,7 +367,8 @@ def test_events_pass_as_they_come() -> None:
         await bench.turn()
         for number, reply in enumerate([first, second]):
             bench.origin[number].body(b"data: 1\n\n")
-            assert reply.body == b"data: 1\n\n" and not reply.ended
+            assert reply.body == b"data: 1\n\n"
+            assert not reply.ended
             reply.leave()
             assert bench.origin[number].cancelled
         assert bench.store.objects == 0

@@ -215,7 +215,8 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, line: int |
     with pytest.raises(InputError, match=r".") as caught:
         read_policy(file)
     assert caught.value.line == line
-    assert says in str(caught.value) and str(file) in str(caught.value)
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

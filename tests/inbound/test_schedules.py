@@ -79,7 +79,6 @@ class Made:
         self.only = only
         self.body = f"{number}:{target}:{asked_at}:{sorted(only.items())}".encode()
 
-
     def fits(self, request: InboundRequest) -> bool:
         sent = {name.decode(): value.decode() for name, value in request.fields.items()}
         return request.target.decode() == self.target and all(sent.get(n) == v for n, v in self.only.items())
@@ -113,7 +112,8 @@ class Play:
         assert 0 <= engine.refreshing <= 2
         assert engine.held >= 0
         for key, flight in engine.flights.items():
-            assert flight.flight_key == key and not flight.alone
+            assert flight.flight_key == key
+            assert not flight.alone
 
     async def do_arrive(self, op: dict[str, Any]) -> None:
         fields = {n: v for n, v in op.items() if n not in {"op", "target", "method"} and v is not None}
@@ -122,9 +122,7 @@ class Play:
         self.clients[-1] = (op, self.now, self.bench.send(op["target"], op["method"], **fields))
 
     def _open(self, who: int, *, begun: bool) -> tuple[int, ScriptedFetch] | None:
-        found = [
-            (n, f) for n, f in enumerate(self.bench.origin.fetches) if f.open and (n in self.answering) is begun
-        ]
+        found = [(n, f) for n, f in enumerate(self.bench.origin.fetches) if f.open and (n in self.answering) is begun]
         return found[who % len(found)] if found else None
 
     async def do_head(self, op: dict[str, Any]) -> None:
@@ -248,7 +246,15 @@ class Play:
     async def to_the_end(self) -> None:
         for *_, reply in self.clients:
             reply.fast()
-        last = {"op": "answer", "who": 0, "mode": "private", "vary": None, "cookie": False, "status": 200, "sized": True}
+        last = {
+            "op": "answer",
+            "who": 0,
+            "mode": "private",
+            "vary": None,
+            "cookie": False,
+            "status": 200,
+            "sized": True,
+        }
         for _ in range(400):
             begun = self._open(0, begun=True)
             if begun is not None:
@@ -290,7 +296,8 @@ class Play:
 
     def judge_body(self, asked: dict[str, Any], reply: RecordingReply, body: bytes) -> None:
         if reply.status == 304:
-            assert asked["if_none_match"] is not None and reply.body == b""
+            assert asked["if_none_match"] is not None
+            assert reply.body == b""
         elif reply.status == 206:
             first, last = _span(asked["range"], len(body))
             assert reply.body == body[first : last + 1]
