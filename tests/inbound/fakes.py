@@ -35,7 +35,7 @@ class ScriptedFetch:
         self.receiver = receiver
         self.reply = reply
         self.log: list[str] = []
-        self.paused = False
+        self.paused: Any = False
         self.cancelled = False
         self.over = False
 
@@ -121,7 +121,8 @@ class RecordingReply:
         self.fields: dict[bytes, bytes] = {}
         self.length: int | None = None
         self.chunks: list[bytes] = []
-        self.ended = False
+        # Any: what a type checker has seen to be False may be True after the next step.
+        self.ended: Any = False
         self.aborted = False
         self.gone = False
 
@@ -212,8 +213,9 @@ class Bench:
         self.store = MemoryStore(memory, max_object_bytes=max_object)
         self.engine = CacheEngine(self.store, self.origin, policy=policy, options=options, **settings)
 
-    def send(self, target: str = "/", method: str = "GET", *, has_body: bool = False, **fields: str) -> RecordingReply:
+    def send(self, target: str = "/", method: str = "GET", **fields: Any) -> RecordingReply:
         """A request that is under way, or answered already."""
+        has_body = fields.pop("has_body", False)
         raw = raw_fields(fields)
         request = InboundRequest(
             method.encode(), b"http", b"shop.example", target.encode(), combine(raw), raw, has_body=has_body
@@ -230,7 +232,9 @@ class Bench:
     async def wait(self, seconds: float) -> None:
         await self.engine.clock.sleep(seconds)
 
-    def fill(self, *fields: tuple[str, str], body: bytes = b"old", target: str = "/", status: int = 200, **asked: str):  # type: ignore[no-untyped-def]
+    def fill(
+        self, *fields: tuple[str, str], body: bytes = b"old", target: str = "/", status: int = 200, **asked: Any
+    ) -> RecordingReply:
         """Have an answer stored; returns the reply."""
         reply = self.send(target, **asked)
         self.origin[-1].answer(*fields, body=body, status=status)

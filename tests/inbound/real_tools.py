@@ -119,7 +119,7 @@ class Rig:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def connect(self, tls: ssl.SSLContext | None = None) -> Client:
-        more = {"ssl": tls, "server_hostname": "shop.test"} if tls is not None else {}
+        more: dict[str, Any] = {"ssl": tls, "server_hostname": "shop.test"} if tls is not None else {}
         reader, writer = await asyncio.open_connection("127.0.0.1", self.proxy.port, **more)
         self._writers.append(writer)
         return Client(reader, writer)

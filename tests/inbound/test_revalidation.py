@@ -350,6 +350,18 @@ def test_an_unsafe_method_invalidates_also_what_is_on_its_way(method: str) -> No
     run_virtual(main())
 
 
+def test_an_answer_to_post_that_is_one_to_get_is_stored_though_it_invalidates() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(FRESH)
+        bench.send(method="POST", has_body=True)
+        bench.origin[1].answer(FRESH, ("content-location", "/"), body=b"new")
+        assert bench.send().body == b"new"
+        bench.at_rest()
+
+    run_virtual(main())
+
+
 def test_an_unsafe_method_that_fails_invalidates_nothing() -> None:
     async def main() -> None:
         bench = Bench()
