@@ -62,7 +62,7 @@ test-real: $(VENV)/.ready  ## Tests against Chroma, Datasette, json-server and C
 	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
 
 .PHONY: conformance
-conformance: $(VENV)/.ready  ## The rig that judges HTTP caches by the public suite cache-tests. Minutes; needs the suite beside the project.
+conformance: $(VENV)/.ready  ## The cache against the public suite cache-tests, if that is beside the project. Five minutes.
 	$(PYTEST) 900 tests/conformance $(PYTEST_ARGS)
 
 .PHONY: lint
