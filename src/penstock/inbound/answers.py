@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..messages import RawFields
 from ..rules.caching.cache_status import cache_status
 from ..rules.caching.freshness import generated_age
@@ -19,10 +21,15 @@ def hit_fields(stored: StoredResponse, resident: float, *, detail: str | None = 
     """What is added to the fields of a stored response: Age (RFC 9111, 5.1) and Cache-Status (RFC 9211)."""
     age = generated_age(stored.freshness, resident)
     ttl = int(stored.freshness.lifetime) - age
-    status = cache_status(PRODUCT, hit=True, ttl=ttl, detail=detail)
-    return [(b"age", b"%d" % age), (b"cache-status", status)]
+    return [(b"age", b"%d" % age), _hit_status(ttl, detail)]
 
 
+@functools.lru_cache(1024)
+def _hit_status(ttl: int, detail: str | None) -> tuple[bytes, bytes]:
+    return b"cache-status", cache_status(PRODUCT, hit=True, ttl=ttl, detail=detail)
+
+
+@functools.lru_cache(256)
 def miss_status(forwarded: str, *, stored: bool, collapsed: bool, detail: str | None = None) -> tuple[bytes, bytes]:
     """The Cache-Status field of an answer that came from the origin."""
     return b"cache-status", cache_status(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
@@ -88,7 +87,7 @@ class Landing:
         if candidate is not None:
             self._renew(flight, stale, candidate)
         else:
-            engine.store.update(stale, freshness=dataclasses.replace(stale.freshness, lifetime=0.0))
+            engine.store.update(stale, freshness=stale.freshness._replace(lifetime=0.0))
         flight.stale = None
 
     def _land(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
@@ -173,7 +172,9 @@ class Landing:
             status=status,
             reason=reason,
             # Each answer from here says its own age.
-            fields=[field for field in fields_to_store(fields, directives, engine.options) if field[0] != b"age"],
+            fields=[field for field in fields_to_store(fields, directives, engine.options) if field[0] != b"age"]
+            if b"age" in combined or directives.private_fields or directives.no_cache_fields
+            else fields,
             body=b"",
             freshness=freshness,
             received_at=now,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .cache_control import LONGEST_DELTA, Directives, parse_delta
 from .decisions import Decision
@@ -17,8 +16,7 @@ HEURISTIC_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410
 """Statuses that may be reused without an explicit lifetime (RFC 9110, 15.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
+class Freshness(NamedTuple):
     """What is kept of a stored response for deciding its use; seconds, finite and not negative.
 
     `initial_age`: the age at the moment it was received. `stale_if_error`: None where the response does not say.
