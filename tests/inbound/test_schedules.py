@@ -166,6 +166,8 @@ class Play:
             if known is None or condition is None or (own and not known.fits(request)):
                 status = 500
             else:
+                # A 304 with another Vary would say that what was one client's is now another's (RFC 9111, 3.2).
+                fields = [field for field in fields if field[0] != "vary"]
                 fields.append(("etag", condition.decode()))
         if request.method == b"POST" and status < 400:
             self.purges.append((self.now, request.target.decode()))
