@@ -1,5 +1,7 @@
 """`async def call(request) -> response` is a Call; penstock sets how much flows through it."""
 
+import typing as _typing
+
 from ._version import __version__
 from .call import AnyLayer, Call, Layer, stack
 from .errors import (
@@ -46,6 +48,8 @@ __all__ = [
     "AttemptTimeout",
     "BadBody",
     "BadPage",
+    "CacheMiddleware",
+    "CachePolicy",
     "Call",
     "CallError",
     "Client",
@@ -70,6 +74,7 @@ __all__ = [
     "PageNumber",
     "PagesFailed",
     "Paginator",
+    "PathPolicy",
     "PenstockError",
     "ProtocolError",
     "Pull",
@@ -81,6 +86,7 @@ __all__ = [
     "RetryOn",
     "RunLocked",
     "RunRefused",
+    "SharedCache",
     "StatusError",
     "Stopped",
     "StorageError",
@@ -96,3 +102,26 @@ __all__ = [
     "stack",
     "time_left",
 ]
+
+if _typing.TYPE_CHECKING:
+    from .inbound.asgi import CacheMiddleware
+    from .inbound.asgi_cache import SharedCache
+    from .inbound.policy import PathPolicy
+    from .inbound.policy import Policy as CachePolicy
+else:
+    # Who only sends calls need not wait for the cache to be imported.
+    _LATER = {
+        "CacheMiddleware": ("asgi", "CacheMiddleware"),
+        "CachePolicy": ("policy", "Policy"),
+        "PathPolicy": ("policy", "PathPolicy"),
+        "SharedCache": ("asgi_cache", "SharedCache"),
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib as _importlib
+
+        module, there = _LATER[name]
+        globals()[name] = found = getattr(_importlib.import_module(f".inbound.{module}", __name__), there)
+        return found

@@ -1,0 +1,197 @@
+"""The shared cache inside an ASGI app: what can be shared is answered before the app is asked.
+
+Pure ASGI. What the cache may have to do with goes through the engine, for which the app is the origin, in tasks of its
+own. Everything else goes to the app as it came, with only the head of the answer looked at on its way out.
+"""
+
+from __future__ import annotations
+
+import logging
+from os import PathLike
+from typing import Literal
+
+from ..rules.caching.options import CacheOptions
+from ..rules.caching.validation import must_forward
+from .asgi_cache import SharedCache
+from .asgi_reply import AsgiReply
+from .asgi_request import App, AsgiRequest, Message, PassBy, Receive, Scope, Send, read_request
+from .asgi_straight import Straight
+from .counters import Counters, count
+from .engine import CacheEngine
+from .policy import NO_POLICY, Policy
+
+_LOG = logging.getLogger("penstock.cache")
+SCOPE_KEY = "penstock.cache"
+_SHAREABLE = (b"GET", b"HEAD")
+
+
+class CacheMiddleware:
+    """A shared HTTP cache (RFC 9111) in front of an ASGI app, in the app's own process.
+
+    `app = CacheMiddleware(app, memory="256MiB")`, or in Starlette and FastAPI
+    `app.add_middleware(CacheMiddleware, memory="256MiB")`. Give either the options of `SharedCache`, which are explained
+    there, or one that was made before as `cache`. The app says what may be stored, by Cache-Control; without that, and by default, nothing is.
+
+    - A GET or HEAD whose response is stored is answered without the app. Requests for the same wait for one
+      answer, which goes to all of them while it comes; one that turns out not to be for all goes to its client alone.
+    - For GET the app runs in a task of its own, without the client's conditions; the client's going away ends it only
+      where nobody else and no store wants the answer. Background tasks after the response delay nobody.
+    - Other methods, requests with a body, WebSocket, and what is known not to be storable (streams of events, say) go
+      straight through. Success of an unsafe method removes what it makes untrue (RFC 9111, 4.4).
+    - A request whose URL is not certain (no Host or two, a fragment, fields that anybody can set and the app may go by)
+      goes straight through and uncached: to refuse it is the server's business (RFC 9112, 3.2).
+    - An app that raises: the client that caused the request gets what it would get without us, for the exception goes
+      on to the server. Who waited along gets a 500, or a stale response where stale-if-error allows.
+    - Lifespan is the app's; at shutdown its tasks are waited for first. Servers without lifespan do as well.
+
+    Within the app the cache is `scope["penstock.cache"]`, to purge from an endpoint. Each answer has a Cache-Status
+    field (RFC 9211).
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        cache: SharedCache | None = None,
+        memory: int | str = "256MiB",
+        policy: Policy | str | PathLike[str] | None = None,
+        profile: Literal["safe", "rfc"] = "safe",
+        trust_forwarded: bool = False,
+        max_object: int | str | None = None,
+        max_refreshes: int = 32,
+        uncacheable_ttl: float = 120.0,
+        shutdown_timeout: float = 10.0,
+        options: CacheOptions | None = None,
+    ) -> None:
+        self.app = app
+        self.cache = cache or SharedCache(
+            memory=memory,
+            policy=policy,
+            profile=profile,
+            trust_forwarded=trust_forwarded,
+            max_object=max_object,
+            max_refreshes=max_refreshes,
+            uncacheable_ttl=uncacheable_ttl,
+            shutdown_timeout=shutdown_timeout,
+            options=options,
+        )
+        self._trust = self.cache.trust_forwarded
+        self._site = self.cache.site
+        self._warned = False
+
+    @property
+    def counters(self) -> Counters:
+        """As `SharedCache.counters`."""
+        return self.cache.counters
+
+    def purge_url(self, url: str, *, soft: bool = False) -> int | None:
+        """As `SharedCache.purge_url`."""
+        return self.cache.purge_url(url, soft=soft)
+
+    def purge_tag(self, tag: str, *, soft: bool = False) -> int | None:
+        """As `SharedCache.purge_tag`."""
+        return self.cache.purge_tag(tag, soft=soft)
+
+    def purge_all(self, *, soft: bool = False) -> int | None:
+        """As `SharedCache.purge_all`."""
+        return self.cache.purge_all(soft=soft)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        kind = scope["type"]
+        if kind != "http":
+            await (self._lifespan(scope, receive, send) if kind == "lifespan" else self.app(scope, receive, send))
+            return
+        site = self._site()
+        scope[SCOPE_KEY] = self.cache
+        engine = site.engine
+        try:
+            request = read_request(self.app, scope, trust_forwarded=self._trust)
+        except PassBy as passed:
+            _begin_straight(engine, "bypass")
+            await self.app(scope, receive, Straight(engine, None, send, "bypass", detail=passed.why).send)
+            return
+        straight = self._straight_for(engine, request, send)
+        if straight is not None:
+            await self.app(scope, receive, straight.send)
+            return
+        reply = AsgiReply(site.origin.failing, head_only=request.method == b"HEAD")
+        engine.handle(request, reply)
+        if reply.is_whole:
+            await reply.send_whole(send)
+        else:
+            await _deliver(request, reply, receive, send)
+
+    def _straight_for(self, engine: CacheEngine, request: AsgiRequest, send: Send) -> Straight | None:
+        """How `request` goes straight to the app; None for one that the engine is to have."""
+        policy = engine.policy.for_target(request.target)
+        why = detail = refused = None
+        if request.method not in _SHAREABLE:
+            why = "method"
+        elif request.has_body or must_forward(request.fields):
+            why = "request"
+        elif request.barred is not None:
+            why, detail = "bypass", request.barred.why
+            self._warn(request.barred)
+        elif policy.bypass:
+            why = "bypass"
+        elif policy is NO_POLICY:
+            key = engine.key_of(request)
+            if engine.store.get(key) is None:
+                refused = engine.refusal_key(request, key)
+                if request.method == b"HEAD":
+                    why = "uri-miss"
+                elif engine.refusals.look_up(refused, engine.clock.now()) is not None:
+                    why = "miss"
+        if why is None:
+            return None
+        request.policy = policy
+        _begin_straight(engine, why)
+        return Straight(engine, request, send, why, detail=detail, refused=refused if why == "miss" else None)
+
+    def _warn(self, passed: PassBy) -> None:
+        if passed.field is not None and not self._warned:
+            self._warned = True
+            _LOG.warning(
+                "a request with the field %s was not cached, since anybody can set it. If a proxy of yours sets or "
+                "removes the X-Forwarded fields of every request, say trust_forwarded=True. (This is said once.)",
+                passed.field.decode("latin-1"),
+            )
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._site()
+        scope[SCOPE_KEY] = self.cache
+
+        async def receive_and_close() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                # What still runs in the app needs what the app is about to close.
+                await self.cache.aclose()
+            return message
+
+        await self.app(scope, receive_and_close, send)
+
+
+def _begin_straight(engine: CacheEngine, why: str) -> None:
+    counters = engine.counters
+    counters.requests += 1
+    counters.origin_requests += 1
+    count(counters.misses, why)
+
+
+async def _deliver(request: AsgiRequest, reply: AsgiReply, receive: Receive, send: Send) -> None:
+    """Send the answer while it comes, and for who caused the app's run, end as that does."""
+    request.attended = True
+    raised = False
+    try:
+        await reply.deliver(receive, send, request.error)
+        run = request.run
+        if run is not None and not reply.is_closed and (not run.failed or run.error is reply.error):
+            await run.wait()
+            if not run.failed or run.error is reply.error:
+                raised = True
+                run.raise_error()
+    finally:
+        request.attended = False
+        if request.run is not None and not raised:
+            request.run.report()
