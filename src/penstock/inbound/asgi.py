@@ -13,6 +13,7 @@ from typing import Literal
 from ..rules.caching.options import CacheOptions
 from ..rules.caching.validation import must_forward
 from .asgi_cache import SharedCache
+from .asgi_known import KnownAnswer
 from .asgi_reply import AsgiReply
 from .asgi_request import App, AsgiRequest, Message, PassBy, Receive, Scope, Send, read_request
 from .asgi_straight import Straight
@@ -29,8 +30,9 @@ class CacheMiddleware:
     """A shared HTTP cache (RFC 9111) in front of an ASGI app, in the app's own process.
 
     `app = CacheMiddleware(app, memory="256MiB")`, or in Starlette and FastAPI
-    `app.add_middleware(CacheMiddleware, memory="256MiB")`. Give either the options of `SharedCache`, which are explained
-    there, or one that was made before as `cache`. The app says what may be stored, by Cache-Control; without that, and by default, nothing is.
+    `app.add_middleware(CacheMiddleware, memory="256MiB")`. Give either the options of `SharedCache`, which are
+    explained there, or one that was made before as `cache`. The app says what may be stored, by Cache-Control (and what
+    has Last-Modified, but no lifetime, gets one by RFC 9111, 4.2.2).
 
     - A GET or HEAD whose response is stored is answered without the app. Requests for the same wait for one
       answer, which goes to all of them while it comes; one that turns out not to be for all goes to its client alone.
@@ -40,8 +42,9 @@ class CacheMiddleware:
       straight through. Success of an unsafe method removes what it makes untrue (RFC 9111, 4.4).
     - A request whose URL is not certain (no Host or two, a fragment, fields that anybody can set and the app may go by)
       goes straight through and uncached: to refuse it is the server's business (RFC 9112, 3.2).
-    - An app that raises: the client that caused the request gets what it would get without us, for the exception goes
-      on to the server. Who waited along gets a 500, or a stale response where stale-if-error allows.
+    - An app that raises before it answers counts as one that answers 500: where stale-if-error allows, a stale response
+      is sent and the exception logged; else the exception goes on to the server, as without us, and who waited along is
+      asked for alone. One that raises in mid-answer breaks off the answer of all who had a part of it.
     - Lifespan is the app's; at shutdown its tasks are waited for first. Servers without lifespan do as well.
 
     Within the app the cache is `scope["penstock.cache"]`, to purge from an endpoint. Each answer has a Cache-Status
@@ -103,6 +106,11 @@ class CacheMiddleware:
             await (self._lifespan(scope, receive, send) if kind == "lifespan" else self.app(scope, receive, send))
             return
         site = self._site()
+        if scope["method"] == "GET":
+            known = site.known.find(scope)
+            if known is not None:
+                await _send_known(known, send)
+                return
         scope[SCOPE_KEY] = self.cache
         engine = site.engine
         try:
@@ -116,8 +124,10 @@ class CacheMiddleware:
             await self.app(scope, receive, straight.send)
             return
         reply = AsgiReply(site.origin.failing, head_only=request.method == b"HEAD")
-        engine.handle(request, reply)
+        stored = engine.handle(request, reply)
         if reply.is_whole:
+            if stored is not None:
+                site.known.learn(request, stored)
             await reply.send_whole(send)
         else:
             await _deliver(request, reply, receive, send)
@@ -170,6 +180,18 @@ class CacheMiddleware:
             return message
 
         await self.app(scope, receive_and_close, send)
+
+
+async def _send_known(known: KnownAnswer, send: Send) -> None:
+    stored = known.stored
+    # What is around us may change a message, so each gets its own.
+    start = {"type": "http.response.start", "status": stored.status, "headers": known.fields.copy()}
+    try:
+        await send(start)
+        await send({"type": "http.response.body", "body": stored.body})
+    except OSError:
+        # How ASGI 2.4 says that the client has gone.
+        return
 
 
 def _begin_straight(engine: CacheEngine, why: str) -> None:

@@ -14,6 +14,7 @@ from ..rules.caching.cache_key import normalise_host, primary_key
 from ..rules.caching.options import CacheOptions
 from ..rules.size import parse_size
 from ..stores.memory import MemoryStore
+from .asgi_known import KnownAnswers
 from .asgi_origin import AppOrigin
 from .counters import Counters
 from .engine import CacheEngine
@@ -24,19 +25,22 @@ from .policy_file import read_policy
 class Site:
     """What there is for one event loop."""
 
-    __slots__ = ("engine", "loop", "origin")
+    __slots__ = ("engine", "known", "loop", "origin")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, engine: CacheEngine, origin: AppOrigin) -> None:
         self.loop = loop
         self.engine = engine
         self.origin = origin
+        self.known = KnownAnswers(engine)
+        engine.on_sweep = self.known.drop_dead
 
 
 class SharedCache:
     """A shared HTTP cache (RFC 9111) in the memory of this process, for one or several `CacheMiddleware`.
 
     Make one yourself to purge from anywhere, and wherever a framework makes the middleware more than once (Litestar
-    makes one for each route). It may be made before there is an event loop. Each loop that it serves has a store of its own.
+    makes one for each route). It may be made before there is an event loop. Each loop that it serves has a store of its
+    own.
 
     - `memory`: bytes, or a text such as "256MiB": what stored responses take at most, in each process and loop.
     - `policy`: what holds for paths whose app does not say it itself: a CachePolicy, or the path of a TOML file.
@@ -149,6 +153,7 @@ class SharedCache:
             clock=current_clock(),
             max_refreshes=self._max_refreshes,
             uncacheable_ttl=self._uncacheable_ttl,
+            adds_date=False,
         )
         return Site(loop, engine, origin)
 

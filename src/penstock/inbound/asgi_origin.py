@@ -64,6 +64,7 @@ class AppRun:
         "_over",
         "_paused",
         "_receiver",
+        "_reported",
         "_request",
         "_size",
         "_stage",
@@ -83,6 +84,7 @@ class AppRun:
         self._size = 0
         self._told = False
         self._cancelled = False
+        self._reported = False
         self._paused: asyncio.Future[None] | None = None
         self._over: asyncio.Future[None] | None = None
         """Done once there is nobody to answer any more."""
@@ -109,14 +111,16 @@ class AppRun:
 
     def raise_error(self) -> None:
         """Raise what the app raised, if it did."""
+        self._reported = True
         if self.error is not None:
             raise self.error
 
     def report(self) -> None:
         """Log what the app raised, where it has ended and nobody else will hear of it."""
         task = self.task
-        if task is None or not task.done() or task.cancelled():
+        if self._reported or task is None or not task.done() or task.cancelled():
             return
+        self._reported = True
         error = task.exception()
         if error is not None and not (self._cancelled and _is_departure(error)):
             _LOG.error("the application failed, and nobody is left to be told", exc_info=error)
@@ -221,7 +225,7 @@ class AppRun:
 
     def _fail(self, why: CallError, error: BaseException | None) -> None:
         receiver, self._receiver = self._receiver, None
-        self._stage = "end"
+        stage, self._stage = self._stage, "end"
         self._finish()
         if receiver is None:
             return
@@ -229,12 +233,17 @@ class AppRun:
         failing = self._origin.failing
         failing.append(error or why)
         try:
-            receiver.on_failed(why)
+            if stage == "head" and error is not None:
+                # An app that raises is not one that cannot be reached: it counts as the 500 that a server makes of it.
+                receiver.on_head(500, b"", [(b"cache-control", b"no-store")], 0)
+                receiver.on_end()
+            else:
+                receiver.on_failed(why)
         finally:
             failing.pop()
 
     def _scope(self) -> Scope:
-        """A scope of its own: the engine's fields and query, and no way to reach the server, whose answer this is not."""
+        """A scope of its own: the engine's fields and query, and no extension by which the server would answer."""
         request = self._request
         scope = {**request.scope, "headers": self._fields}
         if b"?" in request.target or scope.get("query_string"):
@@ -244,8 +253,11 @@ class AppRun:
             scope["extensions"] = {name: extensions[name] for name in ("tls",) if name in extensions}
         return scope
 
-    def _ended(self, _task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._origin.runs.discard(self)
+        if not task.cancelled():
+            # For asyncio it is heard of now; what becomes of it is told by `report` and `raise_error`.
+            task.exception()
         if not (self._request.attended and self._request.run is self):
             self.report()
 
