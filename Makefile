@@ -57,8 +57,13 @@ demo: $(VENV)/.demo-ready  ## The main jobs in about a minute: a pull and a cens
 test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves.
 	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real --ignore-glob='tests/conformance/test_*' $(PYTEST_ARGS)
 
+# The web frameworks that the cache is tested in; a stamp of its own, so that unit tests cannot depend on them.
+$(VENV)/.frameworks-ready: $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group frameworks
+	@touch $@
+
 .PHONY: test-real
-test-real: $(VENV)/.ready  ## Tests against Chroma, Datasette, json-server and Chromium; what is not installed is skipped and named.
+test-real: $(VENV)/.frameworks-ready  ## Tests against Chroma, Datasette, json-server, web frameworks and Chromium; what is not installed is skipped and named.
 	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
 
 .PHONY: conformance

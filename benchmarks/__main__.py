@@ -18,6 +18,7 @@ NAMES = {
     "hedge": "one slow answer in a hundred: the 99th percentile with and without second calls (two minutes)",
     "slow_pull": "the 100/min API with 8 to 30 s a page, virtual time, and sixty times as fast (half a minute)",
     "pull": "a million rows of a paged API beside dlt and aiohttp loops (two minutes)",
+    "cache_embedded": "what a hit in CacheMiddleware costs over a bare app under uvicorn and granian (a minute)",
     "memory": "peak memory at 200,000 and 1,000,000 items (two minutes)",
     "cache_store": "the memory store: honest bytes, purge of 100,000 of a million, time an operation (three minutes)",
     "adaptive": "servers that do not tell what they can take: who finds it, holds it, follows it (three minutes)",
@@ -35,8 +36,8 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "--list"):
         print("python -m benchmarks NAME [--help | options]\n")
         for name, what in NAMES.items():
-            print(f"  {name:12} {what}")
-        print("  all          all of them\n\npython -m benchmarks.soak --help for the long runs")
+            print(f"  {name:14} {what}")
+        print("  all            all of them\n\npython -m benchmarks.soak --help for the long runs")
         return 0 if arguments else 2
     names = list(NAMES) if arguments[0] == "all" else [arguments[0]]
     if names[0] not in NAMES:
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> int:
             verdicts[name] = f"FAIL: {type(error).__name__}: {str(error)[:200]}"
     print(f"\n## {time.monotonic() - began:.0f} s\n")
     for name, verdict in verdicts.items():
-        print(f"{name:12} {verdict}")
+        print(f"{name:14} {verdict}")
     return 0 if all(verdict == "PASS" for verdict in verdicts.values()) else 1
 
 

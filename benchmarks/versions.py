@@ -10,7 +10,19 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("uvloop", "httptools", "orjson", "numpy", "aiohttp", "httpx", "aiometer", "aiolimiter", "dlt")
+_PACKAGES = (
+    "uvloop",
+    "httptools",
+    "orjson",
+    "numpy",
+    "aiohttp",
+    "httpx",
+    "aiometer",
+    "aiolimiter",
+    "dlt",
+    "uvicorn",
+    "granian",
+)
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,7 @@
 """`async def call(request) -> response` is a Call; penstock sets how much flows through it."""
 
+import typing as _typing
+
 from ._version import __version__
 from .call import AnyLayer, Call, Layer, stack
 from .errors import (
@@ -29,8 +31,6 @@ from .errors import (
     Unexpected,
     UsageError,
 )
-from .inbound.asgi import CacheMiddleware
-from .inbound.policy import PathPolicy, Policy
 from .layers.deadline import time_left
 from .layers.keyed_limit import KeyedLimiter
 from .layers.rate_limit import RateLimiter
@@ -39,7 +39,6 @@ from .outbound.outcome import Item, Outcome
 from .outbound.paging.pages import Cursor, LinkHeader, NextUrl, Offset, Page, PageNumber, Paginator
 from .outbound.pull_pages import Pull, PullWarning, pull
 from .outbound.run import run
-from .rules.caching.options import CacheOptions
 from .rules.outcome import RetryOn
 from .rules.rate import Limit, parse_limit
 from .wire import Client
@@ -51,6 +50,7 @@ __all__ = [
     "BadPage",
     "CacheMiddleware",
     "CacheOptions",
+    "CachePolicy",
     "Call",
     "CallError",
     "Client",
@@ -77,7 +77,6 @@ __all__ = [
     "Paginator",
     "PathPolicy",
     "PenstockError",
-    "Policy",
     "ProtocolError",
     "Pull",
     "PullWarning",
@@ -88,6 +87,7 @@ __all__ = [
     "RetryOn",
     "RunLocked",
     "RunRefused",
+    "SharedCache",
     "StatusError",
     "Stopped",
     "StorageError",
@@ -103,3 +103,28 @@ __all__ = [
     "stack",
     "time_left",
 ]
+
+if _typing.TYPE_CHECKING:
+    from .inbound.asgi import CacheMiddleware
+    from .inbound.asgi_cache import SharedCache
+    from .inbound.policy import PathPolicy
+    from .inbound.policy import Policy as CachePolicy
+    from .rules.caching.options import CacheOptions
+else:
+    # Who only sends calls need not wait for the cache to be imported.
+    _LATER = {
+        "CacheMiddleware": ("inbound.asgi", "CacheMiddleware"),
+        "CacheOptions": ("rules.caching.options", "CacheOptions"),
+        "CachePolicy": ("inbound.policy", "Policy"),
+        "PathPolicy": ("inbound.policy", "PathPolicy"),
+        "SharedCache": ("inbound.asgi_cache", "SharedCache"),
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib as _importlib
+
+        module, there = _LATER[name]
+        globals()[name] = found = getattr(_importlib.import_module(f".{module}", __name__), there)
+        return found

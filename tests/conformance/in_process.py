@@ -23,7 +23,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 MakeApp = Callable[[App, Clock], App]
 
 
-class OriginHungUp(Exception):
+class OriginHungUp(ConnectionError):
     """The origin app's nearest to closing the connection without a byte."""
 
 

@@ -1,237 +1,220 @@
-"""The shared cache inside an app: pure ASGI, the same engine and rules as `penstock proxy`."""
+"""The shared cache inside an ASGI app: what can be shared is answered before the app is asked.
+
+Pure ASGI. What the cache may have to do with goes through the engine, for which the app is the origin, in tasks of its
+own. Everything else goes to the app as it came, with only the head of the answer looked at on its way out.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-from collections.abc import Sequence
-from pathlib import Path
+import logging
+from os import PathLike
 from typing import Literal
-from urllib.parse import quote
 
-from ..clock import current_clock
-from ..rules.caching.cache_key import normalise_host, primary_key
-from ..rules.caching.http_fields import combine
-from ..rules.caching.invalidation import invalidated, is_unsafe
 from ..rules.caching.options import CacheOptions
-from ..rules.size import parse_size
-from ..stores.memory import MemoryStore
-from .answers import miss_status
-from .asgi_origin import App, AsgiOrigin, AsgiRequest, Scope
-from .asgi_reply import AsgiReply, Message, Receive, Send
-from .counters import Counters
+from ..rules.caching.validation import must_forward
+from .asgi_cache import SharedCache
+from .asgi_known import KnownAnswer
+from .asgi_reply import AsgiReply
+from .asgi_request import App, AsgiRequest, Message, PassBy, Receive, Scope, Send, read_request
+from .asgi_straight import Straight
+from .counters import Counters, count
 from .engine import CacheEngine
-from .policy import Policy
-from .policy_file import read_policy
-from .purging import purge
+from .policy import NO_POLICY, Policy
 
-_CACHED_METHODS = frozenset({"GET", "HEAD"})
-_CLOSE_SECONDS = 5.0
-_PURGE_SECONDS = 10.0
-
-UNTRUSTED_FIELDS = frozenset(
-    {
-        b"forwarded",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-        b"x-original-host",
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"x-host",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-url-scheme",
-    }
-)
-"""By these a client can make an app believe that it was asked for something else, and poison what others get."""
+_LOG = logging.getLogger("penstock.cache")
+SCOPE_KEY = "penstock.cache"
+_SHAREABLE = (b"GET", b"HEAD")
 
 
 class CacheMiddleware:
-    """A shared HTTP cache (RFC 9111) around an ASGI app: `app = CacheMiddleware(app, memory="256MiB")`.
+    """A shared HTTP cache (RFC 9111) in front of an ASGI app, in the app's own process.
 
-    - `memory`: what is stored takes at most this; bytes, or text such as `"256MiB"`.
-    - `policy`: a `Policy`, or the path of a TOML file, for what the app does not say by itself.
-    - `profile`, `options`: see `CacheOptions`; `options` wins.
-    - `trust_forwarded`: a proxy of yours sets the X-Forwarded fields, so what they say is true. Without it a request
-      that has one of them (`UNTRUSTED_FIELDS`) goes straight to the app and is not cached.
-    - `max_refreshes`: stale responses refreshed in the background at once.
+    `app = CacheMiddleware(app, memory="256MiB")`, or in Starlette and FastAPI
+    `app.add_middleware(CacheMiddleware, memory="256MiB")`. Give either the options of `SharedCache`, which are
+    explained there, or one that was made before as `cache`. The app says what may be stored, by Cache-Control (and what
+    has Last-Modified, but no lifetime, gets one by RFC 9111, 4.2.2).
 
-    Only GET and HEAD without a body go through the cache; everything else reaches the app as if it were not there, but
-    for the invalidation by unsafe methods (RFC 9111, 4.4). One store per event loop, so per worker process. Raises
-    UsageError for options and policies that cannot be meant.
+    - A GET or HEAD whose response is stored is answered without the app. Requests for the same wait for one
+      answer, which goes to all of them while it comes; one that turns out not to be for all goes to its client alone.
+    - For GET the app runs in a task of its own, without the client's conditions; the client's going away ends it only
+      where nobody else and no store wants the answer. Background tasks after the response delay nobody.
+    - Other methods, requests with a body, WebSocket, and what is known not to be storable (streams of events, say) go
+      straight through. Success of an unsafe method removes what it makes untrue (RFC 9111, 4.4).
+    - A request whose URL is not certain (no Host or two, a fragment, fields that anybody can set and the app may go by)
+      goes straight through and uncached: to refuse it is the server's business (RFC 9112, 3.2).
+    - An app that raises before it answers counts as one that answers 500 (with a ConnectionError, as an origin that
+      cannot be reached): where that allows a stale response, it is sent and the exception logged; else the exception
+      goes on to the server, as without us, and who waited along is asked for alone. One that raises in mid-answer
+      breaks off the answer of all who had a part of it.
+    - Lifespan is the app's; at shutdown its tasks are waited for first. Servers without lifespan do as well.
+
+    Within the app the cache is `scope["penstock.cache"]`, to purge from an endpoint. Each answer has a Cache-Status
+    field (RFC 9211).
     """
 
     def __init__(
         self,
         app: App,
         *,
+        cache: SharedCache | None = None,
         memory: int | str = "256MiB",
-        policy: Policy | str | Path | None = None,
+        policy: Policy | str | PathLike[str] | None = None,
         profile: Literal["safe", "rfc"] = "safe",
-        options: CacheOptions | None = None,
         trust_forwarded: bool = False,
+        max_object: int | str | None = None,
         max_refreshes: int = 32,
+        uncacheable_ttl: float = 120.0,
+        shutdown_timeout: float = 10.0,
+        options: CacheOptions | None = None,
     ) -> None:
         self.app = app
-        self._memory = parse_size(memory) if isinstance(memory, str) else memory
-        self._policy = read_policy(policy) if isinstance(policy, str | Path) else policy
-        self._options = options or CacheOptions(profile=profile)
-        self._trust_forwarded = trust_forwarded
-        self._max_refreshes = max_refreshes
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._engine: CacheEngine
-        self._origin: AsgiOrigin
-        # Made once here as well, so that a wrong budget is found when the app is put together.
-        MemoryStore(self._memory)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One ASGI call."""
-        kind = scope["type"]
-        if kind == "http":
-            await self._http(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        self.cache = cache or SharedCache(
+            memory=memory,
+            policy=policy,
+            profile=profile,
+            trust_forwarded=trust_forwarded,
+            max_object=max_object,
+            max_refreshes=max_refreshes,
+            uncacheable_ttl=uncacheable_ttl,
+            shutdown_timeout=shutdown_timeout,
+            options=options,
+        )
+        self._trust = self.cache.trust_forwarded
+        self._site = self.cache.site
+        self._warned = False
 
     @property
     def counters(self) -> Counters:
-        """What the cache of this process has done so far."""
-        return self._engine.counters if self._loop is not None else Counters()
+        """As `SharedCache.counters`."""
+        return self.cache.counters
 
-    def purge(
-        self, *, urls: Sequence[str] = (), tags: Sequence[str] = (), everything: bool = False, soft: bool = False
-    ) -> int:
-        """Purge by absolute URL, by tag, or everything; how many stored responses that concerned, as far as known.
+    def purge_url(self, url: str, *, soft: bool = False) -> int | None:
+        """As `SharedCache.purge_url`."""
+        return self.cache.purge_url(url, soft=soft)
 
-        `soft`: they are sent once more while they are refreshed. May be called from any thread; it reaches the cache of
-        this process only. Raises UsageError for what is not a URL.
-        """
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            return 0
+    def purge_tag(self, tag: str, *, soft: bool = False) -> int | None:
+        """As `SharedCache.purge_tag`."""
+        return self.cache.purge_tag(tag, soft=soft)
 
-        def go() -> int:
-            return purge(self._engine, urls=urls, tags=tags, everything=everything, soft=soft)
+    def purge_all(self, *, soft: bool = False) -> int | None:
+        """As `SharedCache.purge_all`."""
+        return self.cache.purge_all(soft=soft)
 
-        if _running_loop() is loop or not loop.is_running():
-            return go()
-        done: concurrent.futures.Future[int] = concurrent.futures.Future()
-        loop.call_soon_threadsafe(_settle, done, go)
-        return done.result(_PURGE_SECONDS)
-
-    async def aclose(self) -> None:
-        """Let background fetches end, for at most five seconds. Lifespan shutdown does it by itself."""
-        if self._loop is not None:
-            self._engine.close()
-            await self._origin.aclose(_CLOSE_SECONDS)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        engine = self._engine_here()
-        request = self._request(scope)
-        if request is None or scope["method"] not in _CACHED_METHODS or _has_body(request.fields):
-            await self._straight(engine, scope, request, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        kind = scope["type"]
+        if kind != "http":
+            await (self._lifespan(scope, receive, send) if kind == "lifespan" else self.app(scope, receive, send))
             return
-        reply = AsgiReply(head_only=request.method == b"HEAD")
-        engine.handle(request, reply)
+        site = self._site()
+        if scope["method"] == "GET":
+            known = site.known.find(scope)
+            if known is not None:
+                await _send_known(known, send)
+                return
+        scope[SCOPE_KEY] = self.cache
+        engine = site.engine
         try:
-            await reply.deliver(receive, send)
-        except Exception:
-            if request.failure is not None:
-                raise request.failure from None
-            raise
-        if request.failure is not None and reply.status >= 500:
-            # The client has its answer; the server, and a test client, see what the app raised.
-            raise request.failure
+            request = read_request(self.app, scope, trust_forwarded=self._trust)
+        except PassBy as passed:
+            _begin_straight(engine, "bypass")
+            await self.app(scope, receive, Straight(engine, None, send, "bypass", detail=passed.why).send)
+            return
+        straight = self._straight_for(engine, request, send)
+        if straight is not None:
+            await self.app(scope, receive, straight.send)
+            return
+        reply = AsgiReply(site.origin.failing, head_only=request.method == b"HEAD")
+        stored = engine.handle(request, reply)
+        if reply.is_whole:
+            if stored is not None:
+                site.known.learn(request, stored)
+            await reply.send_whole(send)
+        else:
+            await _deliver(request, reply, receive, send)
 
-    async def _straight(
-        self, engine: CacheEngine, scope: Scope, request: AsgiRequest | None, receive: Receive, send: Send
-    ) -> None:
-        """To the app and back with nothing in the way."""
-        method = scope["method"]
-        why = "method" if method not in _CACHED_METHODS else "request" if request is not None else "bypass"
-        note = miss_status(why, stored=False, collapsed=False)
+    def _straight_for(self, engine: CacheEngine, request: AsgiRequest, send: Send) -> Straight | None:
+        """How `request` goes straight to the app; None for one that the engine is to have."""
+        policy = engine.policy.for_target(request.target)
+        why = detail = refused = None
+        if request.method not in _SHAREABLE:
+            why = "method"
+        elif request.has_body or must_forward(request.fields):
+            why = "request"
+        elif request.barred is not None:
+            why, detail = "bypass", request.barred.why
+            self._warn(request.barred)
+        elif policy.bypass:
+            why = "bypass"
+        elif policy is NO_POLICY:
+            key = engine.key_of(request)
+            if engine.store.get(key) is None:
+                refused = engine.refusal_key(request, key)
+                if request.method == b"HEAD":
+                    why = "uri-miss"
+                elif engine.refusals.look_up(refused, engine.clock.now()) is not None:
+                    why = "miss"
+        if why is None:
+            return None
+        request.policy = policy
+        _begin_straight(engine, why)
+        return Straight(engine, request, send, why, detail=detail, refused=refused if why == "miss" else None)
 
-        async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if request is not None and is_unsafe(request.method):
-                    _invalidate(engine, request, message)
-                message = {**message, "headers": [*message.get("headers", ()), note]}
-            await send(message)
-
-        await self.app(scope, receive, noting)
+    def _warn(self, passed: PassBy) -> None:
+        if passed.field is not None and not self._warned:
+            self._warned = True
+            _LOG.warning(
+                "a request with the field %s was not cached, since anybody can set it. If a proxy of yours sets or "
+                "removes the X-Forwarded fields of every request, say trust_forwarded=True. (This is said once.)",
+                passed.field.decode("latin-1"),
+            )
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def watched() -> Message:
+        self._site()
+        scope[SCOPE_KEY] = self.cache
+
+        async def receive_and_close() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                await self.aclose()
+                # What still runs in the app needs what the app is about to close.
+                await self.cache.aclose()
             return message
 
-        await self.app(scope, watched, send)
-
-    def _engine_here(self) -> CacheEngine:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            self._origin = AsgiOrigin(self.app)
-            self._engine = CacheEngine(
-                MemoryStore(self._memory),
-                self._origin,
-                options=self._options,
-                policy=self._policy,
-                clock=current_clock(),
-                max_refreshes=self._max_refreshes,
-            )
-        return self._engine
-
-    def _request(self, scope: Scope) -> AsgiRequest | None:
-        """What the engine is asked; None for a request that must not meet the cache."""
-        headers = scope["headers"]
-        fields = combine(headers)
-        if not self._trust_forwarded and not UNTRUSTED_FIELDS.isdisjoint(fields):
-            return None
-        host = fields.get(b"host", b"")
-        # Servers differ in what they let through: two Host lines are joined by a comma here, which no host has.
-        normal = normalise_host(host, scope["scheme"].encode("ascii"))
-        target = _target(scope)
-        return None if normal is None or b"#" in target else AsgiRequest(scope, fields, normal, target)
+        await self.app(scope, receive_and_close, send)
 
 
-def _target(scope: Scope) -> bytes:
-    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode("ascii")
-    query: bytes = scope.get("query_string") or b""
-    return raw + b"?" + query if query else raw
-
-
-def _has_body(fields: dict[bytes, bytes]) -> bool:
-    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
-
-
-def _invalidate(engine: CacheEngine, request: AsgiRequest, message: Message) -> None:
-    fields = combine(message.get("headers", ()))
-    for scheme, host, target in invalidated(
-        request.method, message["status"], request.scheme, request.host, request.target, fields
-    ):
-        engine.counters.invalidated += engine.forget_url(primary_key(scheme, host, target))
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+async def _send_known(known: KnownAnswer, send: Send) -> None:
+    stored = known.stored
+    # What is around us may change a message, so each gets its own.
+    start = {"type": "http.response.start", "status": stored.status, "headers": known.fields.copy()}
     try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+        await send(start)
+        await send({"type": "http.response.body", "body": stored.body})
+    except OSError:
+        # How ASGI 2.4 says that the client has gone.
+        return
 
 
-def _settle(done: concurrent.futures.Future[int], go: object) -> None:
-    assert callable(go)
+def _begin_straight(engine: CacheEngine, why: str) -> None:
+    counters = engine.counters
+    counters.requests += 1
+    counters.origin_requests += 1
+    count(counters.misses, why)
+
+
+async def _deliver(request: AsgiRequest, reply: AsgiReply, receive: Receive, send: Send) -> None:
+    """Send the answer while it comes, and for who caused the app's run, end as that does."""
+    request.attended = True
+    raised = False
     try:
-        done.set_result(go())
-    except Exception as error:  # noqa: BLE001  # the caller in the other thread gets it
-        done.set_exception(error)
+        await reply.deliver(receive, send, request.error)
+        run = request.run
+        if run is not None and not reply.is_closed and (not run.failed or run.error is reply.error):
+            await run.wait()
+            if not run.failed or run.error is reply.error:
+                raised = True
+                run.raise_error()
+    finally:
+        request.attended = False
+        if request.run is not None and not raised:
+            request.run.report()

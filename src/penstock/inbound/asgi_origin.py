@@ -1,177 +1,286 @@
-"""The app behind the middleware, as an Origin: each fetch is one call of it, in a task of its own."""
+"""The app as the origin: each request to it is a task of its own, which outlives the client that caused it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Generator
 
-from ..errors import ConnectionLost, Sent
+from ..errors import CallError, ConnectionLost
 from ..messages import RawFields
 from ..wire.streams import Receiver
-from .asgi_reply import Message, Receive, Send
+from .asgi_request import AsgiRequest, Message, Scope
 from .ports import InboundRequest, Reply
 
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_log = logging.getLogger("penstock.cache")
+_LOG = logging.getLogger("penstock.cache")
 
 
-class AsgiRequest(InboundRequest):
-    """A request with the scope that it came in. `failure` is what the app raised for it."""
-
-    __slots__ = ("failure", "scope")
-
-    def __init__(self, scope: Scope, fields: dict[bytes, bytes], host: bytes, target: bytes) -> None:
-        client = scope.get("client")
-        super().__init__(
-            scope["method"].encode("ascii"),
-            scope["scheme"].encode("ascii"),
-            host,
-            target,
-            fields,
-            scope["headers"],
-            client=client[0] if client else "",
-        )
-        self.scope = scope
-        self.failure: BaseException | None = None
+class ClientGone(OSError):
+    """What `send` raises in an app whose answer nobody wants any more (ASGI HTTP 2.4)."""
 
 
-class AsgiOrigin:
-    """Calls `app`. A fetch goes on when its client leaves, and so do the app's background tasks after the answer."""
+class AppOrigin:
+    """An Origin: runs the app that the request came for."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
+        self.runs: set[AppRun] = set()
+        """Those under way, background tasks after the answer included."""
+        self.failing: list[BaseException] = []
+        """The exception of an app, while those who waited for its answer are told."""
 
-    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None) -> AsgiFetch:
-        """See Origin."""
+    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, _reply: Reply | None) -> AppRun:
+        """See Origin. The requests are AsgiRequests without a body."""
         assert isinstance(request, AsgiRequest)
-        fetch = AsgiFetch(request, receiver)
-        task = asyncio.get_running_loop().create_task(fetch.run(self._app, fields))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return fetch
+        if request.run is not None:
+            # The engine asks again for the same flight; it wants no more of the first answer.
+            request.run.mute(receiver)
+        run = AppRun(self, request, fields, receiver)
+        request.run = run
+        self.runs.add(run)
+        run.start()
+        return run
 
     async def aclose(self, timeout: float) -> None:
-        """Let calls under way end, for at most `timeout` seconds; then cancel them."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        """Wait for what is under way for at most `timeout` seconds, then cancel it."""
+        tasks = {run.task for run in self.runs if run.task is not None}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            # An app may refuse to be cancelled; that must not keep the server from stopping.
+            await asyncio.wait(late, timeout=1.0)
 
 
-class AsgiFetch:
-    """One call of the app: a Fetch, and the `receive` and `send` that the app is given."""
+class AppRun:
+    """One request to the app; a Fetch, and the `receive` and `send` that the app is given."""
 
-    __slots__ = ("_asked", "_cancelled", "_complete", "_gone", "_left", "_receiver", "_request", "_resumed", "_started")
+    __slots__ = (
+        "_cancelled",
+        "_fields",
+        "_length",
+        "_origin",
+        "_over",
+        "_paused",
+        "_receiver",
+        "_reported",
+        "_request",
+        "_size",
+        "_stage",
+        "_told",
+        "error",
+        "failed",
+        "task",
+    )
 
-    def __init__(self, request: AsgiRequest, receiver: Receiver) -> None:
+    def __init__(self, origin: AppOrigin, request: AsgiRequest, fields: RawFields, receiver: Receiver) -> None:
+        self._origin = origin
         self._request = request
-        self._receiver = receiver
-        self._asked = False
-        self._started = False
-        self._left: int | None = None
-        """Bytes of the body that are still to come; None where the app did not say."""
-        self._complete = False
+        self._fields = fields
+        self._receiver: Receiver | None = receiver
+        self._stage = "head"
+        self._length: int | None = None
+        self._size = 0
+        self._told = False
         self._cancelled = False
-        self._resumed: asyncio.Future[None] | None = None
-        self._gone: asyncio.Future[None] | None = None
+        self._reported = False
+        self._paused: asyncio.Future[None] | None = None
+        self._over: asyncio.Future[None] | None = None
+        """Done once there is nobody to answer any more."""
+        self.task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+        """What the app raised."""
+        self.failed = False
+        """It ended before its answer was complete, and whoever waited was told so."""
 
-    async def run(self, app: App, fields: RawFields) -> None:
-        """Call the app and report how that ended."""
-        try:
-            await app({**self._request.scope, "headers": fields}, self.receive, self.send)
-        except asyncio.CancelledError:
-            self._fail("was cancelled")
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever an app raises is raised again for its client
-            if self._complete or self._cancelled:
-                _log.exception("the app failed after its answer to %r", self._request.target)
-                return
-            self._request.failure = error
-            self._fail(f"raised {type(error).__name__}")
-        else:
-            self._fail("ended without a complete answer")
+    def start(self) -> None:
+        """Make the task. Its context is a copy of the request's, as the app would have it."""
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(self._ended)
+
+    def mute(self, receiver: Receiver) -> None:
+        """Tell `receiver` no more."""
+        if self._receiver is receiver:
+            self._receiver = None
+
+    async def wait(self) -> None:
+        """Wait until the app has returned. Who waits may be cancelled without any harm to the app."""
+        if self.task is not None and not self.task.done():
+            await asyncio.wait({self.task})
+
+    def raise_error(self) -> None:
+        """Raise what the app raised, if it did."""
+        self._reported = True
+        if self.error is not None:
+            raise self.error
+
+    def report(self) -> None:
+        """Log what the app raised, where it has ended and nobody else will hear of it."""
+        task = self.task
+        if self._reported or task is None or not task.done() or task.cancelled():
+            return
+        self._reported = True
+        error = task.exception()
+        if error is not None and not (self._cancelled and _is_departure(error)):
+            _LOG.error("the application failed, and nobody is left to be told", exc_info=error)
+
+    # A Fetch.
+
+    def pause(self) -> None:
+        """Let the app's `send` wait."""
+        if self._paused is None:
+            self._paused = asyncio.get_running_loop().create_future()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._paused is not None:
+            self._paused.set_result(None)
+            self._paused = None
+
+    def cancel(self) -> None:
+        """Nobody wants the answer: the app is told as by a server whose client has gone, and ends by itself."""
+        self._cancelled = True
+        self._receiver = None
+        self.resume()
+        self._finish()
+
+    # What the app is given.
 
     async def receive(self) -> Message:
-        """There is no body; later the disconnect, once the answer is complete or nobody wants it."""
-        if not self._asked:
-            self._asked = True
+        """An empty body, then nothing until the answer is complete or not wanted any more."""
+        if not self._told:
+            self._told = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        if not self._complete and not self._cancelled:
-            if self._gone is None:
-                self._gone = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._gone)
+        if self._stage != "end" and not self._cancelled:
+            if self._over is None:
+                self._over = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._over)
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Hand on what the app sends, at the pace of who takes it."""
-        if self._complete or self._cancelled:
+        """Hand the answer on. Raises ClientGone where nobody wants it, RuntimeError for messages out of order."""
+        if self._cancelled:
+            raise ClientGone("the client has gone")
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._take_body(message)
+        elif kind == "http.response.start":
+            self._take_head(message)
+        # Everything else is an extension, and the app was not offered any.
+        while self._paused is not None:
+            await asyncio.shield(self._paused)
+        if self._cancelled:
+            raise ClientGone("the client has gone")
+
+    def _take_head(self, message: Message) -> None:
+        if self._stage != "head":
+            raise RuntimeError("the application sent http.response.start twice")
+        self._stage = "body"
+        fields = [(name.lower(), bytes(value)) for name, value in message.get("headers", ())]
+        if self._request.method != b"HEAD" and message["status"] not in (204, 304):
+            self._length = _length_in(fields)
+        if self._receiver is not None:
+            self._receiver.on_head(message["status"], b"", fields, self._length)
+
+    def _take_body(self, message: Message) -> None:
+        if self._stage != "body":
+            raise RuntimeError("the application sent http.response.body before the start or after the end")
+        chunk = bytes(message.get("body", b""))
+        more = message.get("more_body", False)
+        self._size += len(chunk)
+        if self._length is not None and (self._size > self._length or (not more and self._size < self._length)):
+            raise RuntimeError(f"the application sent {self._size} bytes where Content-Length says {self._length}")
+        if chunk and self._receiver is not None:
+            self._receiver.on_body(chunk)
+        if not more:
+            self._stage = "end"
+            receiver, self._receiver = self._receiver, None
+            if receiver is not None:
+                receiver.on_end()
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    # The task.
+
+    async def _run(self) -> None:
+        if self.task is None:
+            # An eager task: the engine must not hear of the answer before `fetch` has returned.
+            await _Turn()
+        scope = self._scope()
+        try:
+            await self._request.app(scope, self.receive, self.send)
+            if self._stage != "end" and not self._cancelled:
+                raise RuntimeError("the application returned without completing its response")
+        except asyncio.CancelledError:
+            self._fail(ConnectionLost("the application was stopped"), None)
+            raise
+        except BaseException as error:
+            self.error = error
+            self._fail(ConnectionLost("the application failed"), error)
+            raise
+
+    def _fail(self, why: CallError, error: BaseException | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        stage, self._stage = self._stage, "end"
+        self._finish()
+        if receiver is None:
             return
-        if message["type"] == "http.response.start":
-            self._begin(message)
-        elif message["type"] == "http.response.body":
-            self._take(bytes(message.get("body", b"")), more=message.get("more_body", False))
-            while self._resumed is not None and not self._cancelled:
-                await asyncio.shield(self._resumed)
+        self.failed = True
+        failing = self._origin.failing
+        failing.append(error or why)
+        try:
+            if stage == "head" and error is not None and not isinstance(error, ConnectionError):
+                # An app that raises is not one that cannot be reached: it counts as the 500 that a server makes of it.
+                # But a ConnectionError says that what stands behind the app cannot be (RFC 9111, 4.2.4).
+                receiver.on_head(500, b"", [(b"cache-control", b"no-store")], 0)
+                receiver.on_end()
+            else:
+                receiver.on_failed(why)
+        finally:
+            failing.pop()
 
-    def pause(self) -> None:
-        """See Fetch."""
-        if self._resumed is None:
-            self._resumed = asyncio.get_running_loop().create_future()
+    def _scope(self) -> Scope:
+        """A scope of its own: the engine's fields and query, and no extension by which the server would answer."""
+        request = self._request
+        scope = {**request.scope, "headers": self._fields}
+        if b"?" in request.target or scope.get("query_string"):
+            scope["query_string"] = request.target.partition(b"?")[2]
+        extensions = scope.get("extensions")
+        if extensions:
+            scope["extensions"] = {name: extensions[name] for name in ("tls",) if name in extensions}
+        return scope
 
-    def resume(self) -> None:
-        """See Fetch."""
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None and not resumed.done():
-            resumed.set_result(None)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._origin.runs.discard(self)
+        if not task.cancelled():
+            # For asyncio it is heard of now; what becomes of it is told by `report` and `raise_error`.
+            task.exception()
+        if not (self._request.attended and self._request.run is self):
+            self.report()
 
-    def cancel(self) -> None:
-        """See Fetch: the app is told that its client has gone, and may go on as it likes."""
-        self._cancelled = True
-        self._release()
 
-    def _take(self, body: bytes, *, more: bool) -> None:
-        """What a client would get of it: no more than was announced, and less is no complete answer (RFC 9112, 8)."""
-        if self._left is not None:
-            body = body[: self._left]
-            self._left -= len(body)
-        if body:
-            self._receiver.on_body(body)
-        if more or self._cancelled:
-            return
-        if self._left:
-            self._fail("sent less than its Content-Length")
-            return
-        self._complete = True
-        self._release()
-        self._receiver.on_end()
+class _Turn:
+    """Awaited, it lets the loop run once."""
 
-    def _begin(self, message: Message) -> None:
-        self._started = True
-        fields = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
-        length = None
-        for name, value in fields:
-            if name == b"content-length" and value.isdigit():
-                length = int(value)
-        if self._request.method == b"HEAD" or message["status"] in (204, 304):
-            length = 0
-        self._left = length
-        self._receiver.on_head(message["status"], b"", fields, length)
+    def __await__(self) -> Generator[None]:
+        yield
 
-    def _fail(self, what: str) -> None:
-        if self._complete or self._cancelled:
-            return
-        self._complete = True
-        self._release()
-        sent = Sent.YES if self._started else Sent.UNKNOWN
-        self._receiver.on_failed(ConnectionLost(f"the app {what}", sent=sent))
 
-    def _release(self) -> None:
-        self.resume()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+def _length_in(fields: RawFields) -> int | None:
+    for name, value in fields:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else None
+    return None
+
+
+def _is_departure(error: BaseException | None) -> bool:
+    """Whether it comes of nothing but ClientGone, bare, wrapped, or in a group of such."""
+    if isinstance(error, ClientGone):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_departure(each) for each in error.exceptions)
+    return error is not None and _is_departure(error.__cause__ or error.__context__)

@@ -36,7 +36,8 @@ _SWEEP_OBJECTS = 10_000
 class CacheEngine:
     """One cache in front of one origin, on one event loop.
 
-    `max_refreshes` is how many stale responses may be refreshed in the background at once.
+    `max_refreshes` is how many stale responses may be refreshed in the background at once. `adds_date`: answers without
+    a Date get one (RFC 9110, 6.6.1); False where the server that sends them does that itself.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class CacheEngine:
         clock: Clock | None = None,
         max_refreshes: int = 32,
         uncacheable_ttl: float = 120.0,
+        adds_date: bool = True,
     ) -> None:
         self.store = store
         self.origin = origin
         self.options = options or CacheOptions()
         self.policy = policy or Policy()
         self.clock = clock or current_clock()
+        self.adds_date = adds_date
         self.counters = Counters()
         self.refusals = MemoryOfMisses(uncacheable_ttl)
         self.health = OriginHealth()

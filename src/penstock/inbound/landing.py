@@ -92,7 +92,7 @@ class Landing:
 
     def _land(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
         request = flight.request
-        combined = combine(self._dated(fields))
+        combined = combine(self._dated(fields) if self._engine.adds_date else fields)
         flight.status, flight.reason, flight.fields, flight.length = status, reason, fields, length
         if is_unsafe(request.method):
             self._invalidate(request, status, combined)
@@ -284,7 +284,10 @@ class Landing:
         self._counters.revalidated += 1
         # Before anybody is let go, so that they do not come back to this one.
         self._close(flight)
-        merged = merge_not_modified(stale.fields, self._dated(fields), set_cookie=engine.options.profile == "rfc")
+        # Without an own Date the stored one, if there is one, would make it old.
+        dated = self._engine.adds_date or any(name == b"date" for name, _ in stale.fields)
+        update = self._dated(fields) if dated else fields
+        merged = merge_not_modified(stale.fields, update, set_cookie=engine.options.profile == "rfc")
         # A cookie that comes with the 304 is for the one client whose request it was.
         cookies = [field for field in fields if field[0] == b"set-cookie"] if engine.options.profile != "rfc" else []
         combined = combine(merged)

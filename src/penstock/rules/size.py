@@ -6,14 +6,27 @@ import re
 
 from ..errors import UsageError
 
-_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_BYTES = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+_NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)")
 
 
-def parse_size(text: str) -> int:
-    """Bytes; a bare number is bytes. Raises UsageError."""
-    match = _NUMBER.fullmatch(text.strip())
-    unit = _BYTES.get(match[2].lower()) if match else None
-    if match is None or unit is None:
-        raise UsageError(f"{text!r} is not a size; write 64MiB, 10kB or a number of bytes")
-    return int(float(match[1]) * unit)
+def parse_size(size: str | int) -> int:
+    """Bytes, at least 1; a number is bytes already. Raises UsageError."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        found = size
+    else:
+        match = _NUMBER.fullmatch(str(size).strip())
+        unit = _BYTES.get(match[2].lower()) if match else None
+        found = int(float(match[1]) * unit) if match and unit else 0
+    if found < 1:
+        raise UsageError(f"{size!r} is not a size; write 64MiB, 10kB or a number of bytes")
+    return found
