@@ -135,7 +135,8 @@ class CacheEngine:
         """
         for flight_key in [k for k, flight in self.flights.items() if flight.key == key]:
             del self.flights[flight_key]
-        self.refusals.forget(key)
+        for personal in (key, *(key + b"\0" + kind for kind in (b"a", b"c", b"ac"))):
+            self.refusals.forget(personal)
         return self.store.expire(key) if soft else self.store.delete(key)
 
     def purge_tag(self, tag: bytes, *, soft: bool = False) -> int:

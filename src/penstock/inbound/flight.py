@@ -300,11 +300,12 @@ class Flight:
             return
         self.complete = True
         self.judge.on_flight_complete(self)
+        # Before anybody is answered: a client may send its next request within that, and must not join what is over.
+        self.judge.on_flight_over(self)
         if not self._streaming and self.deliveries:
             # Everything came at once, as small answers do: one write for each client.
             self._answer_at_once()
         self.pump_all()
-        self.judge.on_flight_over(self)
         # What is stored has a copy of its own; the slow need only what they lack.
         self.keeping = False
         self.balance()

@@ -24,11 +24,14 @@ from .counters import count
 from .flight import Delivery, Flight, State
 from .parts import as_believed, fields_of_both
 from .ports import InboundRequest, Reply
-from .reasons import BYPASS, EVENT_STREAM, MUST_VALIDATE, NO_ROOM, TOO_LARGE, TOO_MANY_TAGS
+from .reasons import BYPASS, EVENT_STREAM, MUST_VALIDATE, NO_ROOM, TOO_LARGE, TOO_MANY_TAGS, UNASKED_PART
 
 if TYPE_CHECKING:
     from .engine import CacheEngine
 
+_PERSONAL = frozenset({"authorization", "request-cookie"})
+_SAFE = frozenset({b"GET", b"HEAD"})
+_OWN = frozenset({"request", "bypass", "method"})
 _ERRORS = frozenset({500, 502, 503, 504})
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -190,6 +193,8 @@ class Landing:
     ) -> Decision | None:
         if flight.request.policy.bypass:
             return BYPASS
+        if status == 206 and b"range" not in flight.request.fields:
+            return UNASKED_PART
         if combined.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
             return EVENT_STREAM
         if length is not None and length > self._engine.store.max_object_bytes:
@@ -247,16 +252,32 @@ class Landing:
         engine = self._engine
         self._note(flight, verdict, status)
         stale = flight.stale
-        if stale is not None and status < 500 and status != 304 and flight.request.method == b"GET":
+        personal = verdict.reason in _PERSONAL
+        if stale is not None and status < 500 and status != 304 and flight.request.method == b"GET" and not personal:
             # There is a newer answer, and it says not to be stored: the older one no longer speaks for the resource.
             engine.store.discard(stale)
         self.on_flight_over(flight)
+        if personal:
+            self._release_others(flight)
         self._release_followers(flight)
         flight.pass_to_leader()
 
+    def _release_others(self, flight: Flight) -> None:
+        """What was refused for the leader's credentials says nothing of those who have none: they go together."""
+        mine = self._engine.refusal_key(flight.request, b"")
+        others = [d for d in flight.deliveries if d.collapsed and self._engine.refusal_key(d.request, b"") != mine]
+        for delivery in others:
+            del flight.deliveries[delivery]
+            delivery.release()
+        for delivery in others:
+            self._engine.handle_again(delivery.request, delivery.reply)
+
     def _note(self, flight: Flight, verdict: Decision, status: int) -> None:
         count(self._counters.uncacheable, verdict.reason)
-        if flight.request.method == b"GET":
+        request = flight.request
+        # A condition, a range or a body is one client's: it must not decide how all others are served.
+        own = flight.note in _OWN or b"range" in request.fields
+        if request.method == b"GET" and not own:
             key = self._engine.refusal_key(flight.request, flight.key)
             self._engine.refusals.note(key, self._engine.clock.now(), verdict.reason, verdict.clause, status)
 
@@ -284,12 +305,13 @@ class Landing:
         self._counters.revalidated += 1
         # Before anybody is let go, so that they do not come back to this one.
         self._close(flight)
+        profile = engine.options.profile
         # Without an own Date the stored one, if there is one, would make it old.
         dated = self._engine.adds_date or any(name == b"date" for name, _ in stale.fields)
         update = self._dated(fields) if dated else fields
-        merged = merge_not_modified(stale.fields, update, set_cookie=engine.options.profile == "rfc")
+        merged = merge_not_modified(stale.fields, _never_less_vary(stale, update), set_cookie=profile == "rfc")
         # A cookie that comes with the 304 is for the one client whose request it was.
-        cookies = [field for field in fields if field[0] == b"set-cookie"] if engine.options.profile != "rfc" else []
+        cookies = [field for field in fields if field[0] == b"set-cookie"] if profile != "rfc" else []
         combined = combine(merged)
         verdict, candidate = self._weigh(
             flight, flight.request, stale.status, stale.reason, merged, combined, len(stale.body)
@@ -434,7 +456,8 @@ class Landing:
             if b"range" in request.fields and flight.status == 200 and flight.keeping:
                 delivery.waits_for_all = True
                 return False
-            if answers_not_modified(request.fields, flight.status, combine(flight.fields)):
+            asked_for = request.method in _SAFE
+            if asked_for and answers_not_modified(request.fields, flight.status, combine(flight.fields)):
                 added = [self._note_of(flight, delivery)]
                 delivery.release()
                 delivery.reply.respond(304, b"Not Modified", fields_of_304(flight.fields) + added, b"")
@@ -450,6 +473,9 @@ class Landing:
             # A 206 is shared only by those who asked for the same range, in the same words.
             delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)
             return
+        if delivery.request.method not in _SAFE:
+            delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)
+            return
         answer_with(delivery.reply, delivery.request, flight.status, flight.reason, flight.fields, body, [note])
 
     def _note_of(self, flight: Flight, delivery: Delivery) -> tuple[bytes, bytes]:
@@ -463,3 +489,15 @@ class Landing:
             request.method, status, request.scheme, request.host, request.target, combined
         ):
             self._counters.invalidated += engine.forget_url(primary_key(scheme, host, target))
+
+
+def _never_less_vary(stale: StoredResponse, update: RawFields) -> RawFields:
+    """`update`, a 304, with all that the stored body was known to depend on in its Vary.
+
+    The body stays what it was made for: a 304 that forgets `Vary: Cookie` must not show it to others.
+    """
+    names = vary_names(combine(update))
+    if not stale.vary or not names or set(names) >= set(stale.vary):
+        return update
+    both = b", ".join(sorted({*names, *stale.vary}))
+    return [(name, value) for name, value in update if name != b"vary"] + [(b"vary", both)]

@@ -12,6 +12,7 @@ EVENT_STREAM = Decision(False, "event-stream", "engine")
 TOO_LARGE = Decision(False, "too-large", "engine")
 NO_ROOM = Decision(False, "no-room", "engine")
 TOO_MANY_TAGS = Decision(False, "too-many-tags", "engine")
+UNASKED_PART = Decision(False, "unasked-part", "RFC 9110, 15.3.7")
 MUST_VALIDATE = Decision(False, "must-validate", "RFC 9111, 5.2.2.4")
 
 REASONS: Mapping[str, str] = {
@@ -21,6 +22,7 @@ REASONS: Mapping[str, str] = {
     "no-room": "Too many bytes of bodies were on their way at once to keep one more.",
     "policy-bypass": "The policy says bypass for this path.",
     "too-large": "It is larger than a single stored response may be.",
+    "unasked-part": "It is a part (206), and the request asked for the whole.",
     "too-many-tags": "It has more tags than are kept; without some of them it could not be purged.",
 }
 """Each reason in one sentence for people."""

@@ -94,10 +94,10 @@ class StreamExchange(StreamOwner):
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        if self._paused:
+        if self._paused and not self._settled and not self._cancelled:
             self._paused = False
             self._client.touch(self)
-            if self.connection is not None and not self._settled:
+            if self.connection is not None:
                 self.connection.resume_reading()
 
     def cancel(self) -> None:
