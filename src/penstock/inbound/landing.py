@@ -17,7 +17,14 @@ from ..rules.caching.ranges import parse_content_range
 from ..rules.caching.storing import fields_to_store, may_store
 from ..rules.caching.surrogate_tags import tags_of
 from ..rules.caching.targeted import response_directives
-from ..rules.caching.validation import answers_not_modified, fields_of_304, head_confirms, merge_not_modified, selects
+from ..rules.caching.validation import (
+    answers_not_modified,
+    fields_of_304,
+    head_confirms,
+    merge_not_modified,
+    never_less_vary,
+    selects,
+)
 from ..stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
 from .counters import count
@@ -309,7 +316,7 @@ class Landing:
         # Without an own Date the stored one, if there is one, would make it old.
         dated = self._engine.adds_date or any(name == b"date" for name, _ in stale.fields)
         update = self._dated(fields) if dated else fields
-        merged = merge_not_modified(stale.fields, _never_less_vary(stale, update), set_cookie=profile == "rfc")
+        merged = merge_not_modified(stale.fields, never_less_vary(stale.vary, update), set_cookie=profile == "rfc")
         # A cookie that comes with the 304 is for the one client whose request it was.
         cookies = [field for field in fields if field[0] == b"set-cookie"] if profile != "rfc" else []
         combined = combine(merged)
@@ -489,15 +496,3 @@ class Landing:
             request.method, status, request.scheme, request.host, request.target, combined
         ):
             self._counters.invalidated += engine.forget_url(primary_key(scheme, host, target))
-
-
-def _never_less_vary(stale: StoredResponse, update: RawFields) -> RawFields:
-    """`update`, a 304, with all that the stored body was known to depend on in its Vary.
-
-    The body stays what it was made for: a 304 that forgets `Vary: Cookie` must not show it to others.
-    """
-    names = vary_names(combine(update))
-    if not stale.vary or not names or set(names) >= set(stale.vary):
-        return update
-    both = b", ".join(sorted({*names, *stale.vary}))
-    return [(name, value) for name, value in update if name != b"vary"] + [(b"vary", both)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from .cache_key import vary_names
 from .http_date import parse_http_date
-from .http_fields import FieldMap, RawFields, end_to_end
+from .http_fields import FieldMap, RawFields, combine, end_to_end
 
 _OPAQUE = rb'"[!#-~\x80-\xff]*"'
 _ENTITY_TAG = re.compile(rb"(?:W/)?" + _OPAQUE)
@@ -102,6 +103,19 @@ def merge_not_modified(stored: RawFields, update: RawFields, *, set_cookie: bool
     replaced = {name for name, _ in new}
     replaced.add(b"age")
     return [line for line in stored if line[0] not in replaced] + new
+
+
+def never_less_vary(stored_vary: tuple[bytes, ...], update: RawFields) -> RawFields:
+    """`update`, a 304, with all that the stored body was known to depend on (`stored_vary`) in its Vary.
+
+    RFC 9111, 3.2, would let it replace the Vary. But the body stays what it was made for: a 304 that forgets
+    `Vary: Cookie` must not show it to others.
+    """
+    names = vary_names(combine(update))
+    if not stored_vary or not names or set(names) >= set(stored_vary):
+        return update
+    both = b", ".join(sorted({*names, *stored_vary}))
+    return [(name, value) for name, value in update if name != b"vary"] + [(b"vary", both)]
 
 
 def selects(stored: FieldMap, update: FieldMap) -> bool:
