@@ -55,7 +55,7 @@ async def start_successor(listening: socket.socket, timeout: float) -> bool:
     try:
         environment = {**os.environ, _SOCKET: str(descriptor), _READY: str(writing)}
         # Not waited for: it outlives us, and how it ends is its own affair.
-        pid = os.posix_spawn(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: ASYNC221  # returns at once
+        pid = os.posix_spawn(sys.executable, sys.orig_argv, environment)  # noqa: ASYNC221  # returns at once
     except OSError:
         os.close(reading)
         return False

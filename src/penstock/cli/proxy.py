@@ -19,11 +19,13 @@ from ..inbound.policy_file import read_policy
 from ..inbound.proxy import Proxy, ProxySettings
 from ..rules.caching.options import CacheOptions
 from ..wire.server import ServerLimits
+from .handover import inherited_socket, start_successor, tell_ready
 from .loop import run_loop
 from .options import Duration, Size
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .terminal import echo
 
+_SUCCESSOR_SECONDS = 30.0
 _EXAMPLES = """
 \b
 Examples:
@@ -70,7 +72,7 @@ class Address(click.ParamType[Any]):
 @click.option("--key", type=click.Path(path_type=Path), default=None, help="PEM key of --cert.")
 @click.option("--trust-forwarded", is_flag=True, help="Clients are proxies of yours: keep their X-Forwarded fields.")
 @click.option("--access-log", metavar="FILE", default=None, help="One JSON line an answer; - is standard output.")
-@click.option("--origin-connections", type=click.IntRange(min=1), default=256, show_default=True, help="To the app.")
+@click.option("--origin-connections", type=click.IntRange(min=1), default=1024, show_default=True, help="To the app.")
 @click.option("--connect-timeout", type=Duration(), default="3s", show_default=True, help="To connect to the app.")
 @click.option(
     "--first-byte-timeout", type=Duration(), default="60s", show_default=True, help="Until the app begins to answer."
@@ -118,6 +120,7 @@ def proxy(**options: Any) -> int:
 
     Responses say themselves how long they are fresh (Cache-Control, Expires). SIGTERM drains: no new connections,
     answers under way are finished. SIGHUP reads the policy file and the certificate again and reopens the access log.
+    SIGUSR2 starts the command anew, hands its socket over, then drains: no client is refused; the store begins empty.
 
     --admin opens an address of its own for penstock purge, explain and top. It is never open to clients: it answers
     those who know its token, which has 16 characters or more and stands in a file or the environment.
@@ -191,20 +194,38 @@ async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: d
     host, port = options["listen"]
     # The admin address comes first: whoever finds the clients' one open can purge already.
     await start_admin(proxy, options["admin"], token, options["metrics"])
-    await proxy.start(host, port, tls=tls)
+    await proxy.start(host, port, tls=tls, sock=inherited_socket())
     scheme = "http" if tls is None else "https"
     echo(f"penstock: {scheme}://{shown_address(host, proxy.port)} answers for {settings.origin}")
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, log)
-    await stop.wait()
+    tell_ready()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, log)
+    await _until_done(proxy, options, token)
     echo(f"penstock: draining {proxy.server.busy} requests, for at most {options['drain_timeout']:g} s")
     await proxy.aclose(options["drain_timeout"])
     if log is not None:
         log.close()
     return 0
+
+
+async def _until_done(proxy: Proxy, options: dict[str, Any], token: str) -> None:
+    """Until SIGTERM or SIGINT, or until a successor, which SIGUSR2 asks for, has taken over."""
+    loop = asyncio.get_running_loop()
+    wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
+
+    def wish(what: str) -> None:
+        if not wishes.full():
+            wishes.put_nowait(what)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, wish, "stop")
+    loop.add_signal_handler(signal.SIGUSR2, wish, "restart")
+    while await wishes.get() == "restart":
+        await proxy.close_others()
+        if await start_successor(proxy.server.sockets[0], _SUCCESSOR_SECONDS):
+            echo("penstock: a new process has taken over")
+            return
+        echo("penstock: the new process did not come up; this one goes on")
+        await start_admin(proxy, options["admin"], token, options["metrics"])
 
 
 def _access_log(where: str | None) -> AccessLog | None:

@@ -55,7 +55,7 @@ class ProxySettings:
     uncacheable_ttl: float = 120.0
     hosts: tuple[str, ...] = ()
     trust_forwarded: bool = False
-    origin_connections: int = 256
+    origin_connections: int = 1024
     connect_timeout: float = 3.0
     first_byte_timeout: float = 60.0
     between_bytes_timeout: float = 30.0
@@ -140,6 +140,12 @@ class Proxy:
         await server.start(handler, host, port, limits=_OTHER_LIMITS)
         there: int = server.sockets[0].getsockname()[1]
         return there
+
+    async def close_others(self) -> None:
+        """Close the admin and metrics addresses, so that a successor can have them."""
+        others, self._others = self._others, []
+        for server in others:
+            await server.drain(_OTHER_DRAIN_SECONDS)
 
     def keep_collector_away(self) -> None:
         """See StoreCollector: for a process that does nothing else."""

@@ -180,11 +180,15 @@ class Connection(asyncio.Protocol):
         """Say that there are too many connections, and close."""
         self._refuse(503, "too many connections")
 
-    def drain(self) -> None:
-        """Close now if idle, or else after the answer."""
+    def drain(self, *, last: bool = False) -> None:
+        """Close now if idle, or else after the answer.
+
+        Who has just connected may still send its request, until the `last` call: to be closed on without an answer,
+        while others are served, is to be refused.
+        """
         self.draining = True
         self._idle = False
-        if self._phase == _IDLE and not self._reader.buffered:
+        if self._phase == _IDLE and not self._reader.buffered and (self.requests or last):
             self._shut()
 
     def check(self, now: float) -> None:

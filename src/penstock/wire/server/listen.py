@@ -24,6 +24,7 @@ _SWEEP_SECONDS = 1.0
 _SLICE = 500
 """Connections looked at in one go: so many cost about 0.1 ms."""
 _ABORT_SECONDS = 5.0
+_FIRST_REQUEST_SECONDS = 1.0
 
 
 class Server:
@@ -111,7 +112,10 @@ class Server:
             self._listening.close()
         for connection in tuple(self._connections):
             connection.drain()
-        await self._wait_empty(timeout)
+        await self._wait_empty(min(_FIRST_REQUEST_SECONDS, timeout / 2))
+        for connection in tuple(self._connections):
+            connection.drain(last=True)
+        await self._wait_empty(timeout - min(_FIRST_REQUEST_SECONDS, timeout / 2))
         for connection in tuple(self._connections):
             connection.abort()
         await self._wait_empty(_ABORT_SECONDS)
