@@ -16,7 +16,7 @@ from .report import Report
 from .servers import free_port
 
 DELAY = 0.5
-_DEFAULT = "penstock, 256 connections to the app (default)"
+_DEFAULT = "penstock, 1,024 connections to the app (default)"
 _WIDE = "penstock, --origin-connections 2000"
 
 

@@ -95,3 +95,16 @@ def test_a_304_that_forgets_what_its_body_depends_on_does_not_show_it_to_others(
         assert other.body == b"bob's"
 
     run_virtual(main())
+
+
+def test_an_error_does_not_switch_off_sharing() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.send()
+        bench.origin[0].answer(status=500)
+        one, two = bench.send(), bench.send()
+        assert len(bench.origin) == 2, "the second waits for the first"
+        bench.origin[1].answer(FRESH, body=b"well again")
+        assert one.body == two.body == b"well again"
+
+    run_virtual(main())

@@ -284,7 +284,8 @@ class Landing:
         request = flight.request
         # A condition, a range or a body is one client's: it must not decide how all others are served.
         own = flight.note in _OWN or b"range" in request.fields
-        if request.method == b"GET" and not own:
+        # Nor does an error say how the app answers when it is well again.
+        if request.method == b"GET" and not own and status < 500:
             key = self._engine.refusal_key(flight.request, flight.key)
             self._engine.refusals.note(key, self._engine.clock.now(), verdict.reason, verdict.clause, status)
 
