@@ -1,9 +1,11 @@
-"""What all tests share: how hypothesis looks for examples."""
+"""What all tests share: how hypothesis looks for examples, and loggers that log."""
 
 from __future__ import annotations
 
+import logging
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run: a test that fails now and then tells nothing about the change that is judged by it.
@@ -15,3 +17,11 @@ settings.register_profile(
     "search", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile(os.environ.get("PENSTOCK_HYPOTHESIS", "same"))
+
+
+@pytest.fixture(autouse=True)
+def _loggers_log() -> None:
+    """import-linter, which runs in the test of the architecture, disables all loggers that were there before it."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("penstock") and isinstance(logger, logging.Logger):
+            logger.disabled = False

@@ -93,7 +93,7 @@ def test_a_run_is_seen_while_it_runs_when_killed_and_when_finished(url: str, tmp
 def test_watching_ends_with_the_run(url: str, tmp_path: Path) -> None:
     """A line a second, until the last one says that it is finished; failures make exit code 1."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_bytes(b"".join(orjson.dumps({"id": n}) + b"\n" for n in range(300)))
+    source.write_bytes(b"".join(orjson.dumps({"id": n}) + b"\n" for n in range(700)))
     command = ["send", str(source), "--url", url, "--out", str(out), "--limit", "100/s", "--quiet"]
     with running([*command, "--expect", "id != `7`"], out):
         watch = [*COMMAND, "status", str(out), "--watch", "--json"]

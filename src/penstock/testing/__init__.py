@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .arrivals import ArrivalsLog, read_arrivals
-    from .cancel_everywhere import CancelReport, cancel_everywhere
+    from .cancellation_points import CancelReport, cancel_everywhere
     from .fault_answers import Reply
     from .fault_server import FaultServer
     from .fault_service import ServedRequest, ServerStatistics
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Loaded on first use: a test of a rule should not import a server, and `python -m` needs to come first.
 _HOMES = {
     "arrivals": ["ArrivalsLog", "read_arrivals"],
-    "cancel_everywhere": ["CancelReport", "cancel_everywhere"],
+    "cancellation_points": ["CancelReport", "cancel_everywhere"],
     "fault_answers": ["Reply"],
     "fault_server": ["FaultServer"],
     "fault_service": ["ServedRequest", "ServerStatistics"],
