@@ -25,6 +25,7 @@ from .options import Duration, Size
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .terminal import echo
 
+_STATES = {True: "answers again", False: "does not answer: stale answers where that is allowed, or 502"}
 _SUCCESSOR_SECONDS = 30.0
 _EXAMPLES = """
 \b
@@ -198,13 +199,26 @@ async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: d
     scheme = "http" if tls is None else "https"
     echo(f"penstock: {scheme}://{shown_address(host, proxy.port)} answers for {settings.origin}")
     tell_ready()
+    proxy.engine.health.on_change = lambda up: echo(f"penstock: {settings.origin} {_STATES[up]}")
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, log)
     await _until_done(proxy, options, token)
-    echo(f"penstock: draining {proxy.server.busy} requests, for at most {options['drain_timeout']:g} s")
-    await proxy.aclose(options["drain_timeout"])
+    await _drain(proxy, options["drain_timeout"])
     if log is not None:
         log.close()
     return 0
+
+
+async def _drain(proxy: Proxy, timeout: float) -> None:
+    """Finish what is under way; a second signal ends that at once."""
+    echo(f"penstock: finishing what is under way ({proxy.server.busy} answers), for at most {timeout:g} s")
+    draining = asyncio.ensure_future(proxy.aclose(timeout))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, draining.cancel)
+    try:
+        await draining
+    except asyncio.CancelledError:
+        echo("penstock: stopped without waiting")
+        await proxy.aclose(0)
 
 
 async def _until_done(proxy: Proxy, options: dict[str, Any], token: str) -> None:

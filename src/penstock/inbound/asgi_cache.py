@@ -99,7 +99,12 @@ class SharedCache:
 
     @property
     def counters(self) -> Counters:
-        """What the cache of the running loop has done. Raises RuntimeError where no loop runs."""
+        """What the cache of the running loop has done; from a thread without one, that of the loop used last."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            last = next(reversed(self._sites.values()), None)
+            return Counters() if last is None else last.engine.counters
         return self.site().engine.counters
 
     def purge_url(self, url: str, *, soft: bool = False) -> int | None:

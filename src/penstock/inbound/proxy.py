@@ -33,6 +33,8 @@ from .watched import Watched
 
 _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
 _OTHER_LIMITS = ServerLimits(max_connections=256, max_connections_per_address=None, max_head_bytes=32 * 1024)
+_MOST_TURNS = 8
+"""A chain of so many caches of ours is none: one of them is its own origin."""
 _OTHER_DRAIN_SECONDS = 1.0
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -200,12 +202,16 @@ class ProxyHandler:
         if host is None or (self._hosts and host.rpartition(b":")[0] not in self._hosts and host not in self._hosts):
             exchange.respond(421, b"Misdirected Request", _TEXT, b"This server does not answer for that host.\n")
             return
+        fields = combine(head.fields)
+        if fields.get(b"via", b"").count(b" penstock") >= _MOST_TURNS:
+            exchange.respond(508, b"Loop Detected", _TEXT, b"This request goes round in circles.\n")
+            return
         request = InboundRequest(
             head.method,
             scheme,
             host,
             head.target,
-            combine(head.fields),
+            fields,
             head.fields,
             has_body=head.has_body,
             client=exchange.client,

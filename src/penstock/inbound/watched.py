@@ -83,7 +83,7 @@ class Watched:
             "origin_requests": counters.origin_requests,
             "origin_failures": dict(counters.origin_failures),
             "origin_latency": counters.origin_latency.as_json(),
-            "origin_up": not engine.health.is_down(now),
+            "origin_up": engine.health.is_up,
             "origin_connections": self.origin_connections,
             "origin_waiting": self.origin_waiting,
             "bytes_from_origin": counters.bytes_from_origin,
