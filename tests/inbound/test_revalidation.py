@@ -455,3 +455,14 @@ def test_an_older_answer_that_comes_late_does_not_replace_a_newer_one(how: str) 
         bench.at_rest()
 
     run_virtual(main())
+
+
+def test_clients_answered_304_without_the_origin_are_counted() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(("cache-control", "max-age=60"), ("etag", '"a"'))
+        assert bench.send(if_none_match='"a"').status == 304
+        bench.send()
+        assert bench.engine.counters.not_modified == 1
+
+    run_virtual(main())

@@ -26,3 +26,10 @@ def test_no_size(text: Any) -> None:
     """Told, not guessed."""
     with pytest.raises(UsageError):
         parse_size(text)
+
+
+def test_nothing_at_all_is_a_size_where_it_is_meant() -> None:
+    """As with `--max-response-bytes 0`, which takes no body."""
+    assert parse_size("0", least=0) == 0
+    with pytest.raises(UsageError):
+        parse_size("no size", least=0)

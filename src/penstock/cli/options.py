@@ -53,7 +53,7 @@ class Size(click.ParamType[Any]):
         if isinstance(value, int):
             return value
         try:
-            return parse_size(str(value))
+            return parse_size(str(value), least=0)
         except UsageError as error:
             self.fail(str(error), param, ctx)
 

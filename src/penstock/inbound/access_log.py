@@ -18,20 +18,18 @@ _FLUSH_LINES = 1000
 
 
 class AccessLog:
-    """Writes to `path`, or to an open `stream`. Queries are left out unless `with_query`: they often carry secrets.
+    """Writes to `path`, or to an open `stream`. Queries are left out: they often carry secrets.
 
     Raises OutputError where the file cannot be opened. A disk that fails later costs lines (`lost`), never answers.
     """
 
-    def __init__(
-        self, clock: Clock, path: Path | None = None, stream: TextIO | None = None, *, with_query: bool = False
-    ) -> None:
+    def __init__(self, clock: Clock, path: Path | None = None, stream: TextIO | None = None) -> None:
         self._clock = clock
-        self._with_query = with_query
         self._path = path
         self._stream = stream
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._file: io.FileIO | None = None
         self.lost = 0
         self.reopen()
 
@@ -40,12 +38,11 @@ class AccessLog:
         line: dict[str, object] = {"time": round(self._clock.wall(), 3), "status": status, "bytes": size}
         if exchange is not None:
             head = exchange.head
-            target = head.target if self._with_query else head.target.partition(b"?")[0]
             line |= {
                 "client": exchange.client,
                 "method": head.method.decode("latin-1"),
                 "host": head.host.decode("latin-1"),
-                "path": target.decode("latin-1"),
+                "path": head.target.partition(b"?")[0].decode("latin-1"),
             }
         self._lines.append(orjson.dumps(line))
         if len(self._lines) >= _FLUSH_LINES:
@@ -73,10 +70,9 @@ class AccessLog:
 
     def reopen(self) -> None:
         """Open the file anew: after it was moved away (log rotation)."""
-        old = getattr(self, "_file", None)
-        self._file: io.FileIO | None = None
-        if old is not None:
-            old.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         if self._path is not None:
             try:
                 self._file = io.FileIO(self._path, "a")

@@ -20,10 +20,10 @@ from .asgi_straight import Straight
 from .counters import Counters, count
 from .engine import CacheEngine
 from .policy import NO_POLICY, Policy
+from .ports import SHAREABLE
 
 _LOG = logging.getLogger("penstock.cache")
 SCOPE_KEY = "penstock.cache"
-_SHAREABLE = (b"GET", b"HEAD")
 
 
 class CacheMiddleware:
@@ -137,7 +137,7 @@ class CacheMiddleware:
         """How `request` goes straight to the app; None for one that the engine is to have."""
         policy = engine.policy.for_target(request.target)
         why = detail = refused = None
-        if request.method not in _SHAREABLE:
+        if request.method not in SHAREABLE:
             why = "method"
         elif request.has_body or must_forward(request.fields):
             why = "request"

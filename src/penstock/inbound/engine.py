@@ -26,9 +26,8 @@ from .landing import Landing
 from .memory_of_misses import MemoryOfMisses
 from .parts import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy, without_cookies
-from .ports import InboundRequest, Origin, Reply
+from .ports import SHAREABLE, InboundRequest, Origin, Reply
 
-_SHAREABLE = frozenset({b"GET", b"HEAD"})
 _SWEEP_SECONDS = 1.0
 _SWEEP_OBJECTS = 10_000
 
@@ -85,13 +84,11 @@ class CacheEngine:
         Returns the stored response where that, and fresh, was the answer.
         """
         self.counters.requests += 1
-        policy = self.policy.for_target(request.target)
-        if policy is not NO_POLICY:
-            self._apply(policy, request)
-        shareable = request.method in _SHAREABLE and not request.has_body and not policy.bypass
+        policy = self.under_policy(request)
+        shareable = request.method in SHAREABLE and not request.has_body and not policy.bypass
         if shareable and not must_forward(request.fields):
             return self._look_up(request, reply)
-        why = "bypass" if policy.bypass else "method" if request.method not in _SHAREABLE else "request"
+        why = "bypass" if policy.bypass else "method" if request.method not in SHAREABLE else "request"
         self._forward(request, reply, self.key_of(request), None, why)
         return None
 
@@ -156,7 +153,7 @@ class CacheEngine:
             self._sweeper.cancel()
 
     def under_policy(self, request: InboundRequest) -> PathPolicy:
-        """Make of `request` what the policy for its path makes of it; for who asks what would become of it."""
+        """Make of `request` what the policy for its path makes of it."""
         policy = self.policy.for_target(request.target)
         if policy is not NO_POLICY:
             self._apply(policy, request)
@@ -167,7 +164,7 @@ class CacheEngine:
         if policy.drop_query and b"?" in request.target:
             request.target = drop_parameters(request.target, tuple(p.encode() for p in policy.drop_query))
         cookie = request.fields.get(b"cookie")
-        if policy.ignore_cookies and cookie is not None and request.method in _SHAREABLE:
+        if policy.ignore_cookies and cookie is not None and request.method in SHAREABLE:
             left = without_cookies(cookie, policy.ignore_cookies)
             request.raw = [field for field in request.raw if field[0] != b"cookie"]
             del request.fields[b"cookie"]
@@ -189,7 +186,8 @@ class CacheEngine:
             self.store.touch(stored)
             if self.on_looked_up is not None:
                 self.on_looked_up(request, "hit", stored)
-            answer_stored(reply, request, stored, hit_fields(stored, resident))
+            if answer_stored(reply, request, stored, hit_fields(stored, resident)) == 304:
+                self.counters.not_modified += 1
             return stored
         if use is Use.STALE_WHILE_REVALIDATE:
             self._answer_stale(request, reply, stored, resident, "stale-while-revalidate")
@@ -211,7 +209,8 @@ class CacheEngine:
         self.store.touch(stored)
         if self.on_looked_up is not None:
             self.on_looked_up(request, "stale", stored)
-        answer_stored(reply, request, stored, hit_fields(stored, resident, detail=why))
+        if answer_stored(reply, request, stored, hit_fields(stored, resident, detail=why)) == 304:
+            self.counters.not_modified += 1
 
     def _ask(
         self, request: InboundRequest, reply: Reply, key: bytes, stored: StoredResponse | None, now: float
@@ -273,7 +272,7 @@ class CacheEngine:
         self, request: InboundRequest, reply: Reply, key: bytes, stored: StoredResponse | None, why: str
     ) -> None:
         """A request to the origin that is this client's alone."""
-        if request.method not in _SHAREABLE:
+        if request.method not in SHAREABLE:
             stored = None
         flight = self._new_flight(request, key, key, stored, alone=True)
         flight.note = why

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import CallError
@@ -240,12 +241,11 @@ class Flight:
         self.size = self.held = len(body)
         self.chunks = [body]
 
-    def take_deliveries(self) -> list[Delivery]:
-        """Everybody who waits; they are the caller's to answer now."""
-        taken = [*self.deliveries]
-        self.deliveries.clear()
+    def take_deliveries(self, which: Callable[[Delivery], bool] | None = None) -> list[Delivery]:
+        """Everybody who waits, or those of whom `which` is true; they are the caller's to answer now."""
+        taken = [delivery for delivery in self.deliveries if which is None or which(delivery)]
         for delivery in taken:
-            delivery.release()
+            self._remove(delivery)
         return taken
 
     def give_up(self) -> None:

@@ -30,14 +30,13 @@ from .answers import answer_stored, answer_with, hit_fields, miss_status
 from .counters import count
 from .flight import Delivery, Flight, State
 from .parts import as_believed, fields_of_both
-from .ports import InboundRequest, Reply
+from .ports import SHAREABLE, InboundRequest, Reply
 from .reasons import BYPASS, EVENT_STREAM, MUST_VALIDATE, NO_ROOM, TOO_LARGE, TOO_MANY_TAGS, UNASKED_PART
 
 if TYPE_CHECKING:
     from .engine import CacheEngine
 
 _PERSONAL = frozenset({"authorization", "request-cookie"})
-_SAFE = frozenset({b"GET", b"HEAD"})
 _OWN = frozenset({"request", "bypass", "method"})
 _ERRORS = frozenset({500, 502, 503, 504})
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -248,11 +247,7 @@ class Landing:
         vary = answer.vary
         if not vary or flight.alone:
             return
-        strangers = [d for d in flight.deliveries if variant_of(vary, d.request.fields) != answer.variant]
-        for delivery in strangers:
-            del flight.deliveries[delivery]
-            delivery.release()
-        for delivery in strangers:
+        for delivery in flight.take_deliveries(lambda d: variant_of(vary, d.request.fields) != answer.variant):
             self._engine.handle_again(delivery.request, delivery.reply)
 
     def _refused(self, flight: Flight, status: int, verdict: Decision) -> None:
@@ -271,12 +266,9 @@ class Landing:
 
     def _release_others(self, flight: Flight) -> None:
         """What was refused for the leader's credentials says nothing of those who have none: they go together."""
-        mine = self._engine.refusal_key(flight.request, b"")
-        others = [d for d in flight.deliveries if d.collapsed and self._engine.refusal_key(d.request, b"") != mine]
-        for delivery in others:
-            del flight.deliveries[delivery]
-            delivery.release()
-        for delivery in others:
+        kind_of = self._engine.refusal_key
+        mine = kind_of(flight.request, b"")
+        for delivery in flight.take_deliveries(lambda d: d.collapsed and kind_of(d.request, b"") != mine):
             self._engine.handle_again(delivery.request, delivery.reply)
 
     def _note(self, flight: Flight, verdict: Decision, status: int) -> None:
@@ -291,11 +283,7 @@ class Landing:
 
     def _release_followers(self, flight: Flight) -> None:
         """Send everybody but the first client to the origin, all at once."""
-        followers = [d for d in flight.deliveries if d.collapsed]
-        for delivery in followers:
-            del flight.deliveries[delivery]
-            delivery.release()
-        self.answer_elsewhere(followers)
+        self.answer_elsewhere(flight.take_deliveries(lambda d: d.collapsed))
 
     def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
         """See Judge."""
@@ -464,8 +452,8 @@ class Landing:
             if b"range" in request.fields and flight.status == 200 and flight.keeping:
                 delivery.waits_for_all = True
                 return False
-            asked_for = request.method in _SAFE
-            if asked_for and answers_not_modified(request.fields, flight.status, combine(flight.fields)):
+            shareable = request.method in SHAREABLE
+            if shareable and answers_not_modified(request.fields, flight.status, combine(flight.fields)):
                 added = [self._note_of(flight, delivery)]
                 delivery.release()
                 delivery.reply.respond(304, b"Not Modified", fields_of_304(flight.fields) + added, b"")
@@ -477,11 +465,9 @@ class Landing:
     def answer_whole(self, flight: Flight, delivery: Delivery, body: bytes) -> None:
         """See Judge."""
         note = self._note_of(flight, delivery)
-        if flight.state is State.PASSING or flight.verbatim or flight.status == 206:
+        as_it_came = flight.state is State.PASSING or flight.verbatim or delivery.request.method not in SHAREABLE
+        if as_it_came or flight.status == 206:
             # A 206 is shared only by those who asked for the same range, in the same words.
-            delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)
-            return
-        if delivery.request.method not in _SAFE:
             delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)
             return
         answer_with(delivery.reply, delivery.request, flight.status, flight.reason, flight.fields, body, [note])

@@ -19,14 +19,14 @@ _BYTES = {
 _NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)")
 
 
-def parse_size(size: str | int) -> int:
-    """Bytes, at least 1; a number is bytes already. Raises UsageError."""
+def parse_size(size: str | int, *, least: int = 1) -> int:
+    """Bytes, at least `least`; a number is bytes already. Raises UsageError."""
     if isinstance(size, int) and not isinstance(size, bool):
         found = size
     else:
         match = _NUMBER.fullmatch(str(size).strip())
         unit = _BYTES.get(match[2].lower()) if match else None
-        found = int(float(match[1]) * unit) if match and unit else 0
-    if found < 1:
+        found = int(float(match[1]) * unit) if match and unit else -1
+    if found < least:
         raise UsageError(f"{size!r} is not a size; write 64MiB, 10kB or a number of bytes")
     return found

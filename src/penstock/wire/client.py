@@ -14,7 +14,7 @@ from ..errors import CallError, UsageError
 from ..messages import Request, Response
 from .connection import Connection
 from .content_coding import accept_encoding
-from .dial import dial
+from .dial import client_tls, dial
 from .pool import OriginPool
 from .prepared import PreparedRequest
 from .redirects import REDIRECTS, RedirectTrail
@@ -294,7 +294,9 @@ class Client:
                 pool, str(origin), pool.heads, max_bytes=self._max_response_bytes, decompress=self._decompress
             )
 
-        tls = self._tls_context() if origin.scheme == "https" else None
+        tls = None
+        if origin.scheme == "https":
+            self._tls = tls = self._tls or client_tls()
         connection = await dial(origin, tls, self._connect_timeout, factory)
         if self._closed:
             connection.abort()
@@ -309,13 +311,6 @@ class Client:
             if self._loop is not None:
                 raise UsageError("this client belongs to another event loop: make one for each loop")
             self._loop = loop
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            # Made late: reading the system's certificates takes 20 ms, which plain http need not pay.
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
 
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+# As in penstock.messages, which rules do not import: a library comes with it.
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
 FieldMap: TypeAlias = Mapping[bytes, bytes]
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from ...errors import AttemptTimeout, CallError, ConnectError, Sent, UsageError
 from ..connection import Connection
-from ..dial import dial
+from ..dial import client_tls, dial
 from ..pool import OriginPool
 from ..request_bytes import RequestEncoder
 from ..url import split_url
@@ -184,14 +184,10 @@ class StreamClient:
         def factory() -> Connection:
             return StreamConnection(pool, str(self.origin), lenient=self._lenient)
 
-        tls = self._tls_context() if self.origin.scheme == "https" else None
+        tls = None
+        if self.origin.scheme == "https":
+            self._tls = tls = self._tls or client_tls()
         return await dial(self.origin, tls, self._connect_timeout, factory)
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
 
     def _sweep(self) -> None:
         now = self._now()

@@ -105,10 +105,10 @@ class StreamConnection(Connection):
         head = reader.take_head()
         receiver = owner.receiver
         if head is not None:
-            owner.on_progress(head_done=True)
+            owner.on_progress()
             receiver.on_head(*head)
         elif not complete:
-            owner.on_progress(head_done=False)
+            owner.on_progress()
         # The receiver may cancel within any of these calls; then it wants to hear no more.
         for chunk in reader.take_chunks():
             if self._owner is not owner:
@@ -156,7 +156,7 @@ class StreamOwner:
         self.sent_all = True
         """Whether the whole request was handed to the transport: only then can the connection be used again."""
 
-    def on_progress(self, *, head_done: bool) -> None:
+    def on_progress(self) -> None:
         """Bytes came."""
         raise NotImplementedError
 

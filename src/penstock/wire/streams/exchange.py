@@ -118,7 +118,7 @@ class StreamExchange(StreamOwner):
                 connection.cancel()
             self.receiver.on_failed(error)
 
-    def on_progress(self, *, head_done: bool) -> None:
+    def on_progress(self) -> None:
         """See StreamOwner."""
         self._client.touch(self)
 
