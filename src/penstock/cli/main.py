@@ -34,7 +34,7 @@ OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="penstock")
 def penstock() -> None:
-    """Many HTTP calls out of one small machine: at exactly the limit, in flat memory, safe to kill.
+    """Many HTTP calls out of one small machine, and a shared HTTP cache for the many that come in.
 
     \b
     Exit codes:

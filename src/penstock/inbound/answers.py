@@ -24,6 +24,16 @@ def hit_fields(stored: StoredResponse, resident: float, *, detail: str | None = 
     return [(b"age", b"%d" % age), _hit_status(ttl, detail)]
 
 
+def fresh_until(stored: StoredResponse) -> float:
+    """The moment, on the monotonic clock, from which `stored` is stale."""
+    return stored.received_at + float(stored.freshness.lifetime - stored.freshness.initial_age)
+
+
+def age_right_until(stored: StoredResponse, resident: float) -> float:
+    """The moment, on the monotonic clock, at which the Age of `stored` grows by one."""
+    return stored.received_at + generated_age(stored.freshness, resident) + 1 - float(stored.freshness.initial_age)
+
+
 @functools.lru_cache(1024)
 def _hit_status(ttl: int, detail: str | None) -> tuple[bytes, bytes]:
     return b"cache-status", cache_status(PRODUCT, hit=True, ttl=ttl, detail=detail)

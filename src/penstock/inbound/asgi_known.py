@@ -8,9 +8,8 @@ A name that nobody knows counts, whoever wrote it and in whatever case.
 from __future__ import annotations
 
 from ..messages import RawFields
-from ..rules.caching.freshness import generated_age
 from ..stores.stored_response import Resource, StoredResponse
-from .answers import hit_fields
+from .answers import age_right_until, fresh_until, hit_fields
 from .asgi_request import FORWARDED, NEVER_KEYED, AsgiRequest, Scope
 from .engine import CacheEngine
 
@@ -38,11 +37,10 @@ class KnownAnswer:
     __slots__ = ("fields", "fresh_until", "newest", "right_until", "stored", "version")
 
     def __init__(self, newest: Resource, stored: StoredResponse) -> None:
-        freshness = stored.freshness
         self.newest = newest
         self.version = newest.version
         self.stored = stored
-        self.fresh_until: float = stored.received_at + freshness.lifetime - freshness.initial_age
+        self.fresh_until = fresh_until(stored)
         self.fields: RawFields = []
         self.right_until = 0.0
         """Until when the Age in `fields` is right."""
@@ -106,8 +104,7 @@ class KnownAnswers:
         length = (b"content-length", b"%d" % len(stored.body))
         framing = [] if stored.status in (204, 304) else [length]
         answer.fields = [*stored.fields, *hit_fields(stored, resident), *framing]
-        answer.right_until = stored.received_at + generated_age(stored.freshness, resident) + 1
-        answer.right_until -= stored.freshness.initial_age
+        answer.right_until = age_right_until(stored, resident)
 
     def learn(self, request: AsgiRequest, stored: StoredResponse) -> None:
         """Remember that `request` was answered by `stored`, as it is."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from ..messages import RawFields
-from ..rules.caching.cache_control import parse_cache_control
-from ..rules.caching.cache_key import primary_key
 from ..rules.caching.cache_status import cache_status
-from ..rules.caching.http_fields import combine
-from ..rules.caching.invalidation import invalidated, is_unsafe
+from ..rules.caching.http_fields import FieldMap, combine
+from ..rules.caching.invalidation import is_unsafe
 from ..rules.caching.storing import may_store
-from ..rules.caching.targeted import response_directives
 from .answers import PRODUCT
 from .asgi_request import AsgiRequest, Message, Send
 from .engine import CacheEngine
@@ -55,26 +52,14 @@ class Straight:
             if request.policy.strip_set_cookie:
                 headers = [field for field in headers if field[0].lower() != b"set-cookie"]
             if is_unsafe(request.method):
-                self._invalidate(request, message["status"], headers)
-            elif self._refused is not None and self._could_be_stored(request, message["status"], headers):
+                self._engine.invalidate(request, message["status"], combine(headers))
+            elif self._refused is not None and self._could_be_stored(request, message["status"], combine(headers)):
                 self._engine.refusals.forget(self._refused)
         headers.append((b"cache-status", cache_status(PRODUCT, hit=False, fwd=self._why, detail=self._detail)))
         return {**message, "headers": headers}
 
-    def _invalidate(self, request: AsgiRequest, status: int, headers: RawFields) -> None:
-        if not 200 <= status < 400:
-            return
+    def _could_be_stored(self, request: AsgiRequest, status: int, fields: FieldMap) -> bool:
         engine = self._engine
-        for scheme, host, target in invalidated(
-            request.method, status, request.scheme, request.host, request.target, combine(headers)
-        ):
-            engine.counters.invalidated += engine.forget_url(primary_key(scheme, host, target))
-
-    def _could_be_stored(self, request: AsgiRequest, status: int, headers: RawFields) -> bool:
-        fields = combine(headers)
-        options = self._engine.options
-        directives, source = response_directives(fields, options.targeted)
-        stand_in = request.policy.cache_control()
-        if stand_in and source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
-            directives = parse_cache_control(stand_in)
-        return may_store(request, status, fields, directives, options, received_wall=self._engine.clock.wall()).allowed
+        directives = engine.directives_of(request, fields)
+        wall = engine.clock.wall()
+        return may_store(request, status, fields, directives, engine.options, received_wall=wall).allowed

@@ -11,9 +11,13 @@ from collections.abc import Callable
 
 from ..clock import Clock, current_clock
 from ..messages import RawFields
+from ..rules.caching.cache_control import Directives, parse_cache_control
 from ..rules.caching.cache_key import drop_parameters, primary_key, variant_of
 from ..rules.caching.freshness import Use, may_serve_on_error, use_of
+from ..rules.caching.http_fields import FieldMap
+from ..rules.caching.invalidation import invalidated
 from ..rules.caching.options import CacheOptions
+from ..rules.caching.targeted import response_directives
 from ..rules.caching.validation import must_forward, validators
 from ..stores.memory import MemoryStore
 from ..stores.stored_response import Resource, StoredResponse
@@ -23,7 +27,7 @@ from .flight import Flight
 from .forwarding import origin_fields, to_leave_out
 from .health import OriginHealth
 from .landing import Landing
-from .memory_of_misses import MemoryOfMisses
+from .memory_of_misses import MemoryOfMisses, of_kind
 from .parts import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy, without_cookies
 from .ports import SHAREABLE, InboundRequest, Origin, Reply
@@ -107,10 +111,8 @@ class CacheEngine:
         return primary_key(request.scheme, request.host, request.target)
 
     def refusal_key(self, request: InboundRequest, key: bytes) -> bytes:
-        """What hit-for-miss is remembered by: a user's page says nothing of what strangers get."""
-        fields = request.fields
-        personal = (b"a" if b"authorization" in fields else b"") + (b"c" if b"cookie" in fields else b"")
-        return key + b"\0" + personal if personal else key
+        """What hit-for-miss is remembered by."""
+        return of_kind(key, request.fields)
 
     def select(self, resource: Resource | None, request: InboundRequest) -> tuple[StoredResponse | None, bool]:
         """The stored response that `request` selects (RFC 9111, 4.1), and whether it was purged softly."""
@@ -132,9 +134,24 @@ class CacheEngine:
         """
         for flight_key in [k for k, flight in self.flights.items() if flight.key == key]:
             del self.flights[flight_key]
-        for personal in (key, *(key + b"\0" + kind for kind in (b"a", b"c", b"ac"))):
-            self.refusals.forget(personal)
+        self.refusals.forget_all_kinds(key)
         return self.store.expire(key) if soft else self.store.delete(key)
+
+    def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
+        """Drop what the answer to an unsafe request, with `fields`, makes untrue (RFC 9111, 4.4)."""
+        for scheme, host, target in invalidated(
+            request.method, status, request.scheme, request.host, request.target, fields
+        ):
+            self.counters.invalidated += self.forget_url(primary_key(scheme, host, target))
+
+    def directives_of(self, request: InboundRequest, fields: FieldMap) -> Directives:
+        """What governs a response with `fields`: what it says, or else the policy for its path."""
+        directives, source = response_directives(fields, self.options.targeted)
+        if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
+            stand_in = request.policy.cache_control()
+            if stand_in is not None:
+                return parse_cache_control(stand_in)
+        return directives
 
     def purge_tag(self, tag: bytes, *, soft: bool = False) -> int:
         """Purge everything that carries `tag`; how many objects that concerned, as far as is known."""

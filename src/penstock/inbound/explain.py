@@ -9,14 +9,12 @@ from ..rules.caching.freshness import Freshness, Use, current_age, may_serve_on_
 from ..rules.caching.validation import must_forward, validators
 from ..stores.stored_response import StoredResponse
 from .engine import CacheEngine
-from .memory_of_misses import Refusal
 from .policy import NO_POLICY, PathPolicy
 from .ports import InboundRequest
 from .purging import requests_for
 from .reasons import REASONS
 
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
-_PERSONAL = (b"", b"\0a", b"\0c", b"\0ac")
 
 
 class Verdict(NamedTuple):
@@ -62,7 +60,7 @@ def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) ->
 
 def _is_known(engine: CacheEngine, request: InboundRequest) -> bool:
     key, now = engine.key_of(request), engine.clock.now()
-    return engine.store.get(key) is not None or any(engine.refusals.look_up(key + each, now) for each in _PERSONAL)
+    return engine.store.get(key) is not None or bool(engine.refusals.of_all_kinds(key, now))
 
 
 def _verdict(
@@ -157,21 +155,17 @@ def variant_values(vary: Sequence[bytes], variant: bytes) -> Mapping[str, str | 
 
 def _refusals(engine: CacheEngine, key: bytes, now: float) -> list[dict[str, Any]]:
     """Why the last answers were not stored: to anybody, and to requests with credentials or cookies."""
-    found = []
-    for personal, whose in zip(_PERSONAL, ("", "authorization", "cookie", "authorization and cookie"), strict=True):
-        refusal: Refusal | None = engine.refusals.look_up(key + personal, now)
-        if refusal is not None:
-            found.append(
-                {
-                    "reason": refusal.reason,
-                    "sentence": _sentence(refusal.reason),
-                    "clause": refusal.clause,
-                    "status": refusal.status,
-                    "to_requests_with": whose or None,
-                    "forgotten_in_s": round(refusal.until - now, 1),
-                }
-            )
-    return found
+    return [
+        {
+            "reason": refusal.reason,
+            "sentence": _sentence(refusal.reason),
+            "clause": refusal.clause,
+            "status": refusal.status,
+            "to_requests_with": whose or None,
+            "forgotten_in_s": round(refusal.until - now, 1),
+        }
+        for whose, refusal in engine.refusals.of_all_kinds(key, now)
+    ]
 
 
 def _sentence(reason: str) -> str:

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ..messages import RawFields
-from ..rules.caching.cache_control import Directives, parse_cache_control
-from ..rules.caching.cache_key import primary_key, variant_of, vary_names
+from ..rules.caching.cache_key import variant_of, vary_names
 from ..rules.caching.decisions import Decision
 from ..rules.caching.freshness import Use, freshness_of, may_serve_on_error, use_of
 from ..rules.caching.http_date import format_http_date
 from ..rules.caching.http_fields import combine, end_to_end
-from ..rules.caching.invalidation import invalidated, is_unsafe
+from ..rules.caching.invalidation import is_unsafe
 from ..rules.caching.ranges import parse_content_range
 from ..rules.caching.storing import fields_to_store, may_store
 from ..rules.caching.surrogate_tags import tags_of
-from ..rules.caching.targeted import response_directives
 from ..rules.caching.validation import (
     answers_not_modified,
     fields_of_304,
@@ -104,7 +102,7 @@ class Landing:
         combined = combine(self._dated(fields) if self._engine.adds_date else fields)
         flight.status, flight.reason, flight.fields, flight.length = status, reason, fields, length
         if is_unsafe(request.method):
-            self._invalidate(request, status, combined)
+            self._engine.invalidate(request, status, combined)
             # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
             flight.sequence = self._engine.store.sequence()
         verdict, candidate = self._weigh(flight, request, status, reason, fields, combined, length)
@@ -153,7 +151,7 @@ class Landing:
     ) -> tuple[Decision, StoredResponse | None]:
         """What would be stored, still without its body; None, with the reason, where nothing may be."""
         engine = self._engine
-        directives = self._directives(request, combined)
+        directives = engine.directives_of(request, combined)
         wall = engine.clock.wall()
         verdict = self._by_circumstance(flight, status, combined, length) or may_store(
             request, status, combined, directives, engine.options, received_wall=wall
@@ -206,14 +204,6 @@ class Landing:
         if length is not None and length > self._engine.store.max_object_bytes:
             return TOO_LARGE
         return None
-
-    def _directives(self, request: InboundRequest, combined: dict[bytes, bytes]) -> Directives:
-        directives, source = response_directives(combined, self._engine.options.targeted)
-        if source == b"cache-control" and b"cache-control" not in combined and b"expires" not in combined:
-            stand_in = request.policy.cache_control()
-            if stand_in is not None:
-                return parse_cache_control(stand_in)
-        return directives
 
     def _settle_vary(self, flight: Flight, storing: StoredResponse) -> None:
         """Now that it is known what the answer depends on: let those go for whom it is not."""
@@ -474,12 +464,3 @@ class Landing:
 
     def _note_of(self, flight: Flight, delivery: Delivery) -> tuple[bytes, bytes]:
         return miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)
-
-    # Unsafe methods.
-
-    def _invalidate(self, request: InboundRequest, status: int, combined: dict[bytes, bytes]) -> None:
-        engine = self._engine
-        for scheme, host, target in invalidated(
-            request.method, status, request.scheme, request.host, request.target, combined
-        ):
-            self._counters.invalidated += engine.forget_url(primary_key(scheme, host, target))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..rules.caching.http_fields import FieldMap
+
 
 class Refusal(NamedTuple):
     """Why the last answer was not stored. `until` is in seconds on the monotonic clock."""
@@ -16,6 +18,15 @@ class Refusal(NamedTuple):
     reason: str
     clause: str
     status: int
+
+
+_KINDS = {b"": "", b"\0a": "authorization", b"\0c": "cookie", b"\0ac": "authorization and cookie"}
+
+
+def of_kind(key: bytes, fields: FieldMap) -> bytes:
+    """`key` for requests that have what `fields` have of a user: a user's page says nothing of what strangers get."""
+    personal = (b"a" if b"authorization" in fields else b"") + (b"c" if b"cookie" in fields else b"")
+    return key + b"\0" + personal if personal else key
 
 
 class MemoryOfMisses:
@@ -42,6 +53,16 @@ class MemoryOfMisses:
             del self._refusals[key]
             return None
         return found
+
+    def of_all_kinds(self, key: bytes, now: float) -> list[tuple[str, Refusal]]:
+        """What is remembered for `key`, by the fields that the requests had ("" for none of them)."""
+        found = [(whose, self.look_up(key + kind, now)) for kind, whose in _KINDS.items()]
+        return [(whose, refusal) for whose, refusal in found if refusal is not None]
+
+    def forget_all_kinds(self, key: bytes) -> None:
+        """As `forget`, for all requests for `key`."""
+        for kind in _KINDS:
+            self.forget(key + kind)
 
     def forget(self, key: bytes) -> None:
         """An answer for `key` was stored."""

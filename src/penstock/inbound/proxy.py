@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from ..clock import Clock, current_clock
 from ..observe.exposition import check_available
 from ..rules.caching.cache_key import normalise_host
-from ..rules.caching.freshness import generated_age
 from ..rules.caching.http_fields import combine
 from ..rules.caching.options import CacheOptions
 from ..stores.memory import MemoryStore
@@ -19,7 +18,7 @@ from ..wire.server import Exchange, Handler, Server, ServerLimits
 from ..wire.server.answer_bytes import answer_head
 from ..wire.streams import StreamClient
 from .admin import AdminHandler
-from .answers import hit_fields
+from .answers import age_right_until, fresh_until, hit_fields
 from .collector import StoreCollector
 from .engine import CacheEngine
 from .known_hits import KnownHits
@@ -226,18 +225,16 @@ class ProxyHandler:
             return
         newest = self._engine.store.get(stored.key)
         if newest is not None:
-            freshness = stored.freshness
-            until = stored.received_at + freshness.lifetime - freshness.initial_age
-            self.known_hits.learn(raw, newest, stored, until)
+            self.known_hits.learn(raw, newest, stored, fresh_until(stored))
 
 
 def ready_answer(stored: StoredResponse, now: float) -> tuple[bytes, float]:
     """The answer to a plain GET from `stored` at the moment `now`, and until when its Age is right."""
     resident = now - stored.received_at
-    age = generated_age(stored.freshness, resident)
     fields = [*stored.fields, *hit_fields(stored, resident)]
-    head = answer_head(stored.status, stored.reason, fields, b"Content-Length: %d\r\n" % len(stored.body))
-    return head + stored.body, stored.received_at + (age + 1 - stored.freshness.initial_age)
+    # A 204 has no length, and a 304 is not made from what is stored here (RFC 9110, 8.6).
+    framing = b"" if stored.status == 204 else b"Content-Length: %d\r\n" % len(stored.body)
+    return answer_head(stored.status, stored.reason, fields, framing) + stored.body, age_right_until(stored, resident)
 
 
 def _nothing(_data: bytes) -> bytes | None:

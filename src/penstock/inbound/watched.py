@@ -12,8 +12,6 @@ from .explain import text_of
 from .reasons import REASONS
 from .top_urls import TopMiss, TopUrls
 
-_PERSONAL = (b"", b"\0a", b"\0c", b"\0ac")
-
 
 class Watched:
     """One cache. `server` and `client` are None where it has none of its own; `top` where nobody counts URLs."""
@@ -130,9 +128,6 @@ class Watched:
 
     def _refusal(self, key: bytes) -> tuple[str | None, str | None]:
         """Why the last answer was not stored, as far as that is remembered for just this key."""
-        now = self.engine.clock.now()
-        for personal in _PERSONAL:
-            refusal = self.engine.refusals.look_up(key + personal, now)
-            if refusal is not None:
-                return refusal.reason, refusal.clause
+        for _, refusal in self.engine.refusals.of_all_kinds(key, self.engine.clock.now()):
+            return refusal.reason, refusal.clause
         return None, None
