@@ -13,6 +13,7 @@ from penstock.inbound.explain import explain_url, variant_values
 from penstock.inbound.policy import PathPolicy, Policy
 from penstock.inbound.purging import purge
 from penstock.rules.caching.cache_key import variant_of
+from penstock.rules.caching.decisions import Decision
 from penstock.rules.caching.options import CacheOptions
 from penstock.testing import run_virtual
 
@@ -260,3 +261,22 @@ def test_a_variant_can_be_read_back(names: set[bytes], fields: dict[bytes, bytes
             assert value == "(hidden)"
         if name == b"user-agent" and value is not None:
             assert value == fields[name].decode()
+
+
+def test_who_goes_alone_is_told_so() -> None:
+    """The engine sent each client by itself while this said that one answer would do for all."""
+
+    async def main() -> None:
+        shop = Shop()
+        shop.answer("/x", ("cache-control", "max-age=5"), ("etag", '"1"'))
+        url = "http://shop.example/x"
+        await shop.get(url)
+        await shop.engine.clock.sleep(6)
+        private = Decision(False, "private", "RFC 9111, 5.2.2.7")
+        shop.engine.refusals.note(url.encode(), {}, shop.engine.clock.now(), private, 200)
+        found = explain_url(shop.engine, url)
+        assert (found["would"], found["clause"]) == ("validate", private.clause)
+        assert "for each client by itself" in found["why"]
+        assert b"fwd=miss" in (await shop.get(url)).cache_status
+
+    run_virtual(main())

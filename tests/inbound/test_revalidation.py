@@ -6,6 +6,7 @@ import pytest
 
 from penstock.errors import AttemptTimeout, CallError, ConnectionLost, ConnectTimeout, ProtocolError
 from penstock.inbound.policy import PathPolicy, Policy
+from penstock.rules.caching.decisions import Decision
 from penstock.rules.caching.options import CacheOptions
 from penstock.testing import run_virtual
 
@@ -439,7 +440,8 @@ def test_an_older_answer_that_comes_late_does_not_replace_a_newer_one(how: str) 
         else:
             bench.fill(SHORT, ETAG)
             await bench.wait(2)
-            bench.engine.refusals.note(b"http://shop.example/", bench.engine.clock.now(), "private", "", 200)
+            private = Decision(False, "private", "")
+            bench.engine.refusals.note(b"http://shop.example/", {}, bench.engine.clock.now(), private, 200)
             bench.send(method="HEAD" if how == "HEAD" else "GET"), bench.send()
             first, second = bench.origin[1], bench.origin[2]
             if how == "200":

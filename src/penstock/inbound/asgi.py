@@ -10,17 +10,16 @@ import logging
 from os import PathLike
 from typing import Literal
 
+from ..rules.caching.lookup import BARRED, Act
 from ..rules.caching.options import CacheOptions
-from ..rules.caching.validation import must_forward
 from .asgi_cache import SharedCache
 from .asgi_known import KnownAnswer
 from .asgi_reply import AsgiReply
 from .asgi_request import App, AsgiRequest, Message, PassBy, Receive, Scope, Send, read_request
 from .asgi_straight import Straight
 from .counters import Counters, count
-from .engine import CacheEngine
+from .engine import CacheEngine, Found
 from .policy import NO_POLICY, Policy
-from .ports import SHAREABLE
 
 _LOG = logging.getLogger("penstock.cache")
 SCOPE_KEY = "penstock.cache"
@@ -120,12 +119,13 @@ class CacheMiddleware:
             _begin_straight(engine, "bypass")
             await self.app(scope, receive, Straight(engine, None, send, "bypass", detail=passed.why).send)
             return
-        straight = self._straight_for(engine, request, send)
-        if straight is not None:
-            await self.app(scope, receive, straight.send)
+        engine.under_policy(request)
+        found = engine.look_up(request, barred=request.barred is not None)
+        if _goes_straight(request, found):
+            await self.app(scope, receive, self._straight(engine, request, found, send).send)
             return
         reply = AsgiReply(site.origin.failing, head_only=request.method == b"HEAD")
-        stored = engine.handle(request, reply)
+        stored = engine.handle(request, reply, found)
         if reply.is_whole:
             if stored is not None:
                 site.known.learn(request, stored)
@@ -133,32 +133,16 @@ class CacheMiddleware:
         else:
             await _deliver(request, reply, receive, send)
 
-    def _straight_for(self, engine: CacheEngine, request: AsgiRequest, send: Send) -> Straight | None:
-        """How `request` goes straight to the app; None for one that the engine is to have."""
-        policy = engine.policy.for_target(request.target)
-        why = detail = refused = None
-        if request.method not in SHAREABLE:
-            why = "method"
-        elif request.has_body or must_forward(request.fields):
-            why = "request"
-        elif request.barred is not None:
-            why, detail = "bypass", request.barred.why
+    def _straight(self, engine: CacheEngine, request: AsgiRequest, found: Found, send: Send) -> Straight:
+        word = found.plan.word
+        detail = None
+        if found.plan is BARRED and request.barred is not None:
+            detail = request.barred.why
             self._warn(request.barred)
-        elif policy.bypass:
-            why = "bypass"
-        elif policy is NO_POLICY:
-            key = engine.key_of(request)
-            if engine.store.get(key) is None:
-                refused = engine.refusal_key(request, key)
-                if request.method == b"HEAD":
-                    why = "uri-miss"
-                elif engine.refusals.look_up(refused, engine.clock.now()) is not None:
-                    why = "miss"
-        if why is None:
-            return None
-        request.policy = policy
-        _begin_straight(engine, why)
-        return Straight(engine, request, send, why, detail=detail, refused=refused if why == "miss" else None)
+        _begin_straight(engine, word)
+        # Only an answer that was refused for all may turn out to be for all now.
+        key = found.key if found.plan.act is Act.ALONE else None
+        return Straight(engine, request, send, word, detail=detail, refused=key)
 
     def _warn(self, passed: PassBy) -> None:
         if passed.field is not None and not self._warned:
@@ -181,6 +165,12 @@ class CacheMiddleware:
             return message
 
         await self.app(scope, receive_and_close, send)
+
+
+def _goes_straight(request: AsgiRequest, found: Found) -> bool:
+    """Whether the app can have `request` as it came: alone, nothing stored to ask about, no policy to change it."""
+    act = found.plan.act
+    return act is Act.STRAIGHT or (act is Act.ALONE and found.resource is None and request.policy is NO_POLICY)
 
 
 async def _send_known(known: KnownAnswer, send: Send) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from ..errors import CallError, ConnectionLost
 from ..messages import RawFields
 from ..wire.streams import Receiver
-from .asgi_request import AsgiRequest, Message, Scope
+from .asgi_request import AsgiRequest, Message, Scope, length_in
 from .ports import InboundRequest, Reply
 
 _LOG = logging.getLogger("penstock.cache")
@@ -179,7 +179,7 @@ class AppRun:
         self._stage = "body"
         fields = [(name.lower(), bytes(value)) for name, value in message.get("headers", ())]
         if self._request.method != b"HEAD" and message["status"] not in (204, 304):
-            self._length = _length_in(fields)
+            self._length = length_in(fields)
         if self._receiver is not None:
             self._receiver.on_head(message["status"], b"", fields, self._length)
 
@@ -268,13 +268,6 @@ class _Turn:
 
     def __await__(self) -> Generator[None]:
         yield
-
-
-def _length_in(fields: RawFields) -> int | None:
-    for name, value in fields:
-        if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) < 20 else None
-    return None
 
 
 def _is_departure(error: BaseException | None) -> bool:

@@ -6,7 +6,7 @@ requests with one key get two answers is not answered from the cache and not put
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -132,6 +132,14 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
     if client:
         request.client = str(client[0])
     return request
+
+
+def length_in(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """What Content-Length says, if it can be read; names are in lower case."""
+    for name, value in fields:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else None
+    return None
 
 
 def target_of(scope: Scope) -> bytes:

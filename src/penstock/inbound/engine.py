@@ -1,24 +1,29 @@
 """The shared cache: who is answered from the store, who waits for whom, and what the origin is asked.
 
-What may be stored, reused or served stale is decided in `rules/caching`; what an answer does when it lands, in
-`landing`. Everything here happens within one turn of the loop, so there is nothing to lock.
+What becomes of a request is decided by `rules/caching/lookup`, what is stored by `rules/caching/storing`; here the
+facts are gathered, and what they decide is done. What an answer does when it lands is in `landing`. Everything here
+happens within one turn of the loop, so there is nothing to lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ..clock import Clock, current_clock
 from ..messages import RawFields
 from ..rules.caching.cache_control import Directives, parse_cache_control
 from ..rules.caching.cache_key import drop_parameters, primary_key, variant_of
-from ..rules.caching.freshness import Use, may_serve_on_error, use_of
+from ..rules.caching.decisions import Decision
 from ..rules.caching.http_fields import FieldMap
 from ..rules.caching.invalidation import invalidated
+from ..rules.caching.lookup import LET_GO, REFRESH, SHAREABLE, Act, Plan, ask, pass_by, reuse
 from ..rules.caching.options import CacheOptions
+from ..rules.caching.storing import may_store
+from ..rules.caching.surrogate_tags import tags_of
 from ..rules.caching.targeted import response_directives
-from ..rules.caching.validation import must_forward, validators
+from ..rules.caching.validation import validators
 from ..stores.memory import MemoryStore
 from ..stores.stored_response import Resource, StoredResponse
 from .answers import answer_stored, hit_fields, part_of
@@ -27,13 +32,25 @@ from .flight import Flight
 from .forwarding import origin_fields, to_leave_out
 from .health import OriginHealth
 from .landing import Landing
-from .memory_of_misses import MemoryOfMisses, of_kind
+from .memory_of_misses import MemoryOfMisses
 from .parts import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy, without_cookies
-from .ports import SHAREABLE, InboundRequest, Origin, Reply
+from .ports import InboundRequest, Origin, Reply
 
 _SWEEP_SECONDS = 1.0
 _SWEEP_OBJECTS = 10_000
+
+
+class Found(NamedTuple):
+    """The plan for a request, and what it was made from; what it did not need is empty."""
+
+    plan: Plan
+    key: bytes
+    now: float
+    resource: Resource | None = None
+    stored: StoredResponse | None = None
+    """Of `resource`, what the request selects."""
+    flight_key: bytes = b""
 
 
 class CacheEngine:
@@ -82,37 +99,86 @@ class CacheEngine:
         self._landing = Landing(self)
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def handle(self, request: InboundRequest, reply: Reply) -> StoredResponse | None:
+    def handle(self, request: InboundRequest, reply: Reply, found: Found | None = None) -> StoredResponse | None:
         """Answer `request` to `reply`, now or later. Raises nothing: every request gets its answer.
 
-        Returns the stored response where that, and fresh, was the answer.
+        `found` is what `look_up` said, where the caller has asked already. Returns the stored response where that, and
+        fresh, was the answer.
         """
         self.counters.requests += 1
-        policy = self.under_policy(request)
-        shareable = request.method in SHAREABLE and not request.has_body and not policy.bypass
-        if shareable and not must_forward(request.fields):
-            return self._look_up(request, reply)
-        why = "bypass" if policy.bypass else "method" if request.method not in SHAREABLE else "request"
-        self._forward(request, reply, self.key_of(request), None, why)
-        return None
+        if found is None:
+            self.under_policy(request)
+            found = self.look_up(request)
+        return self._carry_out(request, reply, found)
 
     def handle_again(self, request: InboundRequest, reply: Reply) -> None:
         """For who waited for an answer that turned out to be another variant than its own."""
-        self._look_up(request, reply)
+        self._carry_out(request, reply, self.look_up(request))
 
     def handle_alone(self, request: InboundRequest, reply: Reply) -> None:
         """For who waited for an answer that turned out to be for another client alone."""
         key = self.key_of(request)
         stored, _ = self.select(self.store.get(key), request)
-        self._forward(request, reply, key, stored, "miss")
+        self._forward(request, reply, Found(LET_GO, key, self._now(), stored=stored))
+
+    def look_up(self, request: InboundRequest, *, barred: bool = False) -> Found:
+        """What is to be done with `request`, to which the policy was applied; changes nothing. `barred`: see the rule.
+
+        The one place that gathers the facts for `rules/caching/lookup`.
+        """
+        key = primary_key(request.scheme, request.host, request.target)
+        now = self._now()
+        plan = pass_by(request, bypass=request.policy.bypass, barred=barred)
+        if plan is not None:
+            return Found(plan, key, now)
+        resource = self.store.get(key)
+        stored, soft = (None, False) if resource is None else self.select(resource, request)
+        if stored is not None:
+            resident = now - stored.received_at
+            down = self.health.failures > 0 and self.health.is_down(now)
+            plan = reuse(request.method, stored.freshness, resident, soft_purged=soft, origin_down=down)
+            if plan is not None:
+                return Found(plan, key, now, resource, stored)
+        flight_key = self.flight_key(request, key, stored)
+        on_its_way = flight_key in self.flights
+        refusal = None if on_its_way else self.refusals.look_up(key, request.fields, now)
+        plan = ask(
+            request.method,
+            None if stored is None else stored.freshness,
+            others_stored=resource is not None,
+            varies=key in self.vary_hints,
+            on_its_way=on_its_way,
+            refused=None if refusal is None else refusal.verdict,
+        )
+        return Found(plan, key, now, resource, stored, flight_key)
+
+    def weigh(
+        self, request: InboundRequest, status: int, fields: FieldMap, length: int | None
+    ) -> tuple[Decision, Directives, tuple[bytes, ...]]:
+        """Whether an answer to `request` may be stored, its directives, and its tags. `length`: see the rule.
+
+        The one place that gathers the facts for `rules/caching/storing`.
+        """
+        options = self.options
+        directives = self.directives_of(request, fields)
+        tags = tags_of(fields, max_tags=options.max_tags, max_bytes=options.max_tag_bytes)
+        verdict = may_store(
+            request,
+            status,
+            fields,
+            directives,
+            options,
+            received_wall=self.clock.wall(),
+            bypass=request.policy.bypass,
+            length=length,
+            max_length=self.store.max_object_bytes,
+            tags=tags,
+        )
+        return verdict, directives, tags or ()
 
     def key_of(self, request: InboundRequest) -> bytes:
         """The primary key (RFC 9111, 2): scheme, host and raw target."""
         return primary_key(request.scheme, request.host, request.target)
-
-    def refusal_key(self, request: InboundRequest, key: bytes) -> bytes:
-        """What hit-for-miss is remembered by."""
-        return of_kind(key, request.fields)
 
     def select(self, resource: Resource | None, request: InboundRequest) -> tuple[StoredResponse | None, bool]:
         """The stored response that `request` selects (RFC 9111, 4.1), and whether it was purged softly."""
@@ -171,6 +237,8 @@ class CacheEngine:
 
     def under_policy(self, request: InboundRequest) -> PathPolicy:
         """Make of `request` what the policy for its path makes of it."""
+        if not self.policy.paths:
+            return NO_POLICY
         policy = self.policy.for_target(request.target)
         if policy is not NO_POLICY:
             self._apply(policy, request)
@@ -189,64 +257,39 @@ class CacheEngine:
                 request.raw.append((b"cookie", left))
                 request.fields[b"cookie"] = left
 
-    def _look_up(self, request: InboundRequest, reply: Reply) -> StoredResponse | None:
-        key = self.key_of(request)
-        now = self._now()
-        stored, soft = self.select(self.store.get(key), request)
-        if stored is None:
-            self._ask(request, reply, key, None, now)
-            return None
-        resident = now - stored.received_at
-        use = use_of(stored.freshness, resident, soft_purged=soft)
-        if use is Use.FRESH:
-            self.counters.hits += 1
-            self.store.touch(stored)
-            if self.on_looked_up is not None:
-                self.on_looked_up(request, "hit", stored)
-            if answer_stored(reply, request, stored, hit_fields(stored, resident)) == 304:
-                self.counters.not_modified += 1
-            return stored
-        if use is Use.STALE_WHILE_REVALIDATE:
-            self._answer_stale(request, reply, stored, resident, "stale-while-revalidate")
-            self._refresh(request, key, stored)
-        elif (
-            self.health.is_down(now) and may_serve_on_error(stored.freshness, resident, failure="disconnected").allowed
-        ):
-            # Waiting for an origin that is known to be down would only make the client wait.
-            self._answer_stale(request, reply, stored, resident, "origin-down")
-            self._refresh(request, key, stored)
-        else:
-            self._ask(request, reply, key, stored, now)
-        return None
-
-    def _answer_stale(
-        self, request: InboundRequest, reply: Reply, stored: StoredResponse, resident: float, why: str
-    ) -> None:
-        count(self.counters.stale_hits, why)
-        self.store.touch(stored)
-        if self.on_looked_up is not None:
-            self.on_looked_up(request, "stale", stored)
-        if answer_stored(reply, request, stored, hit_fields(stored, resident, detail=why)) == 304:
-            self.counters.not_modified += 1
-
-    def _ask(
-        self, request: InboundRequest, reply: Reply, key: bytes, stored: StoredResponse | None, now: float
-    ) -> None:
-        """Wait for an answer that is on its way, or send for one."""
-        why = "stale" if stored is not None else "vary-miss" if key in self.vary_hints else "uri-miss"
-        flight_key = self.flight_key(request, key, stored)
-        flight = self.flights.get(flight_key)
-        if request.method == b"HEAD":
-            self._forward(request, reply, key, stored, why)
-        elif flight is not None:
+    def _carry_out(self, request: InboundRequest, reply: Reply, found: Found) -> StoredResponse | None:
+        act = found.plan.act
+        if act is Act.FETCH:
+            self._launch(request, reply, found)
+        elif act is Act.HIT or act is Act.STALE:
+            return self._answer(request, reply, found)
+        elif act is Act.JOIN:
             self.counters.collapsed += 1
             if self.on_looked_up is not None:
                 self.on_looked_up(request, "collapsed", None)
-            flight.join(request, reply, collapsed=True)
-        elif self.refusals.look_up(self.refusal_key(request, key), now) is not None:
-            self._forward(request, reply, key, stored, "miss")
+            self.flights[found.flight_key].join(request, reply, collapsed=True)
         else:
-            self._launch(request, reply, key, stored, flight_key, why)
+            self._forward(request, reply, found)
+        return None
+
+    def _answer(self, request: InboundRequest, reply: Reply, found: Found) -> StoredResponse | None:
+        """From the store; returns what is fresh."""
+        plan, stored = found.plan, found.stored
+        assert stored is not None
+        fresh = plan.act is Act.HIT
+        if fresh:
+            self.counters.hits += 1
+        else:
+            count(self.counters.stale_hits, plan.word)
+        self.store.touch(stored)
+        if self.on_looked_up is not None:
+            self.on_looked_up(request, plan.act.value, stored)
+        added = hit_fields(stored, found.now - stored.received_at, detail=None if fresh else plan.word)
+        if answer_stored(reply, request, stored, added) == 304:
+            self.counters.not_modified += 1
+        if plan.refresh:
+            self._refresh(request, found)
+        return stored if fresh else None
 
     def flight_key(self, request: InboundRequest, key: bytes, stored: StoredResponse | None) -> bytes:
         """Equal for requests that one answer can serve, as far as that is known beforehand."""
@@ -261,72 +304,56 @@ class CacheEngine:
             key += b"\0p"
         return key
 
-    def _launch(
-        self,
-        request: InboundRequest,
-        reply: Reply | None,
-        key: bytes,
-        stored: StoredResponse | None,
-        flight_key: bytes,
-        why: str,
-    ) -> None:
+    def _launch(self, request: InboundRequest, reply: Reply | None, found: Found) -> None:
         """A request to the origin that others may join. `reply` is None for a refresh in the background."""
-        flight = self._new_flight(request, key, flight_key, stored, alone=False)
-        flight.note = why
-        self.flights[flight_key] = flight
+        stored = found.stored
+        flight = self._new_flight(request, found, alone=False)
+        self.flights[flight.flight_key] = flight
         if reply is not None:
             flight.join(request, reply, collapsed=False)
         else:
             flight.refresh = True
             self.refreshing += 1
-        if stored is None:
-            alive = (part for part in beginnings(self.store.get(key), request) if self.store.state(part) != "gone")
+        if stored is None and found.resource is not None:
+            alive = (part for part in beginnings(found.resource, request) if self.store.state(part) != "gone")
             flight.part = next(alive, None)
-        out = to_leave_out(request, conditions=True, ranges=stored is not None)
-        self._send(flight, request, out, None, why)
+        self._send(flight, request, to_leave_out(request, conditions=True, ranges=stored is not None), None)
 
-    def _forward(
-        self, request: InboundRequest, reply: Reply, key: bytes, stored: StoredResponse | None, why: str
-    ) -> None:
+    def _forward(self, request: InboundRequest, reply: Reply, found: Found) -> None:
         """A request to the origin that is this client's alone."""
-        if request.method not in SHAREABLE:
-            stored = None
-        flight = self._new_flight(request, key, key, stored, alone=True)
-        flight.note = why
+        stored = found.stored
+        flight = self._new_flight(request, found, alone=True)
         flight.join(request, reply, collapsed=False)
-        conditional = stored is not None and request.method == b"GET" and bool(self._validators(stored))
+        conditional = stored is not None and bool(self._validators(request, stored))
         out = to_leave_out(request, conditions=conditional, ranges=conditional)
         flight.verbatim = not out
-        self._send(flight, request, out, reply if request.has_body else None, why)
+        self._send(flight, request, out, reply if request.has_body else None)
 
-    def _new_flight(
-        self, request: InboundRequest, key: bytes, flight_key: bytes, stored: StoredResponse | None, *, alone: bool
-    ) -> Flight:
+    def _new_flight(self, request: InboundRequest, found: Found, *, alone: bool) -> Flight:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         return Flight(
             self._landing,
             request,
-            key,
-            flight_key,
+            found.key,
+            found.flight_key,
             alone=alone,
-            began=self._now(),
+            note=found.plan.word,
+            began=found.now,
             sequence=self.store.sequence(),
-            stale=stored,
+            stale=found.stored,
         )
 
-    def _send(
-        self, flight: Flight, request: InboundRequest, out: frozenset[bytes], body_of: Reply | None, why: str
-    ) -> None:
+    def _send(self, flight: Flight, request: InboundRequest, out: frozenset[bytes], body_of: Reply | None) -> None:
         added: RawFields = []
         if flight.part is not None:
             added = asking_for_rest(flight.part)
-        elif flight.stale is not None and request.method == b"GET":
-            added = self._validators(flight.stale)
+        elif flight.stale is not None:
+            added = self._validators(request, flight.stale)
             flight.conditional = bool(added)
         if self.on_looked_up is not None and flight.deliveries:
-            self.on_looked_up(request, why, None)
-        count(self.counters.misses, why)
+            self.on_looked_up(request, flight.note, None)
+        count(self.counters.misses, flight.note)
         self._fetch(flight, origin_fields(request, out, added), body_of)
 
     def _fetch(self, flight: Flight, fields: RawFields, body_of: Reply | None) -> None:
@@ -343,15 +370,15 @@ class CacheEngine:
         request = flight.request
         self._fetch(flight, origin_fields(request, to_leave_out(request, conditions=True, ranges=True), []), None)
 
-    def _validators(self, stored: StoredResponse) -> RawFields:
-        return validators(dict(stored.fields))
+    def _validators(self, request: InboundRequest, stored: StoredResponse) -> RawFields:
+        return validators(dict(stored.fields), request.method)
 
-    def _refresh(self, request: InboundRequest, key: bytes, stored: StoredResponse) -> None:
-        flight_key = self.flight_key(request, key, stored)
-        if flight_key in self.flights or self.refreshing >= self._max_refreshes or request.method != b"GET":
+    def _refresh(self, request: InboundRequest, found: Found) -> None:
+        flight_key = self.flight_key(request, found.key, found.stored)
+        if flight_key in self.flights or self.refreshing >= self._max_refreshes:
             return
         self.counters.refreshes += 1
-        self._launch(request, None, key, stored, flight_key, "stale")
+        self._launch(request, None, found._replace(plan=REFRESH, flight_key=flight_key))
 
     def _sweep(self) -> None:
         if self.store.collecting:

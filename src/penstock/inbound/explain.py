@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..rules.caching.freshness import Freshness, Use, current_age, may_serve_on_error, use_of
-from ..rules.caching.validation import must_forward, validators
+from ..rules.caching.decisions import REASONS
+from ..rules.caching.freshness import Freshness, current_age
+from ..rules.caching.lookup import Act
+from ..rules.caching.validation import validators
 from ..stores.stored_response import StoredResponse
-from .engine import CacheEngine
+from .engine import CacheEngine, Found
 from .policy import NO_POLICY, PathPolicy
 from .ports import InboundRequest
 from .purging import requests_for
-from .reasons import REASONS
 
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
@@ -39,11 +40,11 @@ def explain_url(engine: CacheEngine, url: str, fields: Sequence[tuple[bytes, byt
 
 def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) -> dict[str, Any]:
     """All about `request`, to which `policy` was applied."""
-    key = engine.key_of(request)
-    now = engine.clock.now()
+    found = engine.look_up(request)
+    key, now = found.key, found.now
     resource = engine.store.get(key)
-    selected, soft = engine.select(resource, request)
-    verdict = _verdict(engine, request, policy, selected, soft=soft)
+    selected, _ = engine.select(resource, request)
+    verdict = _verdict(found, policy)
     variants = [_variant(engine, each, now, selected=each is selected) for each in resource] if resource else []
     return {
         "key": text_of(key),
@@ -63,51 +64,44 @@ def _is_known(engine: CacheEngine, request: InboundRequest) -> bool:
     return engine.store.get(key) is not None or bool(engine.refusals.of_all_kinds(key, now))
 
 
-def _verdict(
-    engine: CacheEngine, request: InboundRequest, policy: PathPolicy, stored: StoredResponse | None, *, soft: bool
-) -> Verdict:
-    """What `CacheEngine.handle` would do, in the order in which it asks."""
-    if policy.bypass:
-        return Verdict("bypass", REASONS["policy-bypass"], f"policy for {policy.path}")
-    if must_forward(request.fields):
-        return Verdict("miss", "Only the app can judge If-Match and If-Unmodified-Since.", "RFC 9110, 13.1")
-    key, now = engine.key_of(request), engine.clock.now()
-    if stored is not None:
-        verdict = _verdict_of_stored(engine, stored, now - stored.received_at, soft=soft)
-        if verdict.would != "validate":
-            return verdict
-    if engine.flights.get(engine.flight_key(request, key, stored)) is not None:
-        return Verdict("collapsed", "Another client's request for it is under way, whose answer it shares.", "")
-    if stored is not None:
-        return verdict
-    refusal = engine.refusals.look_up(engine.refusal_key(request, key), now)
-    if refusal is not None:
-        return Verdict("miss", f"The last answer could not be shared. {_sentence(refusal.reason)}", refusal.clause)
-    if engine.store.get(key) is not None:
-        return Verdict("miss", "What is stored is for other values of the fields that it varies with.", "RFC 9111, 4.1")
-    return Verdict("miss", "Nothing is stored for it.", "RFC 9111, 4")
+def _verdict(found: Found, policy: PathPolicy) -> Verdict:
+    """The plan by which `CacheEngine.handle` would act, in words."""
+    act, _, reason, clause, _ = found.plan
+    sentence = _sentence(reason)
+    if act is Act.STRAIGHT:
+        return (
+            Verdict("bypass", sentence, f"policy for {policy.path}")
+            if policy.bypass
+            else Verdict("miss", sentence, clause)
+        )
+    if act is Act.JOIN:
+        return Verdict("collapsed", sentence, clause)
+    if found.stored is not None:
+        return _verdict_of_stored(found, found.stored, found.stored.freshness)
+    if act is Act.ALONE:
+        return Verdict("miss", f"The last answer could not be shared. {sentence}", clause)
+    return Verdict("miss", sentence, clause)
 
 
-def _verdict_of_stored(engine: CacheEngine, stored: StoredResponse, resident: float, *, soft: bool) -> Verdict:
-    freshness: Freshness = stored.freshness
-    use = use_of(freshness, resident, soft_purged=soft)
-    age = current_age(freshness, resident)
-    if use is Use.FRESH:
-        return Verdict("hit", f"It is fresh for another {freshness.lifetime - age:,.0f} s.", freshness.lifetime_from)
-    if use is Use.STALE_WHILE_REVALIDATE:
-        if age < freshness.lifetime:
-            return Verdict("stale", "It was purged softly: it is sent once more while a new one is fetched.", "purge")
-        left = freshness.lifetime + freshness.stale_while_revalidate - age
-        why = f"It is stale and may be sent for another {left:,.0f} s while a new one is fetched."
-        return Verdict("stale", why, "RFC 5861, 3 (stale-while-revalidate)")
-    if engine.health.is_down(engine.clock.now()):
-        allowed = may_serve_on_error(freshness, resident, failure="disconnected")
-        if allowed.allowed:
-            return Verdict("stale", f"The app does not answer. {_sentence(allowed.reason)}", allowed.clause)
+def _verdict_of_stored(found: Found, stored: StoredResponse, freshness: Freshness) -> Verdict:
+    act, word, reason, clause, _ = found.plan
+    left = freshness.lifetime - current_age(freshness, found.now - stored.received_at)
+    if act is Act.HIT:
+        return Verdict("hit", f"It is fresh for another {left:,.0f} s.", freshness.lifetime_from)
+    if act is Act.STALE:
+        why = _sentence(reason)
+        if word == "origin-down":
+            why = f"The app does not answer. {why}"
+        elif left <= 0:
+            left += freshness.stale_while_revalidate
+            why = f"It is stale and may be sent for another {left:,.0f} s while a new one is fetched."
+        return Verdict("stale", why, clause)
     how = "The app is asked whether it still holds" if validators(dict(stored.fields)) else "The app is asked again"
+    if act is Act.ALONE:
+        return Verdict("validate", f"{how}, for each client by itself. {_sentence(reason)}", clause)
     if freshness.must_validate:
-        return Verdict("validate", f"{how}: each use must be confirmed (no-cache).", "RFC 9111, 5.2.2.4")
-    return Verdict("validate", f"{how}: it has been stale for {age - freshness.lifetime:,.0f} s.", "RFC 9111, 4.3")
+        return Verdict("validate", f"{how}: each use must be confirmed (no-cache).", clause)
+    return Verdict("validate", f"{how}: it has been stale for {-left:,.0f} s.", clause)
 
 
 def _variant(engine: CacheEngine, stored: StoredResponse, now: float, *, selected: bool) -> dict[str, Any]:
@@ -157,9 +151,9 @@ def _refusals(engine: CacheEngine, key: bytes, now: float) -> list[dict[str, Any
     """Why the last answers were not stored: to anybody, and to requests with credentials or cookies."""
     return [
         {
-            "reason": refusal.reason,
-            "sentence": _sentence(refusal.reason),
-            "clause": refusal.clause,
+            "reason": refusal.verdict.reason,
+            "sentence": _sentence(refusal.verdict.reason),
+            "clause": refusal.verdict.clause,
             "status": refusal.status,
             "to_requests_with": whose or None,
             "forgotten_in_s": round(refusal.until - now, 1),

@@ -9,6 +9,7 @@ from typing import Any
 from ..clock import current_clock
 from ..errors import ConnectionLost
 from ..messages import RawFields
+from ..rules.caching.decisions import REASONS
 from ..rules.caching.http_fields import combine
 from ..rules.caching.options import CacheOptions
 from ..stores.memory import MemoryStore
@@ -20,7 +21,6 @@ from .policy import NO_POLICY, Policy
 from .ports import InboundRequest
 from .proxy_origin import ProxyOrigin
 from .purging import requests_for
-from .reasons import REASONS
 
 _MEMORY = 256 * 1024 * 1024
 _SHOWN = (b"cache-control", b"cdn-cache-control", b"expires", b"age", b"date", b"last-modified", b"etag", b"vary")

@@ -147,6 +147,7 @@ class Flight:
         flight_key: bytes,
         *,
         alone: bool,
+        note: str,
         began: float,
         sequence: int,
         stale: StoredResponse | None,
@@ -179,7 +180,7 @@ class Flight:
         self.length: int | None = None
         self.storing: StoredResponse | None = None
         """What will be stored once it is complete."""
-        self.note = ""
+        self.note = note
         """For Cache-Status: why the origin was asked."""
         self.chunks: list[bytes] = []
         self.dropped = 0

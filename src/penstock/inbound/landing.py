@@ -8,13 +8,13 @@ from ..errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, Co
 from ..messages import RawFields
 from ..rules.caching.cache_key import variant_of, vary_names
 from ..rules.caching.decisions import Decision
-from ..rules.caching.freshness import Use, freshness_of, may_serve_on_error, use_of
+from ..rules.caching.freshness import freshness_of, may_serve_on_error
 from ..rules.caching.http_date import format_http_date
 from ..rules.caching.http_fields import combine, end_to_end
 from ..rules.caching.invalidation import is_unsafe
+from ..rules.caching.lookup import SHAREABLE, is_for_all
 from ..rules.caching.ranges import parse_content_range
-from ..rules.caching.storing import fields_to_store, may_store
-from ..rules.caching.surrogate_tags import tags_of
+from ..rules.caching.storing import MUST_VALIDATE, PERSONAL, fields_to_store, is_outdone, may_keep, may_share, outdates
 from ..rules.caching.validation import (
     answers_not_modified,
     fields_of_304,
@@ -27,15 +27,13 @@ from ..stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
 from .counters import count
 from .flight import Delivery, Flight, State
+from .memory_of_misses import of_kind
 from .parts import as_believed, fields_of_both
-from .ports import SHAREABLE, InboundRequest, Reply
-from .reasons import BYPASS, EVENT_STREAM, MUST_VALIDATE, NO_ROOM, TOO_LARGE, TOO_MANY_TAGS, UNASKED_PART
+from .ports import InboundRequest, Reply
 
 if TYPE_CHECKING:
     from .engine import CacheEngine
 
-_PERSONAL = frozenset({"authorization", "request-cookie"})
-_OWN = frozenset({"request", "bypass", "method"})
 _ERRORS = frozenset({500, 502, 503, 504})
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -111,7 +109,7 @@ class Landing:
             return
         storing = candidate
         self._settle_vary(flight, storing)
-        if use_of(storing.freshness, 0.0) is Use.VALIDATE:
+        if not may_share(storing.freshness):
             # It may be stored, but each use must be confirmed, so nobody may share this one.
             self._note(flight, MUST_VALIDATE, status)
             self._close(flight)
@@ -135,7 +133,7 @@ class Landing:
 
     def _dated(self, fields: RawFields) -> RawFields:
         """`fields`, with the date of receipt where they have none (RFC 9110, 6.6.1)."""
-        if all(name != b"date" for name, _ in fields):
+        if b"date" not in dict(fields):
             fields.append((b"date", format_http_date(self._engine.clock.wall())))
         return fields
 
@@ -151,16 +149,11 @@ class Landing:
     ) -> tuple[Decision, StoredResponse | None]:
         """What would be stored, still without its body; None, with the reason, where nothing may be."""
         engine = self._engine
-        directives = engine.directives_of(request, combined)
-        wall = engine.clock.wall()
-        verdict = self._by_circumstance(flight, status, combined, length) or may_store(
-            request, status, combined, directives, engine.options, received_wall=wall
-        )
+        verdict, directives, tags = engine.weigh(request, status, combined, length)
         if not verdict.allowed:
             return verdict, None
-        tags = tags_of(combined, max_tags=engine.options.max_tags, max_bytes=engine.options.max_tag_bytes)
-        if tags is None:
-            return TOO_MANY_TAGS, None
+        if request.policy.tags:
+            tags += tuple(tag.encode() for tag in request.policy.tags)
         now = engine.clock.now()
         freshness = freshness_of(
             status,
@@ -168,7 +161,7 @@ class Landing:
             directives,
             engine.options,
             response_delay=now - flight.began,
-            received_wall=wall,
+            received_wall=engine.clock.wall(),
         )
         vary = vary_names(combined) or ()
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
@@ -185,25 +178,12 @@ class Landing:
             body=b"",
             freshness=freshness,
             received_at=now,
-            tags=(*tags, *(tag.encode() for tag in request.policy.tags)),
+            tags=tags,
             sequence=flight.sequence,
             first_byte=place[0] if place is not None else 0,
             total_length=place[2] if place is not None else length,
         )
         return verdict, stored
-
-    def _by_circumstance(
-        self, flight: Flight, status: int, combined: dict[bytes, bytes], length: int | None
-    ) -> Decision | None:
-        if flight.request.policy.bypass:
-            return BYPASS
-        if status == 206 and b"range" not in flight.request.fields:
-            return UNASKED_PART
-        if combined.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
-            return EVENT_STREAM
-        if length is not None and length > self._engine.store.max_object_bytes:
-            return TOO_LARGE
-        return None
 
     def _settle_vary(self, flight: Flight, storing: StoredResponse) -> None:
         """Now that it is known what the answer depends on: let those go for whom it is not."""
@@ -222,7 +202,8 @@ class Landing:
         if self._close(flight):
             flight.flight_key = engine.flight_key(flight.request, flight.key, flight.stale)
             engine.flights.setdefault(flight.flight_key, flight)
-        self._release_strangers(flight, storing)
+        if storing.vary:
+            self._release_strangers(flight, storing)
 
     def _close(self, flight: Flight) -> bool:
         """Let nobody join any more; False where nobody could."""
@@ -244,32 +225,25 @@ class Landing:
         engine = self._engine
         self._note(flight, verdict, status)
         stale = flight.stale
-        personal = verdict.reason in _PERSONAL
-        if stale is not None and status < 500 and status != 304 and flight.request.method == b"GET" and not personal:
-            # There is a newer answer, and it says not to be stored: the older one no longer speaks for the resource.
+        if stale is not None and outdates(flight.request.method, status, verdict):
             engine.store.discard(stale)
         self.on_flight_over(flight)
-        if personal:
+        if verdict.reason in PERSONAL:
             self._release_others(flight)
         self._release_followers(flight)
         flight.pass_to_leader()
 
     def _release_others(self, flight: Flight) -> None:
         """What was refused for the leader's credentials says nothing of those who have none: they go together."""
-        kind_of = self._engine.refusal_key
-        mine = kind_of(flight.request, b"")
-        for delivery in flight.take_deliveries(lambda d: d.collapsed and kind_of(d.request, b"") != mine):
+        mine = of_kind(b"", flight.request.fields)
+        for delivery in flight.take_deliveries(lambda d: d.collapsed and of_kind(b"", d.request.fields) != mine):
             self._engine.handle_again(delivery.request, delivery.reply)
 
     def _note(self, flight: Flight, verdict: Decision, status: int) -> None:
         count(self._counters.uncacheable, verdict.reason)
         request = flight.request
-        # A condition, a range or a body is one client's: it must not decide how all others are served.
-        own = flight.note in _OWN or b"range" in request.fields
-        # Nor does an error say how the app answers when it is well again.
-        if request.method == b"GET" and not own and status < 500:
-            key = self._engine.refusal_key(flight.request, flight.key)
-            self._engine.refusals.note(key, self._engine.clock.now(), verdict.reason, verdict.clause, status)
+        if is_for_all(request, status, flight.note, verdict):
+            self._engine.refusals.note(flight.key, request.fields, self._engine.clock.now(), verdict, status)
 
     def _release_followers(self, flight: Flight) -> None:
         """Send everybody but the first client to the origin, all at once."""
@@ -302,13 +276,13 @@ class Landing:
         verdict, candidate = self._weigh(
             flight, flight.request, stale.status, stale.reason, merged, combined, len(stale.body)
         )
-        shared = candidate is not None and use_of(candidate.freshness, 0.0) is not Use.VALIDATE
+        shared = candidate is not None and may_share(candidate.freshness)
         if candidate is not None:
             self._renew(flight, stale, candidate)
         else:
             engine.store.discard(stale)
         if shared:
-            engine.refusals.forget(engine.refusal_key(flight.request, flight.key))
+            engine.refusals.forget(flight.key, flight.request.fields)
         else:
             self._note(flight, verdict if not verdict.allowed else MUST_VALIDATE, stale.status)
             self._release_followers(flight)
@@ -334,18 +308,17 @@ class Landing:
         engine = self._engine
         flight.counted += size
         engine.held += size
-        if flight.size > engine.store.max_object_bytes:
-            self._note(flight, TOO_LARGE, flight.status)
-            self._stop_keeping(flight)
-        elif engine.held - flight.counted > engine.most_held:
-            # By the others, so that one alone is kept however large it may be.
-            count(self._counters.uncacheable, NO_ROOM.reason)
-            self._stop_keeping(flight)
-
-    def _stop_keeping(self, flight: Flight) -> None:
-        if flight.stale is not None and flight.status < 500:
-            self._engine.store.discard(flight.stale)
-        flight.stop_keeping()
+        verdict = may_keep(
+            flight.size,
+            engine.store.max_object_bytes,
+            held_by_others=engine.held - flight.counted,
+            most_held=engine.most_held,
+        )
+        if verdict is not None:
+            self._note(flight, verdict, flight.status)
+            if flight.stale is not None and outdates(flight.request.method, flight.status, verdict):
+                engine.store.discard(flight.stale)
+            flight.stop_keeping()
 
     def on_flight_complete(self, flight: Flight) -> None:
         """See Judge."""
@@ -362,7 +335,7 @@ class Landing:
             return
         if engine.store.put(storing):
             self._counters.stored += 1
-            engine.refusals.forget(engine.refusal_key(flight.request, flight.key))
+            engine.refusals.forget(flight.key, flight.request.fields)
 
     def _as_it_came(self, storing: StoredResponse) -> StoredResponse | None:
         """What to store now that the body is there; None where a 206 is not what it says."""
@@ -385,9 +358,7 @@ class Landing:
         for other in store.get(coming.key) or ():
             if (other.vary, other.variant) != (coming.vary, coming.variant) or store.state(other) != "valid":
                 continue
-            if other.status != 206 and coming.status == 206:
-                return use_of(other.freshness, now - other.received_at) is Use.FRESH
-            return other.received_at > since and (other.status != 206 or coming.status == 206)
+            return is_outdone(coming.status, since, other.status, other.received_at, other.freshness, now)
         return False
 
     def on_flight_over(self, flight: Flight) -> None:

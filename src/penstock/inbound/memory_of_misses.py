@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..rules.caching.decisions import Decision
 from ..rules.caching.http_fields import FieldMap
 
 
 class Refusal(NamedTuple):
-    """Why the last answer was not stored. `until` is in seconds on the monotonic clock."""
+    """Why the last answer was not shared. `until` is in seconds on the monotonic clock."""
 
     until: float
-    reason: str
-    clause: str
+    verdict: Decision
     status: int
 
 
@@ -30,22 +30,29 @@ def of_kind(key: bytes, fields: FieldMap) -> bytes:
 
 
 class MemoryOfMisses:
-    """At most `max_keys`; the oldest goes first. `seconds` is how long an entry counts."""
+    """At most `max_keys`; the oldest goes first. `seconds` is how long an entry counts.
+
+    `fields` are always those of the request, which tell of what kind it is.
+    """
 
     def __init__(self, seconds: float = 120.0, max_keys: int = 65_536) -> None:
         self._seconds = seconds
         self._max_keys = max_keys
         self._refusals: dict[bytes, Refusal] = {}
 
-    def note(self, key: bytes, now: float, reason: str, clause: str, status: int) -> None:
-        """Remember that the answer for `key` could not be stored."""
+    def note(self, key: bytes, fields: FieldMap, now: float, verdict: Decision, status: int) -> None:
+        """Remember why the answer for `key` could not be shared."""
+        key = of_kind(key, fields)
         self._refusals.pop(key, None)
-        self._refusals[key] = Refusal(now + self._seconds, reason, clause, status)
+        self._refusals[key] = Refusal(now + self._seconds, verdict, status)
         if len(self._refusals) > self._max_keys:
             del self._refusals[next(iter(self._refusals))]
 
-    def look_up(self, key: bytes, now: float) -> Refusal | None:
+    def look_up(self, key: bytes, fields: FieldMap, now: float) -> Refusal | None:
         """The entry, unless its time is over."""
+        return self._of_key(of_kind(key, fields), now) if self._refusals else None
+
+    def _of_key(self, key: bytes, now: float) -> Refusal | None:
         found = self._refusals.get(key)
         if found is None:
             return None
@@ -56,17 +63,18 @@ class MemoryOfMisses:
 
     def of_all_kinds(self, key: bytes, now: float) -> list[tuple[str, Refusal]]:
         """What is remembered for `key`, by the fields that the requests had ("" for none of them)."""
-        found = [(whose, self.look_up(key + kind, now)) for kind, whose in _KINDS.items()]
+        found = [(whose, self._of_key(key + kind, now)) for kind, whose in _KINDS.items()]
         return [(whose, refusal) for whose, refusal in found if refusal is not None]
 
     def forget_all_kinds(self, key: bytes) -> None:
         """As `forget`, for all requests for `key`."""
         for kind in _KINDS:
-            self.forget(key + kind)
+            self._refusals.pop(key + kind, None)
 
-    def forget(self, key: bytes) -> None:
-        """An answer for `key` was stored."""
-        self._refusals.pop(key, None)
+    def forget(self, key: bytes, fields: FieldMap) -> None:
+        """An answer for `key` was stored, or could have been."""
+        if self._refusals:
+            self._refusals.pop(of_kind(key, fields), None)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -10,9 +10,6 @@ from ..rules.caching.request import CacheRequest
 from ..wire.streams import Receiver
 from .policy import NO_POLICY
 
-SHAREABLE = frozenset({b"GET", b"HEAD"})
-"""The methods whose answers several clients may share."""
-
 
 class InboundRequest(CacheRequest):
     """A client's request: what the rules look at, and the fields as they came, for the origin."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .._version import __version__
+from ..rules.caching.decisions import REASONS
 from ..wire.server import Server
 from ..wire.streams import StreamClient
 from .engine import CacheEngine
 from .explain import text_of
-from .reasons import REASONS
 from .top_urls import TopMiss, TopUrls
 
 
@@ -129,5 +129,5 @@ class Watched:
     def _refusal(self, key: bytes) -> tuple[str | None, str | None]:
         """Why the last answer was not stored, as far as that is remembered for just this key."""
         for _, refusal in self.engine.refusals.of_all_kinds(key, self.engine.clock.now()):
-            return refusal.reason, refusal.clause
+            return refusal.verdict.reason, refusal.verdict.clause
         return None, None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.rules.caching.decisions import REASONS, Decision
+from penstock.rules.caching.freshness import Freshness
 from penstock.rules.caching.http_date import format_http_date
 from penstock.rules.caching.http_fields import combine
 from penstock.rules.caching.options import CacheOptions
 from penstock.rules.caching.request import CacheRequest
-from penstock.rules.caching.storing import fields_to_store, may_store
+from penstock.rules.caching.storing import fields_to_store, is_outdone, may_keep, may_store
 from penstock.rules.caching.targeted import response_directives
 
 NOW = 1_795_000_000.0
@@ -27,10 +30,13 @@ def decide(
     request: dict[bytes, bytes] | None = None,
     body: bool = False,
     options: CacheOptions = SAFE,
+    **circumstances: Any,
 ) -> Decision:
-    asked = CacheRequest(method, b"https", b"example.com", b"/a/b?q=1", request or {}, body)
+    if request is None:
+        request = {b"range": b"bytes=0-"} if status == 206 else {}
+    asked = CacheRequest(method, b"https", b"example.com", b"/a/b?q=1", request, body)
     directives, _ = response_directives(response, options.targeted)
-    return may_store(asked, status, response, directives, options, received_wall=NOW)
+    return may_store(asked, status, response, directives, options, received_wall=NOW, **circumstances)
 
 
 def cc(value: bytes, **more: bytes) -> dict[bytes, bytes]:
@@ -250,3 +256,54 @@ def test_one_restriction_on_any_line_is_enough(lines: list[tuple[bytes, bytes]])
         assert not decision.allowed
     if any(value == b"*" for name, value in lines if name == b"vary"):
         assert not decision.allowed
+
+
+@pytest.mark.parametrize(
+    ("reason", "how"),
+    [
+        ("policy-bypass", {"bypass": True}),
+        ("too-large", {"length": 11, "max_length": 10}),
+        ("explicit-freshness", {"length": 10, "max_length": 10}),
+        ("explicit-freshness", {"length": None, "max_length": 10}),
+        ("too-many-tags", {"tags": None}),
+        ("unasked-part", {"status": 206, "request": {}}),
+    ],
+)
+def test_what_is_no_word_of_the_response(reason: str, how: dict[str, Any]) -> None:
+    """The policy, the size, the tags, a part that nobody asked for."""
+    assert decide(cc(FRESH), **how).reason == reason
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream", b"Text/Event-Stream; charset=utf-8"])
+def test_a_stream_of_events_has_no_end(kind: bytes) -> None:
+    assert decide(cc(FRESH, content_type=kind)).reason == "event-stream"
+
+
+def test_what_forbids_anyway_is_told_before_the_tags() -> None:
+    assert decide(cc(b"private"), tags=None).reason == "private"
+
+
+def test_a_body_is_kept_while_it_fits() -> None:
+    """One alone may be as large as it is allowed to; many together may not."""
+    assert may_keep(10, 10) is None
+    assert may_keep(11, 10) == (False, "too-large", "engine")
+    assert may_keep(10, 10, held_by_others=5, most_held=5) is None
+    assert may_keep(1, 10, held_by_others=6, most_held=5) == (False, "no-room", "engine")
+
+
+@pytest.mark.parametrize(
+    ("status", "other_status", "other_received", "age", "outdone"),
+    [
+        (200, 200, 5.0, 0, False),
+        (200, 200, 5.1, 0, True),
+        (206, 206, 5.1, 0, True),
+        (200, 206, 9.0, 0, False),
+        (206, 200, 1.0, 9, True),
+        (206, 200, 1.0, 60, False),
+    ],
+)
+def test_what_is_newer_stays(status: int, other_status: int, other_received: float, age: int, outdone: bool) -> None:
+    """A part waits until the whole is stale."""
+    freshness = Freshness(60.0, "", 0.0, 0.0, None, 0.0, may_be_stale=True, must_validate=False)
+    now = other_received + age
+    assert is_outdone(status, 5.0, other_status, other_received, freshness, now) is outdone

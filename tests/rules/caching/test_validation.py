@@ -12,7 +12,6 @@ from penstock.rules.caching.validation import (
     fields_of_304,
     head_confirms,
     merge_not_modified,
-    must_forward,
     selects,
     validators,
 )
@@ -115,12 +114,6 @@ def test_only_a_complete_success_is_not_modified(status: int) -> None:
     assert not answers_not_modified({b"if-none-match": b'"a"'}, status, STORED)
     assert answers_not_modified({b"if-none-match": b'"a"'}, 203, STORED)
     assert not answers_not_modified({}, 200, STORED)
-
-
-def test_what_only_the_origin_can_judge() -> None:
-    assert must_forward({b"if-match": b"*"})
-    assert must_forward({b"if-unmodified-since": DATE})
-    assert not must_forward({b"if-none-match": b"*", b"if-modified-since": DATE, b"if-range": b'"a"'})
 
 
 def test_a_304_replaces_all_lines_of_a_name_and_leaves_what_describes_the_body() -> None:

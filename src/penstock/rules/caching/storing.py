@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from .cache_control import Directives
 from .cache_key import vary_names
 from .decisions import REASONS, Decision
-from .freshness import HEURISTIC_STATUSES, date_of, explicit_lifetime
+from .freshness import HEURISTIC_STATUSES, Freshness, Use, date_of, explicit_lifetime, use_of
 from .http_fields import FieldMap, RawFields, end_to_end
 from .options import CacheOptions
 from .ranges import parse_content_range
 from .request import CacheRequest
 from .uri_reference import resolve
 
-__all__ = ["REASONS", "Decision", "fields_to_store", "may_store"]
+__all__ = ["REASONS", "Decision", "fields_to_store", "is_outdone", "may_keep", "may_share", "may_store", "outdates"]
 
 # Statuses whose caching requirements this cache implements: all of RFC 9110, 15, but 206 and 304, which have rules of
 # their own here, and the 4xx and 5xx of RFC 6585.
@@ -25,6 +27,14 @@ _EXPLICIT = Decision(True, "explicit-freshness", "RFC 9111, 4.2.1")
 _HEURISTIC = Decision(True, "heuristic-freshness", "RFC 9111, 4.2.2")
 _VALIDATION = Decision(True, "validation-only", "RFC 9111, 4.3")
 _PARTIAL = Decision(True, "partial", "RFC 9111, 3.3")
+_BYPASS = Decision(False, "policy-bypass", "policy file")
+_EVENT_STREAM = Decision(False, "event-stream", "engine")
+_TOO_LARGE = Decision(False, "too-large", "engine")
+PERSONAL = frozenset({"authorization", "request-cookie"})
+"""Reasons that say nothing of what others get."""
+NO_ROOM = Decision(False, "no-room", "engine")
+_TOO_MANY_TAGS = Decision(False, "too-many-tags", "engine")
+_UNASKED_PART = Decision(False, "unasked-part", "RFC 9110, 15.3.7")
 _METHOD = Decision(False, "method", "RFC 9110, 9.3.3")
 _HEAD = Decision(False, "head", "RFC 9111, 4.3.5")
 _BODY_IN_GET = Decision(False, "body-in-get", "RFC 9110, 9.3.1")
@@ -41,6 +51,8 @@ _VARY_MALFORMED = Decision(False, "vary-malformed", "RFC 9111, 4.1")
 _PARTIAL_MISMATCH = Decision(False, "partial-mismatch", "RFC 9110, 15.3.7")
 _NO_FRESHNESS = Decision(False, "no-freshness", "RFC 9111, 3")
 _NEVER_REUSABLE = Decision(False, "never-reusable", "RFC 9111, 4")
+MUST_VALIDATE = Decision(False, "must-validate", "RFC 9111, 5.2.2.4")
+"""Why what `may_share` refuses is not shared."""
 
 
 def may_store(
@@ -51,20 +63,74 @@ def may_store(
     options: CacheOptions,
     *,
     received_wall: float,
+    bypass: bool = False,
+    length: int | None = None,
+    max_length: float = math.inf,
+    tags: tuple[bytes, ...] | None = (),
 ) -> Decision:
     """Whether the response to `request` may be stored, and by which clause; `received_wall` in seconds since 1970.
 
     `fields` and `directives` are those of the response. Anything that could not be read counts against storing. A
     response without a lifetime is stored where it has a validator and its status allows heuristics; one that could
-    never be reused is not.
+    never be reused is not. `bypass`: the policy says not to. `length`: bytes of the body, None where only its end
+    will tell (see `may_keep`). `tags`: what `tags_of` read.
     """
-    return (
-        _by_method(request, status, fields, directives)
+    verdict = (
+        _by_circumstance(request, status, fields, bypass, length, max_length)
+        or _by_method(request, status, fields, directives)
         or _by_status(status, fields, directives, options)
         or _by_user(request, fields, directives, options)
         or _by_vary(fields)
         or _by_freshness(status, fields, directives, options, received_wall)
     )
+    return _TOO_MANY_TAGS if tags is None and verdict.allowed else verdict
+
+
+def may_keep(size: int, max_length: float, *, held_by_others: int = 0, most_held: float = math.inf) -> Decision | None:
+    """Why a body of which `size` bytes have come is kept no longer; None while it may be.
+
+    One alone is kept however large it may be: only what the others hold counts against the `most_held` bytes of all.
+    """
+    if size > max_length:
+        return _TOO_LARGE
+    return NO_ROOM if held_by_others > most_held else None
+
+
+def may_share(freshness: Freshness) -> bool:
+    """Whether what was received just now is for all who wait for it, not only for who asked."""
+    return use_of(freshness, 0.0) is not Use.VALIDATE
+
+
+def is_outdone(
+    status: int, since: float, other_status: int, other_received: float, other_freshness: Freshness, now: float
+) -> bool:
+    """Whether a response must not take the place of another of the same variant: that came after the moment `since`.
+
+    A part never takes the place of a fresh whole, and a whole always that of a part. Moments on the monotonic clock.
+    """
+    if other_status != 206 and status == 206:
+        return use_of(other_freshness, now - other_received) is Use.FRESH
+    return other_received > since and (other_status != 206 or status == 206)
+
+
+def outdates(method: bytes, status: int, verdict: Decision) -> bool:
+    """Whether an answer that is not stored, for `verdict`, says that an older one no longer speaks for the resource.
+
+    Not what is one user's own, and not an error.
+    """
+    return method == b"GET" and status < 500 and status != 304 and verdict.reason not in PERSONAL
+
+
+def _by_circumstance(
+    request: CacheRequest, status: int, fields: FieldMap, bypass: bool, length: int | None, max_length: float
+) -> Decision | None:
+    if bypass:
+        return _BYPASS
+    if status == 206 and b"range" not in request.fields:
+        return _UNASKED_PART
+    if fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
+        return _EVENT_STREAM
+    return _TOO_LARGE if length is not None and length > max_length else None
 
 
 def _by_method(request: CacheRequest, status: int, fields: FieldMap, directives: Directives) -> Decision | None:

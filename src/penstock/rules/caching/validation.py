@@ -24,12 +24,15 @@ _ON_304 = frozenset(
 )
 
 
-def validators(stored: FieldMap) -> list[tuple[bytes, bytes]]:
+def validators(stored: FieldMap, method: bytes = b"GET") -> list[tuple[bytes, bytes]]:
     """Fields that make a request conditional on the stored response having changed (RFC 9111, 4.3.1); [] without any.
 
+    Only GET: the head of a whole answer says as much as a 304 to HEAD would.
     The ETag goes as it came, quotes or not; one that would be read as several is not sent. Last-Modified goes along.
     """
     added: list[tuple[bytes, bytes]] = []
+    if method != b"GET":
+        return added
     tag = stored.get(b"etag")
     if tag and (_ENTITY_TAG.fullmatch(tag) or not re.search(rb'[",\s]', tag)) and tag != b"*":
         added.append((b"if-none-match", tag))
@@ -81,11 +84,6 @@ def _matches(condition: bytes, tag: bytes | None) -> bool:
             return True
         position = match.end()
     return False
-
-
-def must_forward(request_fields: FieldMap) -> bool:
-    """Whether only the origin can judge: If-Match, If-Unmodified-Since (RFC 9110, 13.1.1 and 13.1.4)."""
-    return b"if-match" in request_fields or b"if-unmodified-since" in request_fields
 
 
 def merge_not_modified(stored: RawFields, update: RawFields, *, set_cookie: bool = False) -> RawFields:

@@ -1,0 +1,143 @@
+"""What is done with a request (RFC 9111, 4): it goes by itself, is answered from the store, joins others, or is sent.
+
+Three questions in this order, each with more facts than the one before: `pass_by`, `reuse`, `ask`. The first plan
+holds; None means that the next is to be asked. So nobody has to gather what a request does not need.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from .decisions import Decision
+from .freshness import Freshness, Use, may_serve_on_error, remaining, use_of
+from .request import CacheRequest
+from .storing import NO_ROOM
+
+SHAREABLE = frozenset({b"GET", b"HEAD"})
+"""The methods whose answers several clients may share."""
+
+
+class Act(enum.Enum):
+    """What becomes of a request.
+
+    STRAIGHT: it goes to the origin as it is, the cache has nothing to do with it. HIT, STALE: what is stored answers
+    it. JOIN: it shares an answer that is on its way. ALONE: it is sent, and its answer is for nobody else. FETCH: it is
+    sent, and others may join.
+    """
+
+    STRAIGHT = "straight"
+    HIT = "hit"
+    STALE = "stale"
+    JOIN = "join"
+    ALONE = "alone"
+    FETCH = "fetch"
+
+
+class Plan(NamedTuple):
+    """What to do, the word for it in Cache-Status and counters, why (a key of `REASONS`), and the clause behind it.
+
+    `refresh`: a new answer is to be fetched behind the stale one.
+    """
+
+    act: Act
+    word: str
+    reason: str
+    clause: str
+    refresh: bool = False
+
+
+_BYPASS = Plan(Act.STRAIGHT, "bypass", "policy-bypass", "policy file")
+_METHOD = Plan(Act.STRAIGHT, "method", "method-not-shared", "RFC 9111, 4")
+_BODY = Plan(Act.STRAIGHT, "request", "body-in-get", "RFC 9110, 9.3.1")
+_FOR_THE_APP = Plan(Act.STRAIGHT, "request", "precondition", "RFC 9110, 13.1")
+BARRED = Plan(Act.STRAIGHT, "bypass", "unkeyed-field", "RFC 9111, 7.1")
+"""For what carries something that the key does not hold."""
+_HIT = Plan(Act.HIT, "hit", "fresh", "RFC 9111, 4.2")
+_SOFT = Plan(Act.STALE, "stale-while-revalidate", "purged-softly", "purge")
+_STALE = Plan(Act.STALE, "stale-while-revalidate", "stale-while-revalidate", "RFC 5861, 3 (stale-while-revalidate)")
+_JOIN = Plan(Act.JOIN, "collapsed", "collapsed", "")
+_MUST_VALIDATE = Plan(Act.FETCH, "stale", "must-validate", "RFC 9111, 5.2.2.4")
+_VALIDATE = Plan(Act.FETCH, "stale", "stale", "RFC 9111, 4.3")
+_NOTHING = Plan(Act.FETCH, "uri-miss", "nothing-stored", "RFC 9111, 4")
+_OTHERS = Plan(Act.FETCH, "vary-miss", "other-variant", "RFC 9111, 4.1")
+REFRESH = _VALIDATE
+"""For the request that follows a stale answer."""
+_WORDS_OF_PASS = frozenset({"bypass", "method", "request"})
+LET_GO = Plan(Act.ALONE, "miss", "not-for-all", "RFC 9111, 4")
+"""For who waited for an answer that turned out to be another client's alone."""
+
+
+def pass_by(request: CacheRequest, *, bypass: bool, barred: bool = False) -> Plan | None:
+    """Whether the cache has nothing to do with `request`.
+
+    `bypass`: the policy says so. `barred`: it carries something that the app may go by and the key does not hold.
+    """
+    if bypass:
+        return _BYPASS
+    if request.method not in SHAREABLE:
+        return _METHOD
+    if request.has_body:
+        return _BODY
+    fields = request.fields
+    if b"if-match" in fields or b"if-unmodified-since" in fields:
+        return _FOR_THE_APP
+    return BARRED if barred else None
+
+
+def reuse(method: bytes, freshness: Freshness, resident: float, *, soft_purged: bool, origin_down: bool) -> Plan | None:
+    """Whether what was stored `resident` seconds ago, and is selected, answers a request now.
+
+    Where the origin is known to be down, waiting for it would only make the client wait. HEAD refreshes nothing.
+    """
+    use = use_of(freshness, resident, soft_purged=soft_purged)
+    if use is Use.FRESH:
+        return _HIT
+    refresh = method == b"GET"
+    if use is Use.STALE_WHILE_REVALIDATE:
+        plan = _SOFT if soft_purged and remaining(freshness, resident) > 0 else _STALE
+        return plan._replace(refresh=refresh)
+    if origin_down:
+        allowed, reason, clause = may_serve_on_error(freshness, resident, failure="disconnected")
+        if allowed:
+            return Plan(Act.STALE, "origin-down", reason, clause, refresh)
+    return None
+
+
+def ask(
+    method: bytes,
+    selected: Freshness | None,
+    *,
+    others_stored: bool,
+    varies: bool,
+    on_its_way: bool,
+    refused: Decision | None,
+) -> Plan:
+    """How the origin is asked. `selected` is the freshness of what is stored and needs its word, if anything does.
+
+    `others_stored`: something is stored for other values of the fields it varies with; `varies`: answers were last seen
+    to vary. `on_its_way`: an answer that others wait for may be joined. `refused`: why the last one could not be
+    shared, as long as that is remembered.
+    """
+    if selected is not None:
+        plan = _MUST_VALIDATE if selected.must_validate else _VALIDATE
+    else:
+        plan = _OTHERS if others_stored else _NOTHING
+        word = "vary-miss" if varies else "uri-miss"
+        if plan.word != word:
+            plan = plan._replace(word=word)
+    if method == b"HEAD":
+        return plan._replace(act=Act.ALONE)
+    if on_its_way:
+        return _JOIN
+    return plan if refused is None else Plan(Act.ALONE, "miss", refused.reason, refused.clause)
+
+
+def is_for_all(request: CacheRequest, status: int, word: str, verdict: Decision) -> bool:
+    """Whether the `verdict` not to share an answer holds for the next ones, and is remembered; `word` is the plan's.
+
+    A condition, a range or a body is one client's: it must not decide how all others are served. Nor does an error say
+    how the app answers when it is well again, or a want of room how it will be later.
+    """
+    own = word in _WORDS_OF_PASS or b"range" in request.fields
+    return request.method == b"GET" and not own and status < 500 and verdict is not NO_ROOM
