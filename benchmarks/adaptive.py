@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import penstock
 from penstock.clock import current_clock
-from penstock.rules.in_flight import InFlightLimit
+from penstock.rules.in_flight.limit import InFlightLimit
 from penstock.testing import (
     FixedWindow,
     Gcra,

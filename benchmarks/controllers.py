@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from penstock.rules.in_flight import Ending
-from penstock.rules.rate import Pace
+from penstock.rules.in_flight.limit import Ending
+from penstock.rules.limits.rate import Pace
 
 _CAP = 1000
 

@@ -20,7 +20,7 @@ from .servers import FaultProcess, fault_server
 DIM = 16
 IN_FLIGHT = 64
 COMMIT_SECONDS = 0.25
-"""As in penstock.outbound.drive; written down again, because a judge does not ask the judged."""
+"""As in penstock.runs.driver; written down again, because a judge does not ask the judged."""
 LATENCY = "uniform:0.001:0.010"
 
 

@@ -134,7 +134,7 @@ def one_run(seed: int, cuts: Cuts) -> None:
     """One run of ITEMS items that meets one power cut after the other, and its judgement."""
     import orjson
 
-    from penstock.outbound import journal as journals
+    from penstock.runs import journal as journals
 
     rng = random.Random(seed)
     disk = ForgetfulDisk(rng)
@@ -160,9 +160,9 @@ def one_run(seed: int, cuts: Cuts) -> None:
 
 
 def _session(disk: ForgetfulDisk, out: Path, path: Path, rng: random.Random, promised: set[int]) -> None:
-    from penstock.outbound.journal import Journal
-    from penstock.outbound.outcome import Answer, Item, Outcome
-    from penstock.outbound.output_file import JsonLinesOutput
+    from penstock.engine.outcome import Answer, Item, Outcome
+    from penstock.runs.journal import Journal
+    from penstock.runs.json_lines import JsonLinesOutput
 
     output = JsonLinesOutput.open(disk, out, Journal.open(disk, path))
     forgotten = [position for position in promised if position not in output.done]
@@ -184,7 +184,7 @@ def _session(disk: ForgetfulDisk, out: Path, path: Path, rng: random.Random, pro
 
 def measure(report: Report, cuts_wanted: int, seed: int = 0) -> None:
     """Play until so many cuts."""
-    from penstock.outbound import journal as journals
+    from penstock.runs import journal as journals
 
     compact = journals.COMPACT_BYTES
     # Compaction is the most delicate moment; with 4 MiB it would never come.

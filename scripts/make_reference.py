@@ -20,9 +20,9 @@ import penstock
 import penstock.testing
 from penstock.cli.main import penstock as group
 from penstock.outbound.vectors.presets import PRESETS
-from penstock.rules.outcome import KINDS
-from penstock.rules.score_map import SCORE_MAPS
-from penstock.rules.verdict import Finding
+from penstock.rules.census.finding import Finding
+from penstock.rules.census.score_map import SCORE_MAPS
+from penstock.rules.retries.verdict import KINDS
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 NOTICE = "<!-- Made by scripts/make_reference.py from the code: change that, then run `make format`. -->"

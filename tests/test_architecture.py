@@ -27,12 +27,21 @@ HOMES = {
     # The fault server parses for itself: a judge must not share the code it judges.
     "http_sf": ["penstock.rules.caching.targeted"],
     "httptools": ["penstock.wire.response_reader", "penstock.wire.server.request_reader", "penstock.testing"],
-    "jmespath": ["penstock.outbound.http_call", "penstock.outbound.vectors.answers"],
-    "matplotlib": ["penstock.outbound.report.png"],
+    "jmespath": ["penstock.outbound.interpreter", "penstock.outbound.vectors.answers"],
+    "matplotlib": ["penstock.report.png"],
     # The commands only look whether it is there, to say which extra is missing.
     "numpy": ["penstock.outbound.vectors", "penstock.testing", "penstock.cli.check", "penstock.cli.demo"],
     # JSON is everywhere but in rules, which are pure.
-    "orjson": ["penstock.cli", "penstock.inbound", "penstock.messages", "penstock.outbound", "penstock.testing"],
+    "orjson": [
+        "penstock.cli",
+        "penstock.inbound",
+        "penstock.messages",
+        "penstock.outbound",
+        "penstock.report",
+        "penstock.runs",
+        "penstock.scale",
+        "penstock.testing",
+    ],
     "prometheus_client": ["penstock.observe.prometheus", "penstock.observe.exposition"],
     "pyarrow": ["penstock.outbound.vectors.parquet", "penstock.outbound.tables.parquet_file"],
     "rich": ["penstock.cli.live", "penstock.cli.top_view"],
@@ -83,7 +92,7 @@ def test_every_home_is_lived_in() -> None:
     assert used == set(HOMES)
 
 
-@pytest.mark.parametrize("package", ["penstock", "penstock.testing", "penstock.rules.outcome"])
+@pytest.mark.parametrize("package", ["penstock", "penstock.testing", "penstock.rules.retries.verdict"])
 def test_every_public_name_says_what_it_is(package: str) -> None:
     """Classes and functions, and the methods and properties of classes, have a docstring of their own."""
     module = importlib.import_module(package)

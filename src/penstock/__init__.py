@@ -4,6 +4,8 @@ import typing as _typing
 
 from ._version import __version__
 from .call import AnyLayer, Call, Layer, stack
+from .engine.outcome import Item, Outcome
+from .engine.run import run
 from .errors import (
     AttemptTimeout,
     BadBody,
@@ -32,15 +34,13 @@ from .errors import (
     UsageError,
 )
 from .layers.deadline import time_left
-from .layers.keyed_limit import KeyedLimiter
-from .layers.rate_limit import RateLimiter
+from .limits.keyed_limit import KeyedLimiter
+from .limits.limiter import RateLimiter
 from .messages import Headers, Request, Response
-from .outbound.outcome import Item, Outcome
 from .outbound.paging.pages import Cursor, LinkHeader, NextUrl, Offset, Page, PageNumber, Paginator
 from .outbound.pull_pages import Pull, PullWarning, pull
-from .outbound.run import run
-from .rules.outcome import RetryOn
-from .rules.rate import Limit, parse_limit
+from .rules.limits.rate import Limit, parse_limit
+from .rules.retries.verdict import RetryOn
 from .wire import Client
 
 __all__ = [
@@ -105,19 +105,19 @@ __all__ = [
 ]
 
 if _typing.TYPE_CHECKING:
-    from .inbound.asgi import CacheMiddleware
-    from .inbound.asgi_cache import SharedCache
-    from .inbound.policy import PathPolicy
-    from .inbound.policy import Policy as CachePolicy
+    from .inbound.asgi.middleware import CacheMiddleware
+    from .inbound.asgi.shared_cache import SharedCache
+    from .inbound.cache.policy import PathPolicy
+    from .inbound.cache.policy import Policy as CachePolicy
     from .rules.caching.options import CacheOptions
 else:
     # Who only sends calls need not wait for the cache to be imported.
     _LATER = {
-        "CacheMiddleware": ("inbound.asgi", "CacheMiddleware"),
+        "CacheMiddleware": ("inbound.asgi.middleware", "CacheMiddleware"),
         "CacheOptions": ("rules.caching.options", "CacheOptions"),
-        "CachePolicy": ("inbound.policy", "Policy"),
-        "PathPolicy": ("inbound.policy", "PathPolicy"),
-        "SharedCache": ("inbound.asgi_cache", "SharedCache"),
+        "CachePolicy": ("inbound.cache.policy", "Policy"),
+        "PathPolicy": ("inbound.cache.policy", "PathPolicy"),
+        "SharedCache": ("inbound.asgi.shared_cache", "SharedCache"),
     }
 
     def __getattr__(name: str) -> object:

@@ -92,7 +92,7 @@ class RunLocked(UsageError):
 class CallError(PenstockError):
     """One attempt ended without an answer that can be used.
 
-    `kind` is from the closed set in `penstock.rules.outcome.KINDS`; `sent` says whether the peer can have
+    `kind` is from the closed set in `penstock.rules.retries.verdict.KINDS`; `sent` says whether the peer can have
     acted on the request.
     """
 

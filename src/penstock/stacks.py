@@ -11,11 +11,12 @@ from .call import Call, Layer, Req, Resp, stack
 from .errors import CallError
 from .layers.attempt_timeout import attempt_timeout as attempt_timeout_layer
 from .layers.concurrency_limit import concurrency_limit
-from .layers.rate_limit import RateLimiter, rate_limit
+from .layers.rate_limit import rate_limit
 from .layers.retry import retry
 from .layers.total_timeout import total_timeout as total_timeout_layer
-from .rules.outcome import Classified, RetryOn, Verdict, classify_error
-from .rules.retry import RetryPolicy
+from .limits.limiter import RateLimiter
+from .rules.retries.retry import RetryPolicy
+from .rules.retries.verdict import Classified, RetryOn, Verdict, classify_error
 
 
 def retry_on(

@@ -17,10 +17,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.cli.metrics import metrics_watcher
-from penstock.outbound.http_call import RequestTemplate
-from penstock.outbound.job import Flow
+from penstock.outbound.request_template import RequestTemplate
 from penstock.outbound.send import SendJob, open_send
-from penstock.rules.rate import parse_limit
+from penstock.rules.limits.rate import parse_limit
+from penstock.runs.flow import Flow
 
 pytestmark = pytest.mark.real
 

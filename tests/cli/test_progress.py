@@ -13,10 +13,10 @@ from penstock.cli.live import LiveView
 from penstock.cli.progress import Gauge, count_text, rate_text, shorten, status_line, summary_lines
 from penstock.cli.shown import shown
 from penstock.cli.terminal import echo, fold
-from penstock.layers.keyed_limit import KeyedLimiter
-from penstock.outbound.counters import Counters
-from penstock.outbound.session_limits import ForEachKey
-from penstock.outbound.summary import summarise
+from penstock.engine.counters import Counters
+from penstock.limits.keyed_limit import KeyedLimiter
+from penstock.runs.session_limits import ForEachKey
+from penstock.runs.summary import summarise
 
 
 class Shown:

@@ -25,9 +25,9 @@ from penstock import errors
 from penstock.cli.main import penstock as group
 from penstock.outbound.vectors.detect import FORMATS
 from penstock.outbound.vectors.presets import PRESETS
-from penstock.rules.outcome import KINDS, RetryOn
-from penstock.rules.score_map import SCORE_MAPS
-from penstock.rules.verdict import Finding
+from penstock.rules.census.finding import Finding
+from penstock.rules.census.score_map import SCORE_MAPS
+from penstock.rules.retries.verdict import KINDS, RetryOn
 from penstock.testing import write_vectors
 
 from .pages import PAGES, ROOT

@@ -10,7 +10,7 @@ import pytest
 
 import penstock
 from penstock.layers.hedge import Hedge
-from penstock.rules.hedge import Hedging
+from penstock.rules.retries.hedge import Hedging
 from penstock.testing import FaultPlan, FaultServer
 
 from .processes import fault_server, finish, records, start_send, wait_until, write_items

@@ -20,10 +20,10 @@ import orjson
 import pytest
 
 from penstock.errors import PenstockError
-from penstock.outbound.done_set import DoneSet
-from penstock.outbound.examples import SLOWEST
-from penstock.outbound.processes.crew import Crew
-from penstock.outbound.processes.ranges import Ranges
+from penstock.runs.done_set import DoneSet
+from penstock.runs.examples import SLOWEST
+from penstock.scale.local.crew import Crew
+from penstock.scale.local.ranges import Ranges
 from penstock.testing import most_in_any_window, read_arrivals
 
 from .processes import ENVIRONMENT, fault_server, finish, records, run_send, start_send, wait_until, write_items

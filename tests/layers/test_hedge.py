@@ -11,7 +11,7 @@ import pytest
 import penstock
 from penstock.clock import current_clock
 from penstock.layers.hedge import Hedge
-from penstock.rules.hedge import Hedging
+from penstock.rules.retries.hedge import Hedging
 from penstock.testing import After, Hang, ScriptedCall, cancel_everywhere, run_virtual
 
 REFUSED = penstock.ConnectError("refused")

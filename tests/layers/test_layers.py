@@ -16,7 +16,7 @@ from penstock.layers.attempt_timer import AttemptTimer
 from penstock.layers.concurrency_limit import concurrency_limit
 from penstock.layers.retry import retry
 from penstock.layers.total_timeout import total_timeout
-from penstock.rules.retry import RetryPolicy
+from penstock.rules.retries.retry import RetryPolicy
 from penstock.stacks import outbound_stack, retry_on
 from penstock.testing import After, Hang, ScriptedCall, cancel_everywhere, run_virtual
 

@@ -11,9 +11,9 @@ import pytest
 
 from penstock.errors import InputError, RunRefused, UsageError
 from penstock.outbound.check import CheckJob, check
-from penstock.outbound.job import Flow
-from penstock.rules.outcome import RetryOn
-from penstock.rules.verdict import Finding
+from penstock.rules.census.finding import Finding
+from penstock.rules.retries.verdict import RetryOn
+from penstock.runs.flow import Flow
 from penstock.testing import FaultPlan, FaultServer, Oracle, item_identity, write_vectors
 
 DIM = 32

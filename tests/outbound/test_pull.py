@@ -14,10 +14,10 @@ import pytest
 import penstock
 from penstock import Request, Response
 from penstock.outbound import pull as pull_module
-from penstock.outbound.job import Flow
 from penstock.outbound.pull import PullJob, open_pull
-from penstock.rules.pagination import StopOn
-from penstock.rules.paging import Paging
+from penstock.rules.pagination.extent import StopOn
+from penstock.rules.pagination.style import Paging
+from penstock.runs.flow import Flow
 from penstock.testing import SlidingLog, lognormal, run_virtual, uniform
 
 URL = "http://api.test/rows"
@@ -269,7 +269,7 @@ def test_a_kill_while_starting_afresh_is_no_trouble(tmp_path: Path, monkeypatch:
     out = tmp_path / "out.jsonl"
     pull(monkeypatch, Api(offsets(20)), out)
     with monkeypatch.context() as patch:
-        patch.setattr("penstock.outbound.journal.Journal.create", _killed)
+        patch.setattr("penstock.runs.journal.Journal.create", _killed)
         with pytest.raises(KeyboardInterrupt):
             pull(monkeypatch, Api(offsets(20)), out, fresh=True)
     assert pull(monkeypatch, Api(offsets(30)), out, fresh=True)["rows"] == 30

@@ -12,19 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock import Cursor, Offset, PenstockError, RunRefused, StorageError, UsageError
+from penstock.engine.counters import Counters
+from penstock.engine.outcome import Item, Outcome
 from penstock.errors import BadBody, BadPage, CallError
-from penstock.outbound.counters import Counters
-from penstock.outbound.journal import Journal
-from penstock.outbound.outcome import Item, Outcome
 from penstock.outbound.paging.chain import ChainPlan
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.keys import SeenKeys
 from penstock.outbound.paging.output import STATE, RowFile, RowSink
 from penstock.outbound.paging.plan import Plan
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, PageReader
-from penstock.outbound.storage import DISK, Storage
+from penstock.runs.journal import Journal
+from penstock.runs.storage import DISK, Storage
+from runs.simulated_storage import Crash, SimulatedStorage
 
-from .simulated_storage import Crash, SimulatedStorage
 from .test_pull_plans import BASE, answer_of
 
 PAGES = 14

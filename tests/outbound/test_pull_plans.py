@@ -10,15 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from penstock.engine.outcome import Item, Outcome
 from penstock.errors import PenstockError, UsageError
-from penstock.outbound.outcome import Item, Outcome
 from penstock.outbound.paging.chain import ChainPlan
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.marks import Mark
 from penstock.outbound.paging.pages import Cursor, Offset, PageNumber
 from penstock.outbound.paging.plan import Plan, Settled
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, token_hash
-from penstock.rules.pagination import PageKind, StopOn
+from penstock.rules.pagination.extent import PageKind, StopOn
 
 BASE = "http://api.test/rows"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from penstock import BadBody, BadPage, Cursor, LinkHeader, NextUrl, Offset, Response, StatusError, UsageError
 from penstock.outbound.paging.pages import make_paginator
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, PageReader
-from penstock.rules.paging import Paging
+from penstock.rules.pagination.style import Paging
 
 URL = "https://api.test/rows"
 

@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from penstock import LinkHeader, PenstockError, PullWarning, Response, UsageError
-from penstock.outbound.job import Flow
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.pages import PageNumber
-from penstock.rules.paging import Paging
+from penstock.rules.pagination.style import Paging
+from penstock.runs.flow import Flow
 from penstock.testing import run_virtual
 
 from .test_pull import OFFSET, URL, Api, Query, ids, pages_of, pull

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from outbound.report_tools import BEGAN, begin, end, make_folder, sample
-from penstock.outbound.report.load import load_run
-from penstock.outbound.report.page import make_page
+from penstock.report.load import load_run
+from penstock.report.page import make_page
+from report.report_tools import BEGAN, begin, end, make_folder, sample
 
 from .chromium import Page, chromium, find_chromium
 

@@ -14,8 +14,8 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from penstock.rules.score_map import Calibration, infer_score_map
-from penstock.rules.verdict import Finding, judge
+from penstock.rules.census.finding import Finding, judge
+from penstock.rules.census.score_map import Calibration, infer_score_map
 from penstock.testing import PLANTS, SHAPES, Oracle, SearchShape, write_vectors
 from penstock.testing.vector_index import VectorIndex
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import click
 
 from ..errors import UsageError
-from ..outbound.http_call import parse_header
-from ..rules.outcome import RetryOn
+from ..outbound.request_template import parse_header
+from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
 from .shown import shown

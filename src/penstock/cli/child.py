@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..outbound.processes.child import work
+from ..scale.local.child import work
 from .loop import run_loop
 
 COMMAND = (sys.executable, "-P", "-m", "penstock.cli.child")

@@ -12,11 +12,11 @@ import click
 import orjson
 
 from ..errors import CallError, UsageError
-from ..inbound.explain_origin import explain_origin
-from ..inbound.policy_file import read_policy
-from ..inbound.purging import requests_for
-from ..outbound.http_call import parse_header
-from ..outbound.report.axes import duration
+from ..inbound.cache.policy_file import read_policy
+from ..inbound.cache.purging import requests_for
+from ..inbound.proxy.explain_origin import explain_origin
+from ..outbound.request_template import parse_header
+from ..report.axes import duration
 from ..rules.caching.options import CacheOptions
 from .options import Duration
 from .proxy_admin import AdminClient, client_options, read_token

@@ -12,10 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..layers.rate_limit import RateLimiter
-from ..outbound.counters import Counters
-from ..outbound.engine import Engine
-from ..outbound.session_limits import limit_texts
+from ..engine.counters import Counters
+from ..engine.engine import Engine
+from ..limits.limiter import RateLimiter
+from ..runs.session_limits import limit_texts
 from .progress import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
 
 _SMOOTHING = 0.3

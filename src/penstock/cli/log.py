@@ -15,10 +15,10 @@ import click
 import orjson
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..layers.rate_limit import RateLimiter
-from ..outbound.counters import Counters
-from ..outbound.engine import Engine
-from ..outbound.session_limits import limit_texts
+from ..engine.counters import Counters
+from ..engine.engine import Engine
+from ..limits.limiter import RateLimiter
+from ..runs.session_limits import limit_texts
 
 PROGRESS_SECONDS = 10.0
 _LOOK_SECONDS = 0.5

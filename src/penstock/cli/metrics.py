@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..layers.rate_limit import RateLimiter
+from ..engine.engine import Engine
+from ..limits.limiter import RateLimiter
 from ..observe.prometheus import MetricsServer, Reading, serve
-from ..outbound.engine import Engine
-from ..outbound.metrics import read_metrics
+from ..runs.metrics import read_metrics
 
 
 class MetricsWatcher:

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeVar
 import click
 
 from ..errors import UsageError
-from ..outbound.job import Flow
 from ..rules.duration import parse_duration
-from ..rules.outcome import RetryOn
-from ..rules.rate import Limit, parse_limit
+from ..rules.limits.rate import Limit, parse_limit
+from ..rules.retries.verdict import RetryOn
 from ..rules.size import parse_size
+from ..runs.flow import Flow
 from .redact import redact
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,11 +12,11 @@ import click
 import orjson
 
 from ..clock import SYSTEM_CLOCK
-from ..layers.rate_limit import RateLimiter
-from ..outbound.counters import Counters
-from ..outbound.drive import Watcher
-from ..outbound.engine import Engine
-from ..outbound.session_limits import limit_texts
+from ..engine.counters import Counters
+from ..engine.engine import Engine
+from ..limits.limiter import RateLimiter
+from ..runs.driver import Watcher
+from ..runs.session_limits import limit_texts
 from .terminal import echo
 
 LINE_SECONDS = 10.0
@@ -41,7 +41,7 @@ class Gauge:
 def watchers(
     out: str, *, quiet: bool, gauge: Callable[[], Gauge] | None = None, unit: str = "items"
 ) -> Callable[[int | None, RateLimiter], tuple[Watcher, ...]]:
-    """What shows the run, as `penstock.outbound` wants it. `gauge` takes the place of the total given there."""
+    """What shows the run, as a run wants it. `gauge` takes the place of the total given there."""
 
     def make(total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
         if quiet:

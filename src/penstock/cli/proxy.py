@@ -13,10 +13,10 @@ import click
 
 from ..clock import current_clock
 from ..errors import PenstockError, UsageError
-from ..inbound.access_log import AccessLog
-from ..inbound.policy import Policy
-from ..inbound.policy_file import read_policy
-from ..inbound.proxy import Proxy, ProxySettings
+from ..inbound.cache.policy import Policy
+from ..inbound.cache.policy_file import read_policy
+from ..inbound.proxy.access_log import AccessLog
+from ..inbound.proxy.proxy import Proxy, ProxySettings
 from ..rules.caching.options import CacheOptions
 from ..wire.server import ServerLimits
 from .handover import inherited_socket, start_successor, tell_ready

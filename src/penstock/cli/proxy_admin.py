@@ -15,8 +15,8 @@ import click
 import orjson
 
 from ..errors import BadBody, CallError, UsageError
-from ..inbound.admin import CHALLENGE, checked_token
-from ..inbound.proxy import Proxy
+from ..inbound.proxy.admin import CHALLENGE, checked_token
+from ..inbound.proxy.proxy import Proxy
 from ..messages import Request, Response
 from ..wire import Client
 from ..wire.url import split_url

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ..outbound.http_call import parse_header
 from ..outbound.pull import PullJob, PullRun, open_pull
-from ..rules.outcome import RetryOn
-from ..rules.pagination import StopOn
-from ..rules.paging import STYLES, Paging
+from ..outbound.request_template import parse_header
+from ..rules.pagination.extent import StopOn
+from ..rules.pagination.style import STYLES, Paging
+from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
 from .output import finish_output

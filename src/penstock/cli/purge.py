@@ -12,8 +12,8 @@ import click
 import orjson
 
 from ..errors import UsageError
-from ..inbound.admin import MAX_BODY
-from ..inbound.purging import MAX_NAMES, checked_tag, requests_for
+from ..inbound.cache.purging import MAX_NAMES, checked_tag, requests_for
+from ..inbound.proxy.admin import MAX_BODY
 from .proxy_admin import AdminClient, client_options, read_token
 
 _EXAMPLES = """

@@ -31,8 +31,8 @@ def report(out: Path, html: Path | None, png: Path | None, quiet: bool) -> int:
     OUT is the output of send or pull, the folder of check, or a run folder. The run may be finished, killed, or still
     going; it is only read.
     """
-    from ..outbound.report.load import load_run
-    from ..outbound.report.page import make_page, sentence
+    from ..report.load import load_run
+    from ..report.page import make_page, sentence
 
     record = load_run(out)
     target = html if html is not None else record.out.with_name(record.out.name + ".report.html")
@@ -42,7 +42,7 @@ def report(out: Path, html: Path | None, png: Path | None, quiet: bool) -> int:
     except OSError as error:
         raise OutputError(f"--html {target}: {error.strerror or error}") from error
     if png is not None:
-        from ..outbound.report.png import write_png
+        from ..report.png import write_png
 
         write_png(record, png)
     if not quiet:

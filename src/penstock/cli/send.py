@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from ..outbound.http_call import RequestTemplate, parse_header
-from ..outbound.processes import carry_out_in_processes, check_processes
+from ..outbound.request_template import RequestTemplate, parse_header
 from ..outbound.send import SendJob, open_send
-from ..rules.outcome import RetryOn
+from ..rules.retries.verdict import RetryOn
+from ..scale.local import carry_out_in_processes, check_processes
 from .child import COMMAND
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..layers.rate_limit import RateLimiter
-from ..outbound.drive import Watcher
+from ..limits.limiter import RateLimiter
+from ..runs.driver import Watcher
 from .log import JsonLog
 from .metrics import MetricsWatcher, metrics_watcher
 from .progress import Gauge, Reading, print_summary, watchers

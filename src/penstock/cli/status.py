@@ -11,7 +11,7 @@ import click
 import orjson
 
 from ..clock import SYSTEM_CLOCK
-from ..outbound.report.axes import duration
+from ..report.axes import duration
 from .progress import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
 from .terminal import folded
 
@@ -63,8 +63,8 @@ async def _watch(out: Path, *, as_json: bool) -> int:
 
 
 def _look(out: Path) -> tuple[dict[str, Any], int]:
-    from ..outbound.report.load import load_run
-    from ..outbound.report.state import exit_code, run_state
+    from ..report.load import load_run
+    from ..report.state import exit_code, run_state
 
     record = load_run(out, tail=True)
     state = run_state(record, SYSTEM_CLOCK.wall())

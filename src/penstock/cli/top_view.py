@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..outbound.report.axes import duration
+from ..report.axes import duration
 from .top_reading import Reading
 
 _WHY = {

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol
 
 from ..call import Call, Prepared, Req, Resp
 from ..clock import call_at, current_clock
-from ..rules.hedge import Hedging
+from ..rules.retries.hedge import Hedging
 
 
 class HedgeGuard(Protocol):

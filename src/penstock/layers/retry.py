@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from ..call import AnyLayer, Call, Req, Resp
 from ..clock import current_clock
-from ..rules.outcome import Classified
-from ..rules.retry import RetryPolicy, Stop, decide
+from ..rules.retries.retry import RetryPolicy, Stop, decide
+from ..rules.retries.verdict import Classified
 
 Classify = Callable[[Exception], Classified]
 

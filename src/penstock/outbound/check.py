@@ -11,17 +11,19 @@ from typing import Any
 
 import orjson
 
+from ..engine.outcome import Outcome
 from ..errors import OutputError, RunRefused, Stopped, UsageError
-from ..layers.rate_limit import RateLimiter
+from ..limits.limiter import RateLimiter
 from ..messages import Headers
-from ..rules.outcome import RetryOn
-from ..rules.score_map import TOLERANCE
-from ..rules.verdict import Finding
-from .drive import Watcher
-from .job import Flow, Session, check_flow, knock, make_client
-from .outcome import Outcome
-from .run_folder import RunFolder
-from .storage import DISK
+from ..rules.census.finding import Finding
+from ..rules.census.score_map import TOLERANCE
+from ..rules.retries.verdict import RetryOn
+from ..runs.client import knock, make_client
+from ..runs.driver import Watcher
+from ..runs.flow import Flow, check_flow
+from ..runs.run_folder import RunFolder
+from ..runs.session import Session
+from ..runs.storage import DISK
 from .vectors.answers import Hit, compile_answer, compile_hits
 from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
 from .vectors.calibrate import SAMPLE, Reading, judging, learn

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from ..errors import InputError, UsageError
-from .http_call import RequestBuilder
 from .records import Record
+from .request_template import RequestBuilder
 
 
 class LimitKey:

@@ -12,14 +12,18 @@ from typing import Any
 import orjson
 
 from ..errors import OutputError, PenstockError, RunRefused, StorageError, UsageError
-from ..layers.rate_limit import RateLimiter
+from ..limits.limiter import RateLimiter
 from ..messages import Request
-from ..rules.outcome import RetryOn
-from ..rules.pagination import StopOn
-from ..rules.paging import Paging, detect
-from .drive import Watcher
-from .job import Flow, RedirectPermits, Session, check_flow, knock, make_client
-from .journal import Journal
+from ..rules.pagination.extent import StopOn
+from ..rules.pagination.style import Paging, detect
+from ..rules.retries.verdict import RetryOn
+from ..runs.client import RedirectPermits, knock, make_client
+from ..runs.driver import Watcher
+from ..runs.flow import Flow, check_flow
+from ..runs.journal import Journal
+from ..runs.run_folder import RunFolder
+from ..runs.session import Session
+from ..runs.storage import DISK
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.first_page import FirstPage, look
@@ -28,8 +32,6 @@ from .paging.pages import AnyPaginator, LinkHeader, Offset, PageNumber, make_pag
 from .paging.plan import Plan, Tally
 from .paging.reader import PageReader
 from .paging.source import PageCall, PageSource, page_headers
-from .run_folder import RunFolder
-from .storage import DISK
 from .tables import TableReport, finish_table, require, table_format
 
 Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]

@@ -10,21 +10,21 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ..call import Call
+from ..engine.engine import Engine
+from ..engine.run import RetryOnLike, run
 from ..errors import BadBody, BadPage, PagesFailed, UsageError
-from ..layers.rate_limit import RateLimiter
+from ..limits.limiter import RateLimiter
 from ..messages import HeadersLike, Request, Response
-from ..rules.pagination import PageKind, StopOn
-from ..rules.rate import Limit
+from ..rules.limits.rate import Limit
+from ..rules.pagination.extent import PageKind, StopOn
+from ..runs.client import knock
 from ..wire import Client
-from .engine import Engine
-from .job import knock
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.pages import AnyPaginator, Offset, Page, PageNumber
 from .paging.plan import Plan, Settled, Tally
 from .paging.reader import PageAnswer, PageAsk, PageReader
 from .paging.source import PageCall, PageSource, page_headers
-from .run import RetryOnLike, run
 
 
 class PullWarning(UserWarning):

@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from ..engine.outcome import Item
 from ..errors import InputError, UsageError
-from .outcome import Item
 from .unique import UniqueKeys
 
 INDEX_EVERY = 4096

@@ -12,18 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..engine.costs import reads_field
 from ..errors import InputError, OutputError, RunRefused, UsageError
-from ..layers.rate_limit import RateLimiter
-from .costs import reads_field
-from .drive import Watcher
-from .http_call import HttpCall, Interpreter, RequestBuilder, RequestTemplate
-from .job import Flow, RedirectPermits, Session, check_flow, knock, make_client
-from .journal import Journal
+from ..limits.limiter import RateLimiter
+from ..runs.client import RedirectPermits, knock, make_client
+from ..runs.driver import Watcher
+from ..runs.flow import Flow, check_flow
+from ..runs.journal import Journal
+from ..runs.json_lines import JsonLinesOutput, drop_failed
+from ..runs.run_folder import RunFolder
+from ..runs.session import Session
+from ..runs.storage import DISK
+from .http_call import HttpCall
+from .interpreter import Interpreter
 from .limit_key import LimitKey
-from .output_file import JsonLinesOutput, drop_failed
 from .records import INDEX_EVERY, RecordFile, Survey
-from .run_folder import RunFolder
-from .storage import DISK
+from .request_template import RequestBuilder, RequestTemplate
 from .tables import TableReport, finish_table, require, table_format
 
 COLUMNS = ("key", "ok", "status", "attempts", "waited_ms", "service_ms", "value", "error")

@@ -1,6 +1,6 @@
 """The limits as servers keep them: strict, pure, with the time as an argument.
 
-They are what penstock is measured against, so they share nothing with `penstock.rules.rate`. Times are
+They are what penstock is measured against, so they share nothing with `penstock.rules.limits.rate`. Times are
 seconds on any one clock and must not go back. A refused arrival is not counted.
 """
 
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from penstock.rules.rate import parse_limit
+from penstock.rules.limits.rate import parse_limit
 
 
 class Limiter(Protocol):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from penstock.rules.verdict import Finding
+from penstock.rules.census.finding import Finding
 
 from .search_shapes import SHAPES, Hit, SearchShape
 from .vector_index import VectorIndex

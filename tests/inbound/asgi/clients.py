@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from penstock.inbound.asgi_request import App, Message
+from penstock.inbound.asgi.request import App, Message
 
 Field = tuple[bytes, bytes]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import penstock
-from penstock.inbound.asgi_cache import SharedCache
+from penstock.inbound.asgi.shared_cache import SharedCache
 from penstock.testing import run_virtual
 
 from .clients import Client, Field, Site

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import UsageError
 from penstock.outbound.vectors.answers import compile_answer, compile_hits, plain_steps, read_answer
-from penstock.rules.verdict import Finding
+from penstock.rules.census.finding import Finding
 
 EMPTY = (None, None, Finding.EMPTY)
 MALFORMED = (None, None, Finding.MALFORMED)

@@ -8,7 +8,7 @@ from penstock.outbound.vectors.answers import compile_answer, compile_hits, plai
 from penstock.outbound.vectors.bodies import BodyTemplate
 from penstock.outbound.vectors.numeric import np
 from penstock.outbound.vectors.presets import PRESETS, Preset, preset
-from penstock.rules.score_map import score_map
+from penstock.rules.census.score_map import score_map
 
 VALUES = {"collection": "Things", "field": "embedding"}
 ALL = list(PRESETS.values())

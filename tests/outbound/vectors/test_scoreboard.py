@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from penstock.errors import InputError, RunRefused, StorageError
 from penstock.outbound.vectors.fields import KIND_NAMES
 from penstock.outbound.vectors.scoreboard import KIND_CODES, NO_ID, Scoreboard
-from penstock.rules.outcome import KINDS
-from penstock.rules.verdict import Finding
+from penstock.rules.census.finding import Finding
+from penstock.rules.retries.verdict import KINDS
 
 DONE = (1.0, 1234, NO_ID, Finding.SELF, 1, 200)
 MISSING = (0.0, 0, 0, Finding.NOT_DONE, 0, 0)

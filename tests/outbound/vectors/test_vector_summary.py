@@ -12,8 +12,8 @@ from penstock.errors import StorageError
 from penstock.outbound.vectors.fields import NUMPY_CELL
 from penstock.outbound.vectors.scoreboard import KIND_CODES, NO_ID, Scoreboard
 from penstock.outbound.vectors.summary import Latency, summarise
-from penstock.rules.verdict import ANSWERED, Finding
-from penstock.rules.wilson import wilson
+from penstock.rules.census.finding import ANSWERED, Finding
+from penstock.rules.census.wilson import wilson
 
 
 def test_a_small_census(tmp_path: Path) -> None:

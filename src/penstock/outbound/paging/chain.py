@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeGuard
 
+from ...engine.outcome import Outcome
 from ...errors import PenstockError, UsageError
 from ...rules.hash_set import HashSet
-from ...rules.page_url import hide, reveal
-from ...rules.pagination import LOOK_BEYOND, PageKind, Step, next_step
-from ..outcome import Outcome
+from ...rules.pagination.extent import LOOK_BEYOND, PageKind, Step, next_step
+from ...rules.pagination.page_url import hide, reveal
 from .marks import Mark
 from .pages import Paginator, Token, follows_urls
 from .plan import Settled, Tally, first_failed

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from ...engine.outcome import Outcome
 from ...errors import UsageError
 from ...rules.hash_set import HashSet
-from ...rules.pagination import MOST_AHEAD, Countable, End, PageKind, StopOn
-from ..outcome import Outcome
+from ...rules.pagination.extent import MOST_AHEAD, Countable, End, PageKind, StopOn
 from .marks import Mark
 from .pages import CountablePaginator, Offset
 from .plan import Settled, Tally, first_failed

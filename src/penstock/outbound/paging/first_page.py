@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine.outcome import Outcome
 from ...errors import BadBody, Stopped, UsageError
 from ...messages import Headers, Response
-from ...rules.link_header import parse_links
-from ...rules.page_url import query_names, with_query
-from ...rules.paging import Paging
-from ..http_call import quote_body, status_error
-from ..job import Session
-from ..outcome import Outcome
+from ...rules.pagination.link_header import parse_links
+from ...rules.pagination.page_url import query_names, with_query
+from ...rules.pagination.style import Paging
+from ...runs.session import Session
+from ..interpreter import quote_body, status_error
 from .plan import first_failed
 from .reader import PageAnswer, PageAsk, load
 from .source import PageCall
@@ -20,7 +20,7 @@ from .source import PageCall
 
 @dataclass(frozen=True, slots=True)
 class FirstPage:
-    """An answer as `penstock.rules.paging.detect` wants it."""
+    """An answer as `penstock.rules.pagination.style.detect` wants it."""
 
     answer: Any
     headers: dict[str, str]

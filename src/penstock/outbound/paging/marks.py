@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import RunRefused
-from ...rules.pagination import PageKind
-from ..storage import AppendFile, Storage
+from ...rules.pagination.extent import PageKind
+from ...runs.storage import AppendFile, Storage
 
 _MARK = struct.Struct("<QQQIB3x")
 _BLOCK = 1 << 12

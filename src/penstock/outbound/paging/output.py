@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...engine.outcome import Outcome
 from ...errors import BadBody, BadPage, PenstockError, RunRefused, UsageError
-from ...rules.pagination import PageKind
-from ..journal import Journal
-from ..outcome import Outcome
-from ..storage import AppendFile, Storage
+from ...rules.pagination.extent import PageKind
+from ...runs.journal import Journal
+from ...runs.storage import AppendFile, Storage
 from .keys import SeenKeys
 from .marks import Mark, MarkFile
 from .plan import Plan, Settled

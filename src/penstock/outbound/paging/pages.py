@@ -11,11 +11,11 @@ from typing import Any, Protocol, TypeAlias
 
 from ...errors import UsageError
 from ...messages import Headers
-from ...rules.find_rows import is_absent
-from ...rules.link_header import parse_links
-from ...rules.page_url import with_query
-from ...rules.paging import Paging, is_page_size, next_like
-from ..http_call import compile_path
+from ...rules.pagination.find_rows import is_absent
+from ...rules.pagination.link_header import parse_links
+from ...rules.pagination.page_url import with_query
+from ...rules.pagination.style import Paging, is_page_size, next_like
+from ..interpreter import compile_path
 
 Token: TypeAlias = str | int | float
 """What names a page: a cursor, or the page's URL."""

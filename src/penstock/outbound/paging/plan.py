@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ...engine.outcome import Outcome
 from ...errors import PenstockError, UsageError
-from ...rules.pagination import PageKind
-from ..outcome import Outcome
+from ...rules.pagination.extent import PageKind
 from .marks import Mark
 from .reader import PageAnswer, PageAsk
 

@@ -15,9 +15,9 @@ import orjson
 
 from ...errors import BadBody, BadPage, UsageError
 from ...messages import Response
-from ...rules.find_rows import find_rows, steps_of
-from ...rules.page_url import follow
-from ..http_call import compile_path, quote_body, status_error
+from ...rules.pagination.find_rows import find_rows, steps_of
+from ...rules.pagination.page_url import follow
+from ..interpreter import compile_path, quote_body, status_error
 from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls, names_no_next
 
 HEADER = "header:"

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from ...clock import current_clock
-from ...layers.rate_limit import RateLimiter
-from ...layers.server_limits import ServerLimits
+from ...engine.outcome import Item
+from ...limits.limiter import RateLimiter
+from ...limits.listener import LimitListener
 from ...messages import Headers, Request, Response
 from ..http_call import Exchange
-from ..outcome import Item
 from .plan import Plan
 from .reader import PageAnswer, PageAsk
 
@@ -82,7 +82,7 @@ class PageCall:
         self._headers = headers
         self._reader = reader
         self._source = source
-        self._listener: ServerLimits | None = None
+        self._listener: LimitListener | None = None
         if hasattr(client, "prepare"):
             self.prepare = self._prepare
             self.ready = self._is_ready
@@ -99,7 +99,7 @@ class PageCall:
 
     def listen(self, limiter: RateLimiter) -> None:
         """Hand on to `limiter` what answers tell of limits, from now on. To be called in the loop of the run."""
-        self._listener = ServerLimits(limiter, current_clock())
+        self._listener = LimitListener(limiter, current_clock())
 
     def request(self, ask: PageAsk) -> Request:
         """The request for a page."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ...errors import StorageError, UsageError
-from ..storage import DISK
+from ...runs.storage import DISK
 from . import csv_file, parquet_file, sqlite_file
 from .columns import Column, survey_columns
 from .formats import require

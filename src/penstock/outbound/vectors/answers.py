@@ -18,7 +18,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from ...errors import UsageError
-from ...rules.verdict import Finding, Id
+from ...rules.census.finding import Finding, Id
 
 Step = str | int
 Hit = tuple[object, Id | None, Finding | None]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UsageError
-from ...rules.id_map import IdMap, infer_id_map
-from ...rules.score_map import (
+from ...rules.census.finding import Finding, Id, judge
+from ...rules.census.id_map import IdMap, infer_id_map
+from ...rules.census.score_map import (
     SCORE_MAPS,
     Calibration,
     Refusal,
@@ -18,7 +19,6 @@ from ...rules.score_map import (
     score_map,
     to_similarity,
 )
-from ...rules.verdict import Finding, Id, judge
 from .answers import Hit
 from .census_sink import Found
 from .queries import Query

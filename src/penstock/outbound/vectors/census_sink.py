@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ...engine.outcome import Outcome
 from ...errors import StorageError
-from ...rules.id_map import IdMap
-from ...rules.verdict import Finding
-from ..outcome import Outcome
-from ..storage import Storage
+from ...rules.census.finding import Finding
+from ...rules.census.id_map import IdMap
+from ...runs.storage import Storage
 from .fields import KIND_CODES, NO_ID
 from .scoreboard import Pages, Scoreboard
 

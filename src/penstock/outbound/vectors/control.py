@@ -10,8 +10,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from ...rules.score_map import to_similarity
-from ..outcome import Item
+from ...engine.outcome import Item
+from ...rules.census.score_map import to_similarity
 from .answers import Hit
 from .bodies import BodyTemplate
 from .calibrate import Reading

@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from ..outcome import Item
+from ...engine.outcome import Item
 from .bodies import BodyTemplate
 from .source import VectorSource
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from ...rules.verdict import RIGHT, Finding
-from ...rules.wilson import Interval
-from ..storage import Storage
+from ...rules.census.finding import RIGHT, Finding
+from ...rules.census.wilson import Interval
+from ...runs.storage import Storage
 from .fields import CELL, KIND_NAMES, NO_ID
 from .scoreboard import Scoreboard
 from .summary import Latency, Summary, Worst

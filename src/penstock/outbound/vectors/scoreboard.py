@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import InputError, RunRefused, StorageError
-from ...rules.verdict import Finding
+from ...rules.census.finding import Finding
 from .allocate import make_file, reason, sync
 from .fields import CELL, KIND_CODES, NO_ID
 

@@ -10,10 +10,10 @@ import orjson
 from ...call import Prepared
 from ...clock import current_clock
 from ...errors import BadBody, InputError
-from ...layers.rate_limit import RateLimiter
-from ...layers.server_limits import ServerLimits
+from ...limits.limiter import RateLimiter
+from ...limits.listener import LimitListener
 from ...messages import Headers, Request, Response
-from ..http_call import quote_body, status_error
+from ..interpreter import quote_body, status_error
 from .queries import Query
 
 Read = Callable[[Any, Query], Any]
@@ -29,7 +29,7 @@ class SearchCall:
         self._url = url
         self._headers = headers
         self._read = read
-        self._listener: ServerLimits | None = None
+        self._listener: LimitListener | None = None
         if hasattr(client, "prepare"):
             self.prepare = self._prepare
             self.ready = self._is_ready
@@ -52,7 +52,7 @@ class SearchCall:
 
     def listen(self, limiter: RateLimiter) -> None:
         """Hand on to `limiter` what answers tell of limits, from now on. To be called in the loop of the run."""
-        self._listener = ServerLimits(limiter, current_clock())
+        self._listener = LimitListener(limiter, current_clock())
 
     def _is_ready(self, query: Query) -> bool:
         ready: bool = self._client.ready_for(self._url)
@@ -65,7 +65,7 @@ class SearchCall:
 class _Exchange:
     __slots__ = ("_listener", "_prepared", "_query", "_read")
 
-    def __init__(self, prepared: Prepared[Response], query: Query, read: Read, listener: ServerLimits | None) -> None:
+    def __init__(self, prepared: Prepared[Response], query: Query, read: Read, listener: LimitListener | None) -> None:
         self._listener = listener
         self._prepared = prepared
         self._query = query

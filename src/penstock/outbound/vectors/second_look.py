@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...rules.score_map import to_similarity
-from ...rules.verdict import Finding, Id, rank_of_self
+from ...rules.census.finding import Finding, Id, rank_of_self
+from ...rules.census.score_map import to_similarity
 from .calibrate import Reading
 from .queries import Query
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...errors import StorageError
-from ...rules.verdict import ANSWERED, Finding, accuracy, success
-from ...rules.wilson import Interval, wilson
+from ...rules.census.finding import ANSWERED, Finding, accuracy, success
+from ...rules.census.wilson import Interval, wilson
 from .fields import KIND_NAMES, NO_ID, NUMPY_CELL
 from .numeric import Array, np
 

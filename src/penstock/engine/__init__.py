@@ -1,0 +1,1 @@
+"""Every item through a call: at the limit, in flat memory, one outcome each."""

@@ -1,0 +1,229 @@
+"""What an attempt's ending means: an outcome, another attempt, and what everybody under the limit has to know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from ..call import Resp
+from ..clock import Clock
+from ..errors import UsageError
+from ..limits.limiter import RateLimiter
+from ..limits.listener import LimitListener
+from ..messages import Response
+from ..rules.in_flight.limit import Ending, InFlightLimit
+from ..rules.limits.schedule import Schedule
+from ..rules.retries.backoff import backoff
+from ..rules.retries.circuit import State
+from ..rules.retries.retry import Retry, RetryPolicy, Stop, decide
+from ..rules.retries.verdict import Classified, Verdict
+from .costs import Costs
+from .counters import Counters
+from .key_lines import KeyLines
+from .outages import Outages
+from .outcome import Item, Outcome
+from .results import Results
+from .work import Work
+
+T = TypeVar("T")
+
+Judge = Callable[[Any, Any, BaseException | None], Classified | None]
+"""(item value, answer or None, exception or None) -> the verdict; None stands for success."""
+
+_LEAST_FOR_MEDIAN = 20
+_OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
+
+
+class Endings(Generic[T, Resp]):
+    """Gives each ended attempt its one verdict, and does what follows from it."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        *,
+        limiter: RateLimiter,
+        schedule: Schedule,
+        ceiling: InFlightLimit,
+        adaptive: bool,
+        policy: RetryPolicy,
+        counters: Counters,
+        work: Work[T],
+        outages: Outages[T],
+        results: Results[Outcome[T, Resp]],
+        chance: Callable[[], float],
+        costs: Costs | None = None,
+        keys: KeyLines | None = None,
+        listen: bool = False,
+    ) -> None:
+        self._judge = judge
+        self._limiter = limiter
+        self._schedule = schedule
+        self._ceiling = ceiling
+        self._adaptive = adaptive
+        self._policy = policy
+        self._counters = counters
+        self._work = work
+        self._outages = outages
+        self._circuit = outages.circuit
+        self._results = results
+        self._chance = chance
+        self._costs = costs
+        self._keys = keys
+        self._listen = listen
+        self._listener: LimitListener | None = None
+        self._usual = 0.0
+        self._median_until = -math.inf
+        self._clock: Clock
+
+    def open(self, clock: Clock) -> None:
+        """Before the first attempt."""
+        self._clock = clock
+        if self._listen:
+            self._listener = LimitListener(self._limiter, clock)
+
+    def ended(self, item: Item[T], value: Resp | None, error: Exception | None, sent: bool) -> None:
+        """An attempt for `item` ended with `value` or `error`; `sent` says whether it had taken a permit."""
+        now = self._clock.now()
+        began = item.sent
+        if sent:
+            self._counters.in_flight -= 1
+            if error is not None and isinstance(error, UsageError):
+                # No request could be made of the item: nothing was sent after all.
+                item.attempts -= 1
+                self._counters.attempts -= 1
+        else:
+            # It failed before it could be sent: no connection is an attempt that took no permit, a record that
+            # makes no request is none.
+            self._note_unsent(item, now, attempted=not isinstance(error, UsageError))
+        if self._costs is not None and sent:
+            self._costs.settle(item, value, error, now)
+        if self._listener is not None and isinstance(value, Response):
+            self._listener.hear(value, began)
+        what = self._judge(item.value, value, error)
+        if what is None or what.verdict is Verdict.SUCCESS:
+            self._succeeded(item, value, now)
+            return
+        self._feel(item, what, began, now)
+        decision = self._decide(item, what, began, now)
+        if decision is None or isinstance(decision, Retry):
+            if self._work.stopping:
+                return
+            if decision is None:
+                self._work.park(item)
+            else:
+                self._work.delay(item, now + decision.delay)
+            return
+        self._results.put(
+            Outcome(
+                item,
+                ok=False,
+                value=value,
+                kind=decision.kind or what.kind,
+                message=decision.message or what.message,
+                status=what.status,
+                error=error,
+                service=now - item.sent,
+                response=now - item.intended,
+            )
+        )
+
+    def _decide(self, item: Item[T], what: Classified, began: float, now: float) -> Retry | Stop | None:
+        """When to try again, if ever; None: when the host is back."""
+        if what.verdict is Verdict.FATAL:
+            return Stop()
+        trouble = item.in_trouble()
+        if self._outages.excuses(item, what, began):
+            if self._outages.parks:
+                return None
+            return Retry(backoff(1, self._chance(), base=self._policy.backoff_base, cap=self._policy.backoff_cap))
+        throttled = what.verdict is Verdict.THROTTLED
+        trouble.refused += throttled
+        # A refusal is followed by a pause for everybody; retries that come after it are no extra load.
+        trouble.owes = not throttled
+        attempts = item.attempts - trouble.excused
+        elapsed = now - item.first_sent
+        return decide(self._policy, what, attempts, elapsed, self._chance(), refusals=trouble.refused)
+
+    def out_of_time(self, item: Item[T]) -> bool:
+        """End an item that has too little time left for another attempt: its answer could not be awaited.
+
+        Too little is less than half of all attempts take, where that is known.
+        """
+        total = self._policy.total_timeout
+        if total is None or item.attempts == 0:
+            return False
+        now = self._clock.now()
+        left = total - (now - item.first_sent)
+        if left > 0 and left >= self._median(now):
+            return False
+        if left <= 0:
+            message = f"the total timeout of {total:g} s passed while attempt {item.attempts + 1} waited for its turn"
+        else:
+            message = (
+                f"of the total timeout of {total:g} s there were {left:.3g} s left for attempt {item.attempts + 1}, "
+                f"and half of all attempts take {self._median(now):.3g} s or longer"
+            )
+        self._results.put(Outcome(item, ok=False, kind="deadline", message=message, response=now - item.intended))
+        return True
+
+    def _median(self, now: float) -> float:
+        """Seconds that half of the attempts take; 0 while too few have ended."""
+        if now >= self._median_until:
+            # Reading a histogram costs 50 us; once a second is often enough.
+            self._median_until = now + 1.0
+            service = self._counters.service
+            enough = service.count >= _LEAST_FOR_MEDIAN
+            self._usual = (service.quantile(0.5) or 0.0) if enough else 0.0
+        return self._usual
+
+    def _note_unsent(self, item: Item[T], now: float, *, attempted: bool) -> None:
+        item.sent = now
+        if item.attempts == 0:
+            item.first_sent = item.intended = now
+        elif attempted:
+            self._counters.retries += 1
+        if attempted:
+            item.attempts += 1
+            self._counters.attempts += 1
+
+    def _succeeded(self, item: Item[T], value: Resp | None, now: float) -> None:
+        if self._keys is None:
+            self._limiter.answered(item.sent)
+        else:
+            self._keys.answered(item, item.sent, now)
+        if self._circuit.troubled:
+            self._outages.succeeded(item.sent, now)
+        if self._adaptive:
+            self._ceiling.on_end(now, self._counters.in_flight + 1, latency=now - item.sent, ending=Ending.GOOD)
+        self._results.put(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))
+
+    def _feel(self, item: Item[T], what: Classified, began: float, now: float) -> None:
+        """Let everything under the limit know what the peer said."""
+        # By kind: an item that may not be tried again was told to slow down all the same.
+        throttled = what.kind == "throttled"
+        if throttled:
+            self._counters.throttled += 1
+            self._pause(item, what.retry_after, now)
+        elif self._keys is None:
+            # Also a reset or a timeout: whoever waits for what a probe is told must not wait for what will not come.
+            self._limiter.answered(began, good=False)
+        else:
+            self._keys.answered(item, began, now, good=False)
+        self._outages.felt(item, what, began, now)
+        if throttled and self._keys is not None:
+            # A refusal of one key says nothing about the others, nor about how many may be in flight.
+            return
+        if self._adaptive and self._circuit.state is State.CLOSED:
+            ending = Ending.REFUSED if throttled else Ending.OVERLOAD if what.kind in _OVERLOAD else Ending.GOOD
+            self._ceiling.on_end(now, self._counters.in_flight + 1, latency=now - item.sent, ending=ending)
+            if throttled and self._limiter.pace is not self._ceiling.pace:
+                self._limiter.pace = self._ceiling.pace
+
+    def _pause(self, item: Item[T], retry_after: float | None, now: float) -> None:
+        if self._keys is not None:
+            self._keys.throttled(item, retry_after, now, self._chance())
+            return
+        self._limiter.throttled(retry_after, now, self._chance())
+        self._schedule.hold(self._limiter.paused_until)
+        self._counters.paused_until = self._clock.wall() + self._limiter.paused_until - now

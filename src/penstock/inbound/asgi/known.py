@@ -1,0 +1,155 @@
+"""Hits that need no thinking: requests that differ in nothing that matters from one whose answer is known.
+
+As `known_hits`, but there are no bytes to look up, and clients send fields that are never the same twice. So names are
+learned that no answer for a URL depends on; a request is known by the URL and by all its other fields, as they are.
+A name that nobody knows counts, whoever wrote it and in whatever case.
+"""
+
+from __future__ import annotations
+
+from ...messages import RawFields
+from ...stores.stored_response import Resource, StoredResponse
+from ..cache.answers import age_right_until, fresh_until, hit_fields
+from ..cache.engine import CacheEngine
+from .request import FORWARDED, NEVER_KEYED, AsgiRequest, Scope
+
+_PERSONAL = frozenset(
+    {b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range"}
+)
+_MATTERS = (
+    NEVER_KEYED
+    | FORWARDED
+    | _PERSONAL
+    | {b"authorization", b"cache-control", b"content-length", b"host", b"pragma", b"transfer-encoding", b"upgrade"}
+)
+_MOST_NAMES = 512
+_LONGEST_NAME = 64
+_MOST_ANSWERS = 8192
+_LONGEST_WAY = 4096
+
+Field = tuple[bytes, bytes]
+Url = tuple[str, bytes | None, bytes, str, str]
+
+
+class KnownAnswer:
+    """What a request leads to: `stored`, as long as `newest` is the newest variant, of version `version`."""
+
+    __slots__ = ("fields", "fresh_until", "newest", "right_until", "stored", "version")
+
+    def __init__(self, newest: Resource, stored: StoredResponse) -> None:
+        self.newest = newest
+        self.version = newest.version
+        self.stored = stored
+        self.fresh_until = fresh_until(stored)
+        self.fields: RawFields = []
+        self.right_until = 0.0
+        """Until when the Age in `fields` is right."""
+
+
+class _KnownUrl:
+    """The ways to ask for one URL; names in `ignored` make no difference to its answer."""
+
+    __slots__ = ("ignored", "ways")
+
+    def __init__(self) -> None:
+        self.ignored: set[bytes] = set()
+        self.ways: dict[tuple[Field, ...], KnownAnswer] = {}
+
+
+class KnownAnswers:
+    """At most 8192; when it is full it starts over, as what is hot comes back at once."""
+
+    def __init__(self, engine: CacheEngine) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._now = engine.clock.now
+        self._counters = engine.counters
+        self._ignored: set[bytes] = set()
+        self._urls: dict[Url, _KnownUrl] = {}
+        self._answers = 0
+
+    def find(self, scope: Scope) -> KnownAnswer | None:
+        """What answers this GET, fresh and with the Age of this second; None where it has to be looked at."""
+        known = self._urls.get(_url(scope))
+        if known is None:
+            return None
+        ignored = known.ignored
+        try:
+            answer = known.ways.get(tuple([field for field in scope["headers"] if field[0] not in ignored]))
+        except TypeError:
+            # The server uses lists where tuples would do.
+            return None
+        if answer is None:
+            return None
+        now = self._now()
+        stored = answer.stored
+        if (
+            stored.valid_at != self._store.purges
+            or answer.version != answer.newest.version
+            or now >= answer.fresh_until
+        ):
+            return None
+        if now >= answer.right_until:
+            self._renew(answer, now)
+        counters = self._counters
+        counters.requests += 1
+        counters.hits += 1
+        stored.hits += 1
+        stored.visited = True
+        return answer
+
+    def _renew(self, answer: KnownAnswer, now: float) -> None:
+        stored = answer.stored
+        resident = now - stored.received_at
+        length = (b"content-length", b"%d" % len(stored.body))
+        framing = [] if stored.status in (204, 304) else [length]
+        answer.fields = [*stored.fields, *hit_fields(stored, resident), *framing]
+        answer.right_until = age_right_until(stored, resident)
+
+    def learn(self, request: AsgiRequest, stored: StoredResponse) -> None:
+        """Remember that `request` was answered by `stored`, as it is."""
+        fields = request.fields
+        if request.method != b"GET" or stored.status == 206 or not _PERSONAL.isdisjoint(fields):
+            return
+        newest = self._store.get(stored.key)
+        if newest is None or len(request.target) > _LONGEST_WAY:
+            return
+        scope = request.scope
+        headers = scope["headers"]
+        for name, _ in headers:
+            if name not in _MATTERS and name.islower() and len(name) <= _LONGEST_NAME:
+                if len(self._ignored) >= _MOST_NAMES:
+                    break
+                self._ignored.add(name)
+        if self._answers >= _MOST_ANSWERS:
+            self.clear()
+        known = self._urls.setdefault(_url(scope), _KnownUrl())
+        varies = {name for each in newest for name in each.vary}
+        known.ignored = self._ignored - varies if varies else self._ignored
+        way = tuple([(name, value) for name, value in headers if name not in known.ignored])
+        if sum(len(name) + len(value) for name, value in way) <= _LONGEST_WAY:
+            self._answers += way not in known.ways
+            known.ways[way] = KnownAnswer(newest, stored)
+
+    def drop_dead(self) -> None:
+        """Let go of responses that have left the store; call it about once a second."""
+        for url, known in [*self._urls.items()]:
+            dead = [way for way, answer in known.ways.items() if not answer.stored.alive]
+            for way in dead:
+                del known.ways[way]
+            self._answers -= len(dead)
+            if not known.ways:
+                del self._urls[url]
+
+    def clear(self) -> None:
+        """Have every request looked at again."""
+        self._urls.clear()
+        self._answers = 0
+
+    def __len__(self) -> int:
+        return self._answers
+
+
+def _url(scope: Scope) -> Url:
+    get = scope.get
+    return scope["path"], get("raw_path"), get("query_string", b""), get("scheme", "http"), get("root_path", "")

@@ -1,0 +1,1 @@
+"""The shared cache itself, whoever asks and whoever is asked."""

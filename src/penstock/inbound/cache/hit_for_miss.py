@@ -1,0 +1,84 @@
+"""What is remembered of answers that could not be stored.
+
+Hit-for-miss: while a key is in here, requests for it go to the origin side by side instead of waiting for one
+another, because the answer will most likely not be for all. An answer that can be stored removes the entry.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...rules.caching.decisions import Decision
+from ...rules.caching.http_fields import FieldMap
+
+
+class Refusal(NamedTuple):
+    """Why the last answer was not shared. `until` is in seconds on the monotonic clock."""
+
+    until: float
+    verdict: Decision
+    status: int
+
+
+_KINDS = {b"": "", b"\0a": "authorization", b"\0c": "cookie", b"\0ac": "authorization and cookie"}
+
+
+def of_kind(key: bytes, fields: FieldMap) -> bytes:
+    """`key` for requests that have what `fields` have of a user: a user's page says nothing of what strangers get."""
+    personal = (b"a" if b"authorization" in fields else b"") + (b"c" if b"cookie" in fields else b"")
+    return key + b"\0" + personal if personal else key
+
+
+class HitForMiss:
+    """At most `max_keys`; the oldest goes first. `seconds` is how long an entry counts.
+
+    `fields` are always those of the request, which tell of what kind it is.
+    """
+
+    def __init__(self, seconds: float = 120.0, max_keys: int = 65_536) -> None:
+        self._seconds = seconds
+        self._max_keys = max_keys
+        self._refusals: dict[bytes, Refusal] = {}
+
+    def note(self, key: bytes, fields: FieldMap, now: float, verdict: Decision, status: int) -> None:
+        """Remember why the answer for `key` could not be shared."""
+        key = of_kind(key, fields)
+        self._refusals.pop(key, None)
+        self._refusals[key] = Refusal(now + self._seconds, verdict, status)
+        if len(self._refusals) > self._max_keys:
+            del self._refusals[next(iter(self._refusals))]
+
+    def look_up(self, key: bytes, fields: FieldMap, now: float) -> Refusal | None:
+        """The entry, unless its time is over."""
+        return self._of_key(of_kind(key, fields), now) if self._refusals else None
+
+    def _of_key(self, key: bytes, now: float) -> Refusal | None:
+        found = self._refusals.get(key)
+        if found is None:
+            return None
+        if found.until <= now:
+            del self._refusals[key]
+            return None
+        return found
+
+    def of_all_kinds(self, key: bytes, now: float) -> list[tuple[str, Refusal]]:
+        """What is remembered for `key`, by the fields that the requests had ("" for none of them)."""
+        found = [(whose, self._of_key(key + kind, now)) for kind, whose in _KINDS.items()]
+        return [(whose, refusal) for whose, refusal in found if refusal is not None]
+
+    def forget_all_kinds(self, key: bytes) -> None:
+        """As `forget`, for all requests for `key`."""
+        for kind in _KINDS:
+            self._refusals.pop(key + kind, None)
+
+    def forget(self, key: bytes, fields: FieldMap) -> None:
+        """An answer for `key` was stored, or could have been."""
+        if self._refusals:
+            self._refusals.pop(of_kind(key, fields), None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._refusals.clear()
+
+    def __len__(self) -> int:
+        return len(self._refusals)

@@ -1,0 +1,99 @@
+"""What the engine needs of the two sides it stands between: who asks, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ...messages import RawFields
+from ...rules.caching.request import CacheRequest
+from ...wire.streams import Receiver
+from .policy import NO_POLICY
+
+
+class InboundRequest(CacheRequest):
+    """A client's request: what the rules look at, and the fields as they came, for the origin."""
+
+    __slots__ = ("client", "policy", "raw")
+
+    def __init__(
+        self,
+        method: bytes,
+        scheme: bytes,
+        host: bytes,
+        target: bytes,
+        fields: dict[bytes, bytes],
+        raw: RawFields,
+        *,
+        has_body: bool = False,
+        client: str = "",
+    ) -> None:
+        super().__init__(method, scheme, host, target, fields, has_body=has_body)
+        self.raw = raw
+        self.client = client
+        self.policy = NO_POLICY
+
+
+class Reply(Protocol):
+    """Where an answer goes. Framing is its own business; nothing may be called after `respond`, `end` or `abort`."""
+
+    on_resumed: Callable[[], None] | None
+    on_closed: Callable[[], None] | None
+    """Called once where the client goes away before its answer is complete."""
+
+    @property
+    def paused(self) -> bool:
+        """The client is slow: write no more until `on_resumed` is called."""
+        ...
+
+    def interim(self, status: int, reason: bytes, fields: RawFields) -> None:
+        """Send a 1xx response where the client's protocol has them."""
+        ...
+
+    def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
+        """Send a whole answer."""
+        ...
+
+    def start(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
+        """Send a head; `length` bytes of body will follow, or an unknown number (None)."""
+        ...
+
+    def write(self, chunk: bytes) -> None:
+        """Send a piece of the body."""
+        ...
+
+    def end(self) -> None:
+        """The body is complete."""
+        ...
+
+    def abort(self) -> None:
+        """Break off, so that the client sees that the answer is not complete."""
+        ...
+
+
+class Fetch(Protocol):
+    """One request to the origin that is under way."""
+
+    def pause(self) -> None:
+        """Ask the origin to wait."""
+        ...
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        ...
+
+    def cancel(self) -> None:
+        """Give up; the receiver hears no more."""
+        ...
+
+
+class Origin(Protocol):
+    """Where what is not stored comes from."""
+
+    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None) -> Fetch:
+        """Ask for `request`, with `fields` in place of its own.
+
+        The answer goes to `receiver`, never before this returns. `reply` is that of the client whose body goes along;
+        None where the request has no body.
+        """
+        ...

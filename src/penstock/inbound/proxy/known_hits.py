@@ -1,0 +1,172 @@
+"""Hits that need no thinking: requests whose bytes came before, and whose answer is ready.
+
+Clients repeat themselves: the same browser, bot or service sends the same head again and again. What parsing and the
+rules made of these bytes is the same too, as long as the stored response they led to is fresh, alive, and no other
+variant of it has been stored. So the bytes are looked up, and the answer with the Age of this second is sent.
+
+Where only such fields are new that say nothing of the answer (who the client is, its cookies), what remains of the
+request is looked up instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ...stores.memory import MemoryStore
+from ...stores.stored_response import Resource, StoredResponse
+from ..cache.counters import Counters
+
+MAX_BODY = 64 * 1024
+_MAX_REQUEST = 4096
+_MAX_KNOWN = 8192
+_EACH = 15
+"""Of so many plain requests, and one, the last is remembered as it came: a power of two less one."""
+
+# Fields that say nothing of which stored response answers a GET, and nothing of how: with these alone, the request is
+# known by its first line, its Host and (for Vary) its Accept-Encoding. Names as clients write them; others are parsed.
+_INDIFFERENT = (
+    rb"User-Agent|Accept|Accept-Language|Cookie|Referer|DNT|Sec-[A-Za-z\-]{1,40}|Upgrade-Insecure-Requests|Priority"
+)
+_PLAIN = re.compile(
+    rb"(GET /[!$-;=?-Z_a-z~]* HTTP/1\.1\r\n)"
+    rb"(?:(Host: [^\r\n\0]+\r\n)|(Accept-Encoding: [\x20-\x7e]*\r\n)|Connection: keep-alive\r\n|(?:"
+    + _INDIFFERENT
+    + rb"):[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
+)
+_ENCODING = (b"accept-encoding",)
+
+
+def plain_form(data: bytes) -> tuple[bytes, bytes] | None:
+    """What a request says that matters, without and with its Accept-Encoding; None where it has to be parsed.
+
+    Whoever gives a request to `learn` has parsed it, so equal forms are the same request, whatever else they say: a
+    browser that is new to the cache, or a cookie, does not make a request another one.
+    """
+    if len(data) > _MAX_REQUEST:
+        return None
+    plain = _PLAIN.fullmatch(data)
+    if plain is None or data.count(b"\nHost: ") != 1 or data.count(b"\nAccept-Encoding: ") > 1:
+        return None
+    line, host, encoding = plain.groups(b"")
+    return line + host, line + host + encoding
+
+
+class KnownHit:
+    """What a request's bytes lead to: `stored`, as long as `newest` is the newest variant, of version `version`."""
+
+    __slots__ = ("fresh_until", "newest", "stored", "version")
+
+    def __init__(self, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
+        self.newest = newest
+        self.version = newest.version
+        self.stored = stored
+        self.fresh_until = fresh_until
+
+
+class KnownHits:
+    """At most 8192 requests; when it is full it starts over, as what is hot comes back at once.
+
+    `make(stored, now)` gives the answer's bytes for one moment, and the moment until which they are right. They are
+    kept at the stored response, for all who ask for it in one way or another, and charged to the store's budget.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        counters: Counters,
+        now: Callable[[], float],
+        make: Callable[[StoredResponse, float], tuple[bytes, float]],
+    ) -> None:
+        self._store = store
+        self._counters = counters
+        self._now = now
+        self._make = make
+        self._table: dict[bytes, KnownHit] = {}
+        self._plain: dict[bytes, KnownHit] = {}
+        self._plain_by_encoding: dict[bytes, KnownHit] = {}
+        self._find = self._table.get
+        self.on_sample: Callable[[StoredResponse], None] = _nothing
+        """Told of the hit that reaches `Counters.sample_at`."""
+
+    def answer(self, data: bytes) -> bytes | None:
+        """The complete answer to the request `data`, or None where it has to be looked at."""
+        known = self._find(data)
+        if known is None:
+            known = self._find_plain(data)
+            if known is None:
+                return None
+        now = self._now()
+        stored = known.stored
+        if stored.valid_at != self._store.purges or known.version != known.newest.version or now >= known.fresh_until:
+            self._forget(data)
+            return None
+        wire = stored.wire
+        if wire is None or now >= stored.wire_until:
+            # The Age in it is no longer right.
+            wire, until = self._make(stored, now)
+            self._store.keep_wire(stored, wire, until)
+        counters = self._counters
+        counters.requests += 1
+        counters.hits = hits = counters.hits + 1
+        stored.hits += 1
+        stored.visited = True
+        if hits >= counters.sample_at:
+            self.on_sample(stored)
+        return wire
+
+    def _find_plain(self, data: bytes) -> KnownHit | None:
+        plain = plain_form(data)
+        if plain is None:
+            return None
+        # Tables of their own: a form is no request, and must not be found by bytes that look like it.
+        known = self._plain.get(plain[0]) or self._plain_by_encoding.get(plain[1])
+        if known is not None and not self._counters.hits & _EACH:
+            # What comes again and again is soon found by its bytes; what comes once seldom gets there.
+            self._keep(self._table, data, known)
+        return known
+
+    def learn(self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
+        """Remember that `data` is answered by `stored` as it is, until `fresh_until` on the monotonic clock."""
+        if len(data) > _MAX_REQUEST or len(stored.body) > MAX_BODY:
+            return
+        known = KnownHit(newest, stored, fresh_until)
+        plain = plain_form(data)
+        if plain is None:
+            self._keep(self._table, data, known)
+        elif newest.older_variant is None and not newest.vary:
+            self._keep(self._plain, plain[0], known)
+        elif all(variant.vary == _ENCODING for variant in newest):
+            self._keep(self._plain_by_encoding, plain[1], known)
+        else:
+            self._keep(self._table, data, known)
+
+    def drop_dead(self) -> None:
+        """Let go of responses that have left the store. Two milliseconds at most; call it about once a second."""
+        for table in (self._table, self._plain, self._plain_by_encoding):
+            for data in [data for data, known in table.items() if not known.stored.alive]:
+                del table[data]
+
+    def _keep(self, table: dict[bytes, KnownHit], data: bytes, known: KnownHit) -> None:
+        if len(table) >= _MAX_KNOWN:
+            table.clear()
+        table[data] = known
+
+    def _forget(self, data: bytes) -> None:
+        self._table.pop(data, None)
+        plain = plain_form(data)
+        if plain is not None:
+            self._plain.pop(plain[0], None)
+            self._plain_by_encoding.pop(plain[1], None)
+
+    def clear(self) -> None:
+        """Have every request looked at again."""
+        for table in (self._table, self._plain, self._plain_by_encoding):
+            table.clear()
+
+    def __len__(self) -> int:
+        return len(self._table) + len(self._plain) + len(self._plain_by_encoding)
+
+
+def _nothing(_stored: StoredResponse) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,108 @@
+"""The origin of the proxy: requests rebuilt for it, over the streaming client."""
+
+from __future__ import annotations
+
+from ...messages import RawFields
+from ...wire.server import Exchange
+from ...wire.streams import Receiver, StreamClient, StreamExchange
+from ..cache.protocols import InboundRequest, Reply
+
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+# What a client may claim of where it comes from; only we know, so theirs is replaced.
+_FORWARDED = frozenset(
+    {b"forwarded", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-server", b"x-real-ip"}
+)
+# The wire writes these itself; Expect was met by us (RFC 9110, 10.1.1).
+_OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"x-forwarded-for", b"via", b"expect"})
+_NO_BODY_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+
+
+class ProxyOrigin:
+    """An Origin over HTTP. `trust_forwarded`: the client is a proxy of ours, whose X-Forwarded-For is kept."""
+
+    def __init__(self, client: StreamClient, *, trust_forwarded: bool = False) -> None:
+        self._client = client
+        self._trust = trust_forwarded
+
+    def fetch(
+        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None
+    ) -> StreamExchange:
+        """See Origin."""
+        exchange = reply if isinstance(reply, Exchange) else None
+        framing = _framing(request, exchange)
+        head = self.head(request, fields, framing)
+        fetch = self._client.fetch(
+            head,
+            receiver,
+            head_only=request.method == b"HEAD",
+            repeatable=request.method in _REPEATABLE and exchange is None,
+            more=exchange is not None,
+        )
+        if exchange is not None:
+            RequestBody(exchange, fetch, chunked=exchange.head.chunked)
+        return fetch
+
+    def head(self, request: InboundRequest, fields: RawFields, framing: bytes) -> bytes:
+        """The bytes of the request's head: written anew, never the ones that came."""
+        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (request.method, request.target, request.host)]
+        forwarded_for = b""
+        via = b""
+        trust = self._trust
+        for name, value in fields:
+            if name in _OURS:
+                if name == b"x-forwarded-for" and trust:
+                    forwarded_for += value + b", "
+                elif name == b"via":
+                    via += value + b", "
+                continue
+            if name in _FORWARDED and not trust:
+                continue
+            lines.append(b"%b: %b\r\n" % (name, value))
+        lines.append(self._forwarding(request, forwarded_for, via))
+        lines.append(framing)
+        return b"".join(lines)
+
+    def _forwarding(self, request: InboundRequest, forwarded_for: bytes, via: bytes) -> bytes:
+        address = request.client.encode("latin-1", "replace")
+        text = b"X-Forwarded-For: %b%b\r\nVia: %b1.1 penstock\r\n" % (forwarded_for, address, via)
+        if not self._trust:
+            text += b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (request.scheme, request.host)
+        return text
+
+
+def _framing(request: InboundRequest, exchange: Exchange | None) -> bytes:
+    if exchange is None:
+        # These methods say what an empty body means, so its length is stated (RFC 9110, 8.6).
+        return b"\r\n" if request.method in _NO_BODY_METHODS else b"Content-Length: 0\r\n\r\n"
+    length = exchange.head.content_length
+    return b"Transfer-Encoding: chunked\r\n\r\n" if length is None else b"Content-Length: %d\r\n\r\n" % length
+
+
+class RequestBody:
+    """Carries the body of a client's request to the origin, as fast as the slower of the two."""
+
+    __slots__ = ("_chunked", "_exchange", "_fetch", "_waiting")
+
+    def __init__(self, exchange: Exchange, fetch: StreamExchange, *, chunked: bool) -> None:
+        self._exchange = exchange
+        self._fetch = fetch
+        self._chunked = chunked
+        self._waiting = False
+        fetch.on_drained = self._drained
+        exchange.receive_body(self._data, self._end)
+
+    def _data(self, data: bytes) -> None:
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._fetch.send(data)
+        if not self._fetch.can_send and not self._waiting:
+            self._waiting = True
+            self._exchange.pause_body()
+
+    def _end(self) -> None:
+        self._fetch.send(b"0\r\n\r\n" if self._chunked else b"", last=True)
+
+    def _drained(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._exchange.resume_body()

@@ -1,0 +1,241 @@
+"""The cache as a reverse proxy: a server on one side, the streaming client on the other, the engine between them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ...clock import Clock, current_clock
+from ...observe.exposition import check_available
+from ...rules.caching.cache_key import normalise_host
+from ...rules.caching.http_fields import combine
+from ...rules.caching.options import CacheOptions
+from ...stores.memory import MemoryStore
+from ...stores.stored_response import StoredResponse
+from ...wire.server import Exchange, Handler, Server, ServerLimits
+from ...wire.server.answer_bytes import answer_head
+from ...wire.streams import StreamClient
+from ..cache.answers import age_right_until, fresh_until, hit_fields
+from ..cache.engine import CacheEngine
+from ..cache.policy import Policy
+from ..cache.protocols import InboundRequest
+from ..cache.purging import purge
+from .admin import AdminHandler
+from .collector import StoreCollector
+from .known_hits import KnownHits
+from .metrics import MetricsHandler
+from .origin import ProxyOrigin
+from .snapshot import Watched
+from .top_urls import TopUrls
+
+_PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
+_OTHER_LIMITS = ServerLimits(max_connections=256, max_connections_per_address=None, max_head_bytes=32 * 1024)
+_MOST_TURNS = 8
+"""A chain of so many caches of ours is none: one of them is its own origin."""
+_OTHER_DRAIN_SECONDS = 1.0
+_TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """How one proxy runs. Times are seconds, sizes bytes.
+
+    `hosts`: which Host fields are answered; empty means all. `trust_forwarded`: the clients are proxies of ours, whose
+    X-Forwarded fields are passed on instead of replaced.
+    """
+
+    origin: str
+    memory: int = 256 * 1024 * 1024
+    options: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy = field(default_factory=Policy)
+    limits: ServerLimits = field(default_factory=ServerLimits)
+    max_object: int | None = None
+    max_refreshes: int = 32
+    uncacheable_ttl: float = 120.0
+    hosts: tuple[str, ...] = ()
+    trust_forwarded: bool = False
+    origin_connections: int = 1024
+    connect_timeout: float = 3.0
+    first_byte_timeout: float = 60.0
+    between_bytes_timeout: float = 30.0
+
+
+class Proxy:
+    """One cache in front of one origin. Make it within the loop that it is to run on."""
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        *,
+        clock: Clock | None = None,
+        on_answered: Callable[[Exchange | None, int, int], None] | None = None,
+        origin_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = MemoryStore(settings.memory, max_object_bytes=settings.max_object)
+        self.client = StreamClient(
+            settings.origin,
+            max_connections=settings.origin_connections,
+            connect_timeout=settings.connect_timeout,
+            first_byte_timeout=settings.first_byte_timeout,
+            between_bytes_timeout=settings.between_bytes_timeout,
+            lenient=settings.options.lenient_origin,
+            tls=origin_tls,
+        )
+        self.engine = CacheEngine(
+            self.store,
+            ProxyOrigin(self.client, trust_forwarded=settings.trust_forwarded),
+            options=settings.options,
+            policy=settings.policy,
+            clock=clock or current_clock(),
+            max_refreshes=settings.max_refreshes,
+            uncacheable_ttl=settings.uncacheable_ttl,
+        )
+        self.server = Server(on_answered=on_answered)
+        self.handler = ProxyHandler(
+            self.engine, self.client.origin.authority.encode(), settings.hosts, fast=on_answered is None
+        )
+        self._others: list[Server] = []
+        self._top: TopUrls | None = None
+
+    async def start(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, sock: socket.socket | None = None
+    ) -> None:
+        """Listen. Raises UsageError where the address cannot be had."""
+        await self.server.start(self.handler, host, port, tls=tls, limits=self.settings.limits, sock=sock)
+
+    async def start_admin(self, host: str, port: int, token: str) -> int:
+        """Listen for who has `token` (see `AdminHandler`) on an address of its own; returns the port.
+
+        Raises UsageError where the address cannot be had, and for a token that is too short or cannot be sent.
+        """
+        return await self._start_other(AdminHandler(self.watched(), token), host, port)
+
+    async def start_metrics(self, host: str, port: int) -> int:
+        """Serve /metrics to anybody on an address of its own; returns the port.
+
+        Raises UsageError where the address cannot be had or prometheus_client is missing.
+        """
+        check_available()
+        return await self._start_other(MetricsHandler(self.watched()), host, port)
+
+    def watched(self) -> Watched:
+        """For who wants to see what it does; from the first call on URLs are counted."""
+        if self._top is None:
+            self._top = TopUrls(self.engine.counters, self.engine.key_of, self.engine.clock.now)
+            self.engine.on_looked_up = self._top.looked_up
+            self.handler.known_hits.on_sample = self._top.sample
+        return Watched(self.engine, server=self.server, client=self.client, top=self._top)
+
+    def purge(
+        self, *, urls: Sequence[str] = (), tags: Sequence[str] = (), everything: bool = False, soft: bool = False
+    ) -> int:
+        """See `purging.purge`. To be called on the loop's own thread."""
+        return purge(self.engine, urls=urls, tags=tags, everything=everything, soft=soft)
+
+    async def _start_other(self, handler: Handler, host: str, port: int) -> int:
+        server = Server()
+        self._others.append(server)
+        await server.start(handler, host, port, limits=_OTHER_LIMITS)
+        there: int = server.sockets[0].getsockname()[1]
+        return there
+
+    async def close_others(self) -> None:
+        """Close the admin and metrics addresses, so that a successor can have them."""
+        others, self._others = self._others, []
+        for server in others:
+            await server.drain(_OTHER_DRAIN_SECONDS)
+
+    def keep_collector_away(self) -> None:
+        """See StoreCollector: for a process that does nothing else."""
+        collector = StoreCollector(self.store)
+        drop_dead = self.handler.known_hits.drop_dead
+
+        def sweep() -> None:
+            drop_dead()
+            collector.tick()
+
+        self.engine.on_sweep = sweep
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self.server.sockets[0].getsockname()[1]
+        return port
+
+    def replace_policy(self, policy: Policy) -> None:
+        """Go on with another policy. What is stored stays; hits are looked at anew."""
+        self.engine.policy = policy
+        self.handler.known_hits.clear()
+
+    async def aclose(self, timeout: float = 30.0) -> None:
+        """Drain: finish what is under way for at most `timeout` seconds, then close everything."""
+        await self.server.drain(timeout)
+        # These go last: how far the draining is can be seen, and a purge is still taken.
+        for other in self._others:
+            await other.drain(_OTHER_DRAIN_SECONDS)
+        self.engine.close()
+        await self.client.aclose()
+
+
+class ProxyHandler:
+    """What the server asks: a Handler."""
+
+    def __init__(self, engine: CacheEngine, default_host: bytes, hosts: tuple[str, ...], *, fast: bool) -> None:
+        self._engine = engine
+        self._default_host = default_host
+        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self.known_hits = KnownHits(engine.store, engine.counters, engine.clock.now, ready_answer)
+        engine.on_sweep = self.known_hits.drop_dead
+        # Called for all that arrives on an idle connection; with an access log each request is to be seen.
+        self.known: Callable[[bytes], bytes | None] = self.known_hits.answer if fast else _nothing
+        self._fast = fast
+
+    def begin(self, exchange: Exchange) -> None:
+        """See Handler."""
+        head = exchange.head
+        scheme = b"https" if exchange.tls else b"http"
+        host = normalise_host(head.host or self._default_host, scheme)
+        if host is None or (self._hosts and host.rpartition(b":")[0] not in self._hosts and host not in self._hosts):
+            exchange.respond(421, b"Misdirected Request", _TEXT, b"This server does not answer for that host.\n")
+            return
+        fields = combine(head.fields)
+        if fields.get(b"via", b"").count(b" penstock") >= _MOST_TURNS:
+            exchange.respond(508, b"Loop Detected", _TEXT, b"This request goes round in circles.\n")
+            return
+        request = InboundRequest(
+            head.method,
+            scheme,
+            host,
+            head.target,
+            fields,
+            head.fields,
+            has_body=head.has_body,
+            client=exchange.client,
+        )
+        stored = self._engine.handle(request, exchange)
+        if stored is not None and self._fast and exchange.raw is not None:
+            self._learn(exchange.raw, request, stored)
+
+    def _learn(self, raw: bytes, request: InboundRequest, stored: StoredResponse) -> None:
+        fields = request.fields
+        if request.method != b"GET" or stored.status == 206 or any(name in fields for name in _PERSONAL):
+            return
+        newest = self._engine.store.get(stored.key)
+        if newest is not None:
+            self.known_hits.learn(raw, newest, stored, fresh_until(stored))
+
+
+def ready_answer(stored: StoredResponse, now: float) -> tuple[bytes, float]:
+    """The answer to a plain GET from `stored` at the moment `now`, and until when its Age is right."""
+    resident = now - stored.received_at
+    fields = [*stored.fields, *hit_fields(stored, resident)]
+    # A 204 has no length, and a 304 is not made from what is stored here (RFC 9110, 8.6).
+    framing = b"" if stored.status == 204 else b"Content-Length: %d\r\n" % len(stored.body)
+    return answer_head(stored.status, stored.reason, fields, framing) + stored.body, age_right_until(stored, resident)
+
+
+def _nothing(_data: bytes) -> bytes | None:
+    return None

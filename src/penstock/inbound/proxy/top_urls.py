@@ -1,0 +1,155 @@
+"""Which URLs are asked for most, and which are missed most and why: counted in bounded memory, for `penstock top`.
+
+Misses, stale and collapsed answers are counted one by one: they cost a request to the origin or a look at the rules
+anyway. Hits are sampled, the more sparsely the faster they come, so that the path of a known hit pays one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...stores.stored_response import StoredResponse
+from ..cache.counters import Counters
+from ..cache.protocols import InboundRequest
+from .heavy_hitters import HeavyHitters
+
+WINDOW_SECONDS = 5.0
+"""What is said of the recent past is of two windows at most and one at least."""
+_LONGEST_KEY = 1024
+_LONGEST_STRIDE = 256
+_SILENCE = 0.1
+_BATCH = 32
+_OFTEN, _SELDOM = 0.0005, 0.002
+"""Seconds between two samples, of a batch on average below which they get sparser, and above which at once denser."""
+
+
+class TopUrl(NamedTuple):
+    """One row. `requests` and `spared` (those that the app did not see) are estimates once hits are sampled.
+
+    `recent`: requests of the last 5 to 10 seconds; `recent_spared` likewise.
+    """
+
+    key: bytes
+    requests: int
+    spared: int
+    recent: int
+    recent_spared: int
+
+
+class TopMiss(NamedTuple):
+    """One row: requests that the origin was asked for, by the reason `why`."""
+
+    key: bytes
+    why: str
+    requests: int
+    recent: int
+    example: bytes
+    """The last key that was missed, with its query."""
+
+
+class TopUrls:
+    """At most `max_keys` of each: URLs and misses, with their query and without. `now` is a monotonic clock."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        key_of: Callable[[InboundRequest], bytes],
+        now: Callable[[], float],
+        max_keys: int = 512,
+    ) -> None:
+        self._counters = counters
+        self._key_of = key_of
+        self._now = now
+        self._urls = HeavyHitters[bytes](max_keys)
+        self._paths = HeavyHitters[bytes](max_keys)
+        self._missed_urls = HeavyHitters[tuple[bytes, str]](max_keys)
+        self._missed_paths = HeavyHitters[tuple[bytes, str]](max_keys)
+        self._stride = 1
+        self._chance = 1
+        self._hits_seen = counters.hits
+        self._sampled_at = self._batch_began = now()
+        self._batch = 0
+        self._window_ends = now() + WINDOW_SECONDS
+        self.bytes_from_store = 0
+        """Of bodies that were answered from the store; an estimate where hits are sampled."""
+        counters.sample_at = counters.hits + 1
+
+    def looked_up(self, request: InboundRequest, what: str, stored: StoredResponse | None) -> None:
+        """For `CacheEngine.on_looked_up`."""
+        if what == "hit" and stored is not None:
+            if self._counters.hits >= self._counters.sample_at:
+                self.sample(stored)
+            return
+        key = self._key_of(request)
+        spared = 1 if what in ("stale", "collapsed") else 0
+        self._count(key, 1, spared)
+        if stored is not None:
+            self.bytes_from_store += len(stored.body)
+        if not spared:
+            self._missed_urls.add((key[:_LONGEST_KEY], what), 1, 0, key)
+            self._missed_paths.add((_path(key), what), 1, 0, key)
+
+    def sample(self, stored: StoredResponse) -> None:
+        """A hit that stands for all since the last one looked at; to be called when `sample_at` hits are reached."""
+        counters = self._counters
+        hits = counters.hits
+        weight = hits - self._hits_seen
+        self._hits_seen = hits
+        now = self._now()
+        self._settle(now)
+        # A stride of random length (Park and Miller, 1988): who asks for URLs in turns must not meet the same ones.
+        self._chance = self._chance * 48271 % 2147483647
+        counters.sample_at = hits + 1 + self._chance % (2 * self._stride - 1)
+        self._count(stored.key, weight, weight)
+        self.bytes_from_store += weight * len(stored.body)
+
+    def _settle(self, now: float) -> None:
+        """How far apart samples are from now on."""
+        if now - self._sampled_at > _SELDOM:
+            self._stride = max(1, self._stride // 2)
+            self._batch, self._batch_began = 0, now
+        self._batch += 1
+        if self._batch == _BATCH:
+            if now - self._batch_began < _BATCH * _OFTEN and self._stride < _LONGEST_STRIDE:
+                self._stride *= 2
+            self._batch, self._batch_began = 0, now
+        self._sampled_at = now
+
+    def urls(self, most: int, *, with_query: bool) -> list[TopUrl]:
+        """The rows with the most requests of late, then in total."""
+        self._turn()
+        table = self._urls if with_query else self._paths
+        rows = [TopUrl(row.key, row.weight, row.part, row.recent, row.recent_part) for row in table.rows()]
+        return sorted(rows, key=lambda row: (-row.recent, -row.requests, row.key))[:most]
+
+    def misses(self, most: int, *, with_query: bool) -> list[TopMiss]:
+        """The rows with the most misses of late, then in total."""
+        self._turn()
+        table = self._missed_urls if with_query else self._missed_paths
+        rows = [TopMiss(*row.key, row.weight, row.recent, row.note) for row in table.rows()]
+        return sorted(rows, key=lambda row: (-row.recent, -row.requests, row.key))[:most]
+
+    def _count(self, key: bytes, weight: int, spared: int) -> None:
+        if self._now() >= self._window_ends:
+            self._turn()
+        self._urls.add(key[:_LONGEST_KEY], weight, spared)
+        self._paths.add(_path(key), weight, spared)
+
+    def _turn(self) -> None:
+        now = self._now()
+        if now - self._sampled_at > _SILENCE:
+            # It was busy and is not any more: a sparse sample would say nothing for minutes.
+            self._stride = 1
+            self._counters.sample_at = self._counters.hits + 1
+        while now >= self._window_ends:
+            for table in (self._urls, self._paths):
+                table.turn()
+            for missed in (self._missed_urls, self._missed_paths):
+                missed.turn()
+            # After a long silence one more turn empties the window before as well; there is no need for all of them.
+            self._window_ends = max(self._window_ends + WINDOW_SECONDS, now - WINDOW_SECONDS)
+
+
+def _path(key: bytes) -> bytes:
+    return key.partition(b"?")[0][:_LONGEST_KEY]

@@ -1,0 +1,148 @@
+"""From records to requests: the template, and what fills it in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..errors import InputError, UsageError
+from ..messages import Headers, Request
+from ..rules.retries.verdict import is_idempotent
+from ..rules.template import json_filler, placeholders, text_filler, url_filler
+from .records import Record
+
+_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """What a request looks like: `url` and `body` with `{field}` placeholders, header values with `${ENV}`."""
+
+    url: str
+    method: str = "POST"
+    body: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    idempotency_key: str | None = None
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether the request may be repeated without harm."""
+        return is_idempotent(self.method) or self.idempotency_key is not None
+
+    @property
+    def fields(self) -> set[str]:
+        """Every field that a record must have."""
+        return placeholders(self.url) | (placeholders(self.body) if self.body else set())
+
+
+def parse_header(text: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """`Name: value`, with `${ENV}` replaced. Raises UsageError, which never shows the value."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise UsageError(f"--header {name.split()[0] if name.split() else text!r}: write 'Name: value'")
+
+    def expand(match: re.Match[str]) -> str:
+        if match[1] not in environment:
+            raise UsageError(f"--header {name.strip()}: the environment has no {match[1]}")
+        return environment[match[1]]
+
+    expanded = _ENV.sub(expand, value.strip())
+    Headers([(name.strip(), expanded)])
+    return name.strip(), expanded
+
+
+class RequestBuilder:
+    """Makes the request of a record. Raises UsageError for a template that cannot work."""
+
+    def __init__(self, template: RequestTemplate, run_id: str = "") -> None:
+        self._template = template
+        self._url = url_filler(template.url)
+        self._run_id = run_id
+        given = {name.lower() for name, _ in template.headers}
+        self._encode, content_type = _encoder(template, given)
+        fields = list(template.headers)
+        if content_type and "content-type" not in given:
+            fields.append(("Content-Type", content_type))
+        if "accept" not in given:
+            fields.append(("Accept", "application/json, */*;q=0.5"))
+        self._headers = Headers(fields)
+        # Where placeholders stand in the host, no connection is known to be the right one beforehand.
+        slash = template.url.find("/", 8)
+        self.origin = (template.url if slash < 0 else template.url[: slash + 1]).split("{")[0]
+        """Scheme, host and a slash; whatever else it is, no connection is open to it."""
+        self.one_host = "{" not in (template.url if slash < 0 else template.url[:slash])
+        """Whether all requests go to the same host."""
+        self.parse = bool(template.fields)
+        """Whether records must be looked into."""
+
+    def check(self, fields: Any) -> str:
+        """What keeps a request from being made of this record, or nothing."""
+        try:
+            self.build(Record(fields))
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    def host(self, record: Record) -> str:
+        """Scheme and authority of the URL of `record`. Raises InputError for one it cannot be made of."""
+        if self.one_host:
+            return self.origin
+        try:
+            url = self._url(record.fields)
+        except UsageError as error:
+            raise InputError(str(error)) from error
+        return re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].lower()
+
+    def build(self, record: Record) -> Request:
+        """The request. Raises InputError for a record it cannot be made of."""
+        if record.problem:
+            raise InputError(record.problem)
+        fields = record.fields
+        if self.parse and not isinstance(fields, dict):
+            raise InputError("is not an object, but the request asks for fields")
+        try:
+            url = self._url(fields)
+            body = self._encode(record) if self._encode is not None else b""
+        except UsageError as error:
+            raise InputError(str(error)) from error
+        except TypeError as error:
+            raise InputError(f"cannot be written as JSON: {error}") from error
+        headers = self._headers
+        if self._template.idempotency_key is not None:
+            digest = hashlib.sha256(f"{self._run_id}:{record.key!r}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            headers = Headers([*headers, (self._template.idempotency_key, digest)])
+        return Request(self._template.method, url, headers, body)
+
+
+def _encoder(template: RequestTemplate, given: set[str]) -> tuple[Callable[[Record], bytes] | None, str]:
+    """(record -> body, content type)."""
+    if template.body is None:
+        if template.method.upper() in _BODILESS:
+            return None, ""
+        return _record_as_json, "application/json"
+    content_type = next((value for name, value in template.headers if name.lower() == "content-type"), "")
+    if "content-type" in given and "json" not in content_type.lower():
+        text = text_filler(template.body)
+        return lambda record: text(record.fields).encode("utf-8", "replace"), ""
+    fill = json_filler(template.body)
+    return lambda record: _as_json(fill(record.fields)), "application/json"
+
+
+def _record_as_json(record: Record) -> bytes:
+    return record.raw if record.raw is not None else _as_json(record.fields)
+
+
+def _as_json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # A whole number beyond 64 bits.
+        return json.dumps(value, separators=(",", ":")).encode()

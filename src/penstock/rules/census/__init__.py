@@ -1,0 +1,1 @@
+"""What the answer to a query says of an index."""

@@ -1,0 +1,1 @@
+"""How many at once, and at which pace where no limit is given."""

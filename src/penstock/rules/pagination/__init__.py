@@ -1,0 +1,1 @@
+"""How an API pages, where its rows are, and when there are no more."""

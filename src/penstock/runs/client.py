@@ -1,0 +1,78 @@
+"""The client of a run, made of its options."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..layers.deadline import DeadlineHeader
+from ..limits.limiter import RateLimiter
+from ..messages import Request
+from ..wire import Client
+from .flow import Flow
+
+
+class RedirectPermits:
+    """A permit for each redirect that is followed: it is a send like any other. None before the session has limits."""
+
+    def __init__(self) -> None:
+        self.limiter: RateLimiter | None = None
+
+    async def __call__(self) -> None:
+        """Wait for it."""
+        if self.limiter is not None:
+            await self.limiter.acquire()
+
+
+def make_client(flow: Flow, before_redirect: RedirectPermits | None = None) -> Any:
+    """The wire's client, or the adapter for what it leaves out (proxies)."""
+    client = _client(flow, before_redirect)
+    return client if flow.deadline_header is None else DeadlineHeader(client, flow.deadline_header)
+
+
+def _client(flow: Flow, before_redirect: RedirectPermits | None) -> Any:
+    if flow.proxy is not None:
+        from ..clients.aiohttp import AiohttpClient
+
+        return AiohttpClient(
+            proxy=flow.proxy,
+            connect_timeout=flow.connect_timeout,
+            max_response_bytes=flow.max_response_bytes,
+            follow_redirects=flow.follow_redirects,
+            before_redirect=before_redirect,
+            tls=_tls(flow.ca_file),
+        )
+    return Client(
+        # A repeat would be a send that no limit has permitted; the engine tries again, under the limit.
+        repeat_stale=False,
+        connect_timeout=flow.connect_timeout,
+        max_response_bytes=flow.max_response_bytes,
+        follow_redirects=flow.follow_redirects,
+        before_redirect=before_redirect,
+        tls=_tls(flow.ca_file),
+    )
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext | None:
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"--ca-file {ca_file}: {error.strerror if isinstance(error, OSError) else error}") from error
+
+
+async def knock(client: Any, request: Request) -> None:
+    """See that the host can be reached before a long run begins. Sends nothing. Raises UsageError."""
+    from ..errors import CallError
+
+    prepare = getattr(client, "prepare", None)
+    if prepare is None:
+        return
+    try:
+        prepared = await prepare(request)
+    except CallError as error:
+        raise UsageError(f"cannot reach the host: {error} ({error.kind}); nothing was sent") from error
+    prepared.release()

@@ -1,0 +1,211 @@
+"""Drive an engine into a durable sink: group commits, the first and the second Ctrl-C, progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ..clock import Clock, current_clock
+from ..engine.engine import Engine
+from ..engine.outcome import Outcome
+from .examples import Examples
+
+COMMIT_SECONDS = 0.25
+"""At most this long after it finished is an item's outcome on its way to disk; a crash repeats those calls."""
+
+MOST_PENDING_BYTES = 8 << 20
+"""Outcomes not yet written; beyond it the engine waits for the disk."""
+
+
+class PendingCommit(Protocol):
+    """One group on its way to disk."""
+
+    def write(self) -> None:
+        """Write and sync; blocks, raises StorageError."""
+        ...
+
+
+class Sink(Protocol):
+    """Where outcomes are kept. `put` does no I/O and runs on the loop while a commit is written in a thread."""
+
+    pending_bytes: int
+
+    def put(self, outcome: Outcome[Any, Any]) -> None:
+        """Take one outcome."""
+        ...
+
+    def cut(self, counters: dict[str, Any]) -> PendingCommit:
+        """All outcomes since the last cut, as one commit together with `counters`."""
+        ...
+
+
+class Watcher(Protocol):
+    """Shows how a run goes on."""
+
+    interval: float
+    """Seconds between calls of `show`."""
+
+    def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
+        """Show the state now."""
+        ...
+
+
+class Driver:
+    """Runs one engine to its end, or to where it is stopped. All that finished is committed either way."""
+
+    def __init__(
+        self,
+        engine: Engine[Any, Any],
+        sink: Sink,
+        watchers: tuple[Watcher, ...] = (),
+        examples: Examples | None = None,
+    ) -> None:
+        self._engine = engine
+        self._sink = sink
+        self._examples = examples
+        self._watchers = watchers
+        self._clock: Clock
+        self._began = 0.0
+        self._dirty = False
+        self._paused_until = engine.counters.paused_until
+        self._broken = False
+        self._one_at_a_time = asyncio.Lock()
+        self.stopped = False
+        self.complete = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock.now() - self._began
+
+    async def drive(self) -> None:
+        """Return when it is over; `complete` and `stopped` say how. Raises StorageError if committing failed."""
+        self._clock = current_clock()
+        self._began = self._clock.now()
+        work = asyncio.ensure_future(self._work())
+        with self._interrupts(work):
+            try:
+                await work
+            except asyncio.CancelledError:
+                # A second interrupt cancels the work and not us; anything else that cancels us goes on up.
+                task = asyncio.current_task()
+                if not self.stopped or (task is not None and task.cancelling()):
+                    raise
+        for watcher in self._watchers:
+            watcher.show(self._engine, self.elapsed)
+
+    async def _work(self) -> None:
+        try:
+            async with self._engine as outcomes, asyncio.TaskGroup() as group:
+                committer = group.create_task(self._commit_now_and_then())
+                shows = [group.create_task(self._show(watcher)) for watcher in self._watchers]
+                put = self._sink.put
+                while some := await outcomes.some():
+                    for outcome in some:
+                        put(outcome)
+                    if self._examples is not None:
+                        _look_at(some, self._examples)
+                    self._dirty = True
+                    if self._sink.pending_bytes > MOST_PENDING_BYTES:
+                        await self._commit()
+                self.complete = self._engine.complete
+                for task in (committer, *shows):
+                    task.cancel()
+        except* Exception as group_error:  # noqa: BLE001  # only unwrapped: what was raised goes on up
+            raise _only(group_error) from None
+        finally:
+            # Also after a cancellation: what has finished must not be called again.
+            self._final_commit()
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await self._clock.sleep(COMMIT_SECONDS)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        # One commit at a time: each says how long the output is after it.
+        async with self._one_at_a_time:
+            paused_until = self._engine.counters.paused_until
+            if self._dirty or paused_until != self._paused_until:
+                self._dirty = False
+                # A Retry-After must outlive a kill, also one that comes before there is any outcome.
+                self._paused_until = paused_until
+                writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._cut())
+                await _to_its_end(writing)
+
+    def _cut(self) -> PendingCommit:
+        return self._sink.cut(self._engine.counters.as_json(self.elapsed))
+
+    def _write(self, pending: PendingCommit) -> None:
+        try:
+            pending.write()
+        except BaseException:
+            # What this commit may have left half-written must stay the last thing in the file, where the next
+            # start cuts it off.
+            self._broken = True
+            raise
+
+    def _final_commit(self) -> None:
+        # Nothing else runs any more, so this may block.
+        if not self._broken:
+            self._write(self._cut())
+
+    async def _show(self, watcher: Watcher) -> None:
+        while True:
+            watcher.show(self._engine, self.elapsed)
+            await self._clock.sleep(watcher.interval)
+
+    # -- Ctrl-C -------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop gently: nothing new is sent, what is in flight ends, all is saved."""
+        self.stopped = True
+        self._engine.stop()
+
+    @contextlib.contextmanager
+    def _interrupts(self, work: asyncio.Future[None]) -> Iterator[None]:
+        def interrupted() -> None:
+            if self.stopped:
+                work.cancel()
+            else:
+                self.stop()
+
+        loop = asyncio.get_running_loop()
+        handled = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Not in a thread other than the main one, and not on a loop without a wake-up socket.
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, interrupted)
+                handled.append(number)
+        try:
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+
+def _look_at(outcomes: list[Outcome[Any, Any]], examples: Examples) -> None:
+    for outcome in outcomes:
+        # The plain case costs this comparison and no call.
+        if outcome.service > examples.floor or not outcome.ok:
+            examples.see(outcome)
+
+
+async def _to_its_end(writing: asyncio.Future[None]) -> None:
+    """Wait for a write that runs in a thread, also through a cancellation: it cannot be taken back half-way."""
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        while not writing.done():
+            await asyncio.wait([writing])
+        raise
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

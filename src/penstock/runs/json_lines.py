@@ -1,0 +1,204 @@
+"""The output of `send`: one JSON record per line, one line per item, in the order of finishing."""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..engine.outcome import Answer, Outcome
+from ..errors import OutputError, RunRefused
+from .done_set import DoneSet
+from .journal import Journal, State
+from .storage import AppendFile, Storage
+
+
+class JsonLinesOutput:
+    """Collects records and commits them in groups, together with the journal.
+
+    `put` is for the event loop and does no I/O; `commit` blocks, and runs in a thread while `put` goes on filling
+    the next group.
+    """
+
+    def __init__(self, file: AppendFile, journal: Journal) -> None:
+        self._file = file
+        self._journal = journal
+        self._clear()
+
+    def _clear(self) -> None:
+        # One buffer and not a list of records: orjson leaves each of its results in an allocation of some 4 KiB.
+        self._data = bytearray()
+        self._positions = array("Q")
+        self._failed = array("Q")
+        self.pending_bytes = 0
+
+    @classmethod
+    def open(cls, storage: Storage, path: Path, journal: Journal) -> JsonLinesOutput:
+        """Open the output where the journal says it ends; what is beyond was never committed and is cut off.
+
+        Raises RunRefused if the file is not the one that the journal speaks of.
+        """
+        state = journal.state
+        if state.swap:
+            _finish_swap(storage, path, journal)
+        file = storage.open(path)
+        size = file.size()
+        tail = file.read(state.output_size - state.tail_size, state.tail_size) if state.tail_size else b""
+        if size < state.output_size or zlib.crc32(tail) != state.tail_crc:
+            file.close()
+            raise RunRefused(
+                f"{path} was changed since the last commit (it has {size:,} bytes of {state.output_size:,}, or its "
+                "last records differ); put it back, or use --fresh to start afresh"
+            )
+        if size > state.output_size:
+            file.truncate(state.output_size)
+        return cls(file, journal)
+
+    @property
+    def done(self) -> DoneSet:
+        """The positions whose records are committed."""
+        return self._journal.state.done
+
+    @property
+    def saved_counters(self) -> dict[str, Any]:
+        """The counters as of the last commit."""
+        return self._journal.state.counters
+
+    def put(self, outcome: Outcome[Any, Answer]) -> None:
+        """Add the record of `outcome`."""
+        line = record_of(outcome)
+        self._data += line
+        self._positions.append(outcome.position)
+        if not outcome.ok:
+            self._failed.append(outcome.position)
+        self.pending_bytes += len(line)
+
+    def put_records(self, data: bytes, positions: array[int], failed: array[int]) -> None:
+        """Add records that are made already, one line for each of `positions`."""
+        self._data += data
+        self._positions += positions
+        self._failed += failed
+        self.pending_bytes += len(data)
+
+    def cut(self, counters: dict[str, Any]) -> Commit:
+        """Take what was put so far as one commit; what comes goes into the next."""
+        commit = Commit(self._file, self._journal, self._data, self._positions, self._failed, counters)
+        self._clear()
+        return commit
+
+    def close(self) -> None:
+        """Let the files go; what was not committed is dropped."""
+        self._file.close()
+        self._journal.close()
+
+
+class Commit:
+    """One group of records on its way to disk."""
+
+    def __init__(
+        self,
+        file: AppendFile,
+        journal: Journal,
+        data: bytearray,
+        positions: array[int],
+        failed: array[int],
+        counters: dict[str, Any],
+    ) -> None:
+        self._file = file
+        self._journal = journal
+        self._data = data
+        self._positions = positions
+        self._failed = failed
+        self._counters = counters
+
+    def write(self) -> None:
+        """Write and sync, first the records, then the frame that makes them count. Raises StorageError."""
+        data = self._data
+        if data:
+            self._file.append(data)
+            self._file.sync()
+        self._journal.commit(self._positions, self._failed, self._file.size(), data, self._counters)
+
+
+def record_of(outcome: Outcome[Any, Answer]) -> bytes:
+    """The line for `outcome`."""
+    answer = outcome.value
+    record: dict[str, Any] = {
+        "key": outcome.key,
+        "ok": outcome.ok,
+        "status": outcome.status if answer is None else answer.status,
+        "attempts": outcome.attempts,
+        "waited_ms": round(outcome.waited * 1e3, 3),
+        "service_ms": round(outcome.service * 1e3, 3),
+    }
+    if outcome.ok:
+        record["value"] = None if answer is None else answer.value
+    else:
+        record["error"] = {"kind": outcome.kind, "message": outcome.message[:1000]}
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        # A surrogate or a huge integer from the input must not cost the record.
+        record = {name: _plain(each) for name, each in record.items()}
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_plain(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, (int, float, bool, type(None))) and abs(value or 0) < 2**63 else str(value)
+
+
+def drop_failed(storage: Storage, path: Path, journal: Journal) -> int:
+    """Take the records of failed items out of the output, and make those items not done. Returns their number.
+
+    The new file is written beside the old one; the journal's snapshot that names it is the one moment at which
+    both change. A crash before it changes nothing, a crash after it is finished by the next start.
+    """
+    done = journal.state.done
+    failed = done.failed_count
+    if not failed:
+        return 0
+    fresh = path.with_name(path.name + ".rewrite")
+    size, tail = _copy_ok(storage, path, fresh, journal.state.output_size)
+    counters = dict(journal.state.counters)
+    counters.update(items=counters.get("items", 0) - failed, failed=0, by_kind={})
+    state = State(done.without_failed(), size, len(tail), zlib.crc32(tail), counters, swap=fresh.name)
+    journal.rewrite(state)
+    _finish_swap(storage, path, journal)
+    return failed
+
+
+def _copy_ok(storage: Storage, path: Path, fresh: Path, size: int) -> tuple[int, bytes]:
+    target = storage.open(fresh)
+    last = b""
+    try:
+        target.truncate(0)
+        left = size
+        with path.open("rb") as source:
+            while left > 0 and (line := source.readline()):
+                left -= len(line)
+                if orjson.loads(line)["ok"]:
+                    target.append(line)
+                    last = line
+        target.sync()
+        return target.size(), last
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise OutputError(f"{path} cannot be read as penstock's output: {error}") from error
+    finally:
+        target.close()
+
+
+def _finish_swap(storage: Storage, path: Path, journal: Journal) -> None:
+    fresh = path.with_name(journal.state.swap)
+    if fresh.exists():
+        storage.replace(fresh, path)
+    journal.state.swap = ""
+    journal.rewrite(journal.state)

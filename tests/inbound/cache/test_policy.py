@@ -1,0 +1,227 @@
+"""What an operator says about paths, in code and as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.errors import InputError, UsageError
+from penstock.inbound.cache.policy import NO_POLICY, PathPolicy, Policy, without_cookies
+from penstock.inbound.cache.policy_file import read_policy
+from penstock.testing import run_virtual
+
+from .fakes import FRESH, Bench
+
+
+def test_the_first_that_matches_holds() -> None:
+    first, second = PathPolicy("/a/*", ttl=1.0), PathPolicy("/*", ttl=2.0)
+    policy = Policy((first, second))
+    assert policy.for_target(b"/a/b?c=/d") is first
+    assert policy.for_target(b"/b?/a/") is second
+    assert Policy((first,)).for_target(b"/b") is NO_POLICY
+    assert Policy().for_target(b"*") is NO_POLICY
+
+
+def test_a_path_begins_with_a_slash() -> None:
+    with pytest.raises(UsageError, match="slash"):
+        Policy((PathPolicy("a/*"),))
+
+
+@pytest.mark.parametrize(
+    ("cookie", "ignored", "left"),
+    [
+        (b"a=1; b=2", ("a",), b"b=2"),
+        (b"_ga=1; _gid=2", ("_g*",), b""),
+        (b"a=1;b=2 ; ;", (), b"a=1; b=2"),
+        (b"A=1", ("a",), b"A=1"),
+        (b"no-equals; a=b=c", ("a",), b"no-equals"),
+        (b"", ("a",), b""),
+    ],
+)
+def test_cookies_are_taken_out_by_name(cookie: bytes, ignored: tuple[str, ...], left: bytes) -> None:
+    assert without_cookies(cookie, ignored) == left
+
+
+def _bench(**settings: Any) -> Bench:
+    return Bench(Policy((PathPolicy("/*", **settings),)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "hit"),
+    [
+        ([], True),
+        ([("cache-control", "no-store")], False),
+        ([("cache-control", "private")], False),
+        ([("cache-control", "")], False),
+        ([("expires", "0")], False),
+        ([("cdn-cache-control", "no-store")], False),
+        ([("set-cookie", "a=b")], False),
+    ],
+)
+def test_ttl_holds_where_the_app_says_nothing(fields: list[tuple[str, str]], hit: bool) -> None:
+    async def main() -> None:
+        bench = _bench(ttl=10.0)
+        bench.fill(*fields)
+        await bench.wait(9)
+        assert bool(bench.send().status) is hit
+        await bench.wait(2)
+        assert not bench.send().status
+        for fetch in bench.origin.fetches:
+            fetch.answer()
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_stale_times_go_with_the_ttl() -> None:
+    async def main() -> None:
+        bench = _bench(ttl=1.0, stale_while_revalidate=5.0, stale_if_error=50.0)
+        bench.fill()
+        await bench.wait(3)
+        assert b"stale-while-revalidate" in bench.send().cache_status
+        bench.origin[1].fail()
+        await bench.wait(20)
+        reply = bench.send()
+        bench.origin[2].answer(status=500)
+        assert b"stale-if-error" in reply.cache_status
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_ignored_cookies_reach_nobody_and_split_nothing() -> None:
+    async def main() -> None:
+        bench = _bench(ignore_cookies=("_ga",))
+        bench.fill(FRESH, cookie="_ga=1")
+        assert b"cookie" not in bench.origin[0].fields
+        assert bench.send(cookie="_ga=2").body == b"old"
+        bench.send("/other", cookie="_ga=2; user=1")
+        assert bench.origin[1].fields[b"cookie"] == b"user=1"
+        bench.send(method="POST", cookie="_ga=2", has_body=True)
+        assert bench.origin[2].fields[b"cookie"] == b"_ga=2", "only of GET and HEAD"
+        for fetch in bench.origin.fetches:
+            fetch.answer(FRESH)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_dropped_parameters_are_no_part_of_the_key() -> None:
+    async def main() -> None:
+        bench = _bench(drop_query=("utm_*",))
+        bench.fill(FRESH, target="/a?utm_source=x&b=1")
+        assert bench.origin[0].request.target == b"/a?b=1"
+        assert bench.send("/a?b=1&utm_medium=y").body == b"old"
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_stripped_cookies_reach_nobody() -> None:
+    async def main() -> None:
+        bench = _bench(strip_set_cookie=True)
+        reply = bench.fill(FRESH, ("set-cookie", "a=b"))
+        assert b"set-cookie" not in reply.fields
+        assert bench.send().body == b"old"
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_tags_of_the_policy_are_purged_like_others() -> None:
+    async def main() -> None:
+        bench = _bench(tags=("all",))
+        bench.fill(FRESH, ("cache-tag", "own"))
+        assert bench.engine.purge_tag(b"all") == 1
+        assert not bench.send().status
+        bench.origin[1].answer(FRESH)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_bypass_is_neither_stored_nor_shared() -> None:
+    async def main() -> None:
+        bench = _bench(bypass=True)
+        replies = [bench.send(if_none_match='"1"'), bench.send(range="bytes=0-1")]
+        assert bench.origin[0].fields[b"if-none-match"] == b'"1"'
+        assert bench.origin[1].fields[b"range"] == b"bytes=0-1"
+        for fetch in bench.origin.fetches:
+            fetch.answer(FRESH, ("etag", '"1"'))
+        assert [(r.status, r.body) for r in replies] == [(200, b"body")] * 2, "as the origin says"
+        assert bench.store.objects == 0
+        assert b"bypass" in replies[0].cache_status
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+GOOD = """
+[[path]]
+match = "/static/*"
+ttl = "5m"
+stale_while_revalidate = 60
+ignore_cookies = ["_g*"]
+strip_set_cookie = true
+
+[[path]]
+match = "/api/*"
+bypass = true
+"""
+
+
+def test_a_file_of_all_kinds_of_keys(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(GOOD)
+    static, api = read_policy(file).paths
+    expected = PathPolicy(
+        "/static/*", ttl=300.0, stale_while_revalidate=60.0, ignore_cookies=("_g*",), strip_set_cookie=True
+    )
+    assert static == expected
+    assert api == PathPolicy("/api/*", bypass=True)
+
+
+# The text of a file, the line that is named (None: none can be), and what the message says.
+BAD: list[tuple[str, int | None, str]] = [
+    ("x = 1", 1, "x: "),
+    ("[path]\nmatch = '/'", 1, "two brackets"),
+    ("path = 3", 1, "two brackets"),
+    ("path = ['/a']", 1, "[[path]]"),
+    ("[[path]]\nttl = 3", None, "match"),
+    ("[[path]]\nmatch = 'a'", 2, "slash"),
+    ("[[path]]\nmatch = 3", 2, "text"),
+    ("[[path]]\nmatch = '/'\nttl = -1", 3, "ttl"),
+    ("[[path]]\nmatch = '/'\nttl = nan", 3, "ttl"),
+    ("[[path]]\nmatch = '/'\nttl = inf", 3, "ttl"),
+    ("[[path]]\nmatch = '/'\nttl = true", 3, "ttl"),
+    ("[[path]]\nmatch = '/'\nttl = 'soon'", 3, "ttl"),
+    ("[[path]]\nmatch = '/'\ntll = 3", 3, "tll: unknown"),
+    ("[[path]]\nmatch = '/'\nbypass = 'yes'", 3, "true or false"),
+    ("[[path]]\nmatch = '/'\ntags = 'a'", 3, "list"),
+    ("[[path]]\nmatch = '/'\ntags = ['']", 3, "list"),
+    ("[[path]]\nmatch = '/'\ntags = [1]", 3, "list"),
+    ("[[path]]\nmatch = '/a'\n[[path]]\nmatch = '/b'\nbypass = 1", 5, "bypass"),
+    ("[[path]]\nmatch = '/a'\nmatch = '/b'", None, "TOML"),
+    ("[[path]\n", 1, "TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "says"), BAD)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, line: int | None, says: str) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r".") as caught:
+        read_policy(file)
+    assert caught.value.line == line
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_policy(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_policy(tmp_path / "bad.toml")
