@@ -244,5 +244,5 @@ class Bench:
     def at_rest(self) -> None:
         """Nothing is left of what was under way."""
         assert not self.engine.flights
-        assert self.engine.refreshing == 0
+        assert self.engine.flights.refreshing == 0
         self.engine.close()

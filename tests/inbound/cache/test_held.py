@@ -1,4 +1,4 @@
-"""The memory of bodies on their way, and parts that are completed: see `CacheEngine.most_held`."""
+"""The memory of bodies on their way, and parts that are completed: see `Flights.hold`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def test_above_a_quarter_of_the_budget_one_more_body_is_passed_and_not_kept() ->
         await bench.turn()
         for _ in range(5):
             bench.origin[0].body(CHUNK)
-        assert bench.engine.held == 5 * len(CHUNK)
+        assert bench.engine.flights.held == 5 * len(CHUNK)
         bench.origin[1].body(CHUNK)
-        assert bench.engine.held == 5 * len(CHUNK), "the second is not kept"
+        assert bench.engine.flights.held == 5 * len(CHUNK), "the second is not kept"
         assert bench.engine.counters.uncacheable == {"no-room": 1}
         bench.origin[0].body(CHUNK).end()
-        assert bench.engine.held == 0
+        assert bench.engine.flights.held == 0
         bench.origin[2].body(CHUNK)
         for fetch in bench.origin.fetches[1:]:
             fetch.end()
         assert [len(r.body) // len(CHUNK) for r in replies] == [6, 1, 1]
         assert all(r.ended for r in replies)
-        assert bench.engine.held == 0
+        assert bench.engine.flights.held == 0
         assert [bool(bench.send(f"/{n}").status) for n in range(3)] == [True, False, True]
         bench.origin[3].answer(FRESH)
         bench.at_rest()
@@ -45,19 +45,19 @@ def test_however_a_flight_ends_its_bytes_are_no_longer_counted() -> None:
             fetch = bench.origin[-1].head(FRESH)
             await bench.turn()
             fetch.body(CHUNK)
-            assert bench.engine.held == len(CHUNK)
+            assert bench.engine.flights.held == len(CHUNK)
             if how == "end":
                 fetch.end()
             elif how == "fail":
                 fetch.fail()
             elif how == "overflow":
                 fetch.body(CHUNK)
-                assert bench.engine.held == 0
+                assert bench.engine.flights.held == 0
                 fetch.end()
             else:
                 reply.leave()
                 fetch.end()
-            assert bench.engine.held == 0, how
+            assert bench.engine.flights.held == 0, how
         bench.at_rest()
 
     run_virtual(main())

@@ -108,7 +108,7 @@ def _with_two_languages(bench: Bench) -> None:
     """Both stored, and nothing known any more of what the answers depend on."""
     bench.fill(SHORT, ETAG, VARY, accept_language="en", body=b"hello")
     bench.fill(SHORT, ETAG, VARY, accept_language="de", body=b"hallo")
-    bench.engine.vary_hints.clear()
+    bench.engine.flights.vary_hints.clear()
 
 
 def test_a_304_is_no_answer_for_another_variant() -> None:
@@ -132,7 +132,7 @@ def test_a_stale_answer_is_none_for_another_variant(how: str) -> None:
         bench = Bench()
         bench.fill(SIE, ETAG, VARY, accept_language="en", body=b"hello")
         bench.fill(SIE, ETAG, VARY, accept_language="de", body=b"hallo")
-        bench.engine.vary_hints.clear()
+        bench.engine.flights.vary_hints.clear()
         await bench.wait(2)
         english, german = bench.send(accept_language="en"), bench.send(accept_language="de")
         for _ in range(2):
@@ -253,10 +253,10 @@ def test_a_refresh_in_the_background_is_one_and_bounded() -> None:
             for n in range(3):
                 assert bench.send(f"/{n}").body == b"old"
         assert len(bench.origin) == 5
-        assert bench.engine.refreshing == 2
+        assert bench.engine.flights.refreshing == 2
         bench.origin[3].answer(SWR, ETAG, status=304, body=b"")
         bench.origin[4].fail()
-        assert bench.engine.refreshing == 0
+        assert bench.engine.flights.refreshing == 0
         bench.send("/2")
         assert len(bench.origin) == 6
         bench.origin[5].answer(SWR, body=b"new")
@@ -288,7 +288,7 @@ def test_however_a_refresh_ends_its_place_is_free_again(how: str) -> None:
         else:
             fetch.answer(SWR, ("etag", '"2"'), status=304, body=b"")
             bench.origin[2].answer(SWR)
-        assert bench.engine.refreshing == 0
+        assert bench.engine.flights.refreshing == 0
         bench.at_rest()
 
     run_virtual(main())

@@ -110,10 +110,10 @@ class Play:
         while len(self.asked_at) < len(self.bench.origin):
             self.asked_at.append(self.now)
         engine = self.bench.engine
-        assert 0 <= engine.refreshing <= 2
-        assert engine.held >= 0
-        for key, flight in engine.flights.items():
-            assert flight.flight_key == key
+        assert 0 <= engine.flights.refreshing <= 2
+        assert engine.flights.held >= 0
+        for flight in engine.flights:
+            assert engine.flights.find(flight.flight_key) is flight
             assert not flight.alone
 
     async def do_arrive(self, op: dict[str, Any]) -> None:
@@ -270,7 +270,7 @@ class Play:
         for *_, reply in self.clients:
             reply.fast()
         self.bench.at_rest()
-        assert self.bench.engine.held == 0
+        assert self.bench.engine.flights.held == 0
 
     def judge(self) -> None:
         for asked, began, reply in self.clients:

@@ -13,7 +13,8 @@ from typing import Literal
 from ...rules.caching.lookup import BARRED, Act
 from ...rules.caching.options import CacheOptions
 from ..cache.counters import Counters, count
-from ..cache.engine import CacheEngine, Found
+from ..cache.engine import CacheEngine
+from ..cache.flight import Found
 from ..cache.policy import NO_POLICY, Policy
 from .known import KnownAnswer
 from .pass_through import PassThrough
@@ -113,6 +114,7 @@ class CacheMiddleware:
                 return
         scope[SCOPE_KEY] = self.cache
         engine = site.engine
+        engine.counters.requests += 1
         try:
             request = read_request(self.app, scope, trust_forwarded=self._trust)
         except PassBy as passed:
@@ -125,7 +127,7 @@ class CacheMiddleware:
             await self.app(scope, receive, self._straight(engine, request, found, send).send)
             return
         reply = AsgiReply(site.origin.failing, head_only=request.method == b"HEAD")
-        stored = engine.handle(request, reply, found)
+        stored = engine.carry_out(request, reply, found)
         if reply.is_whole:
             if stored is not None:
                 site.known.learn(request, stored)
@@ -186,10 +188,8 @@ async def _send_known(known: KnownAnswer, send: Send) -> None:
 
 
 def _begin_straight(engine: CacheEngine, why: str) -> None:
-    counters = engine.counters
-    counters.requests += 1
-    counters.origin_requests += 1
-    count(counters.misses, why)
+    engine.counters.origin_requests += 1
+    count(engine.counters.misses, why)
 
 
 async def _deliver(request: AsgiRequest, reply: AsgiReply, receive: Receive, send: Send) -> None:

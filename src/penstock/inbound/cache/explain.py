@@ -10,7 +10,8 @@ from ...rules.caching.freshness import Freshness, current_age
 from ...rules.caching.lookup import Act
 from ...rules.caching.validation import validators
 from ...stores.stored_response import StoredResponse
-from .engine import CacheEngine, Found
+from .engine import CacheEngine
+from .flight import Found
 from .policy import NO_POLICY, PathPolicy
 from .protocols import InboundRequest
 from .purging import requests_for
@@ -18,7 +19,7 @@ from .purging import requests_for
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
-class Verdict(NamedTuple):
+class Explanation(NamedTuple):
     """What would happen: hit, stale, collapsed, validate, miss or bypass; why, in a sentence; the clause behind it."""
 
     would: str
@@ -44,18 +45,18 @@ def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) ->
     key, now = found.key, found.now
     resource = engine.store.get(key)
     selected, _ = engine.select(resource, request)
-    verdict = _verdict(found, policy)
+    explanation = _explanation(found, policy)
     variants = [_variant(engine, each, now, selected=each is selected) for each in resource] if resource else []
     return {
         "key": text_of(key),
-        "would": verdict.would,
-        "why": verdict.why,
-        "clause": verdict.clause,
+        "would": explanation.would,
+        "why": explanation.why,
+        "clause": explanation.clause,
         "stored": bool(variants),
         "variants": variants,
         "refused": _refusals(engine, key, now),
         "policy": None if policy is NO_POLICY else policy.path,
-        "under_way": sum(flight.key == key for flight in engine.flights.values()),
+        "under_way": sum(flight.key == key for flight in engine.flights),
     }
 
 
@@ -64,30 +65,30 @@ def _is_known(engine: CacheEngine, request: InboundRequest) -> bool:
     return engine.store.get(key) is not None or bool(engine.refusals.of_all_kinds(key, now))
 
 
-def _verdict(found: Found, policy: PathPolicy) -> Verdict:
+def _explanation(found: Found, policy: PathPolicy) -> Explanation:
     """The plan by which `CacheEngine.handle` would act, in words."""
     act, _, reason, clause, _ = found.plan
     sentence = _sentence(reason)
     if act is Act.STRAIGHT:
         return (
-            Verdict("bypass", sentence, f"policy for {policy.path}")
+            Explanation("bypass", sentence, f"policy for {policy.path}")
             if policy.bypass
-            else Verdict("miss", sentence, clause)
+            else Explanation("miss", sentence, clause)
         )
     if act is Act.JOIN:
-        return Verdict("collapsed", sentence, clause)
+        return Explanation("collapsed", sentence, clause)
     if found.stored is not None:
-        return _verdict_of_stored(found, found.stored, found.stored.freshness)
+        return _explanation_of_stored(found, found.stored, found.stored.freshness)
     if act is Act.ALONE:
-        return Verdict("miss", f"The last answer could not be shared. {sentence}", clause)
-    return Verdict("miss", sentence, clause)
+        return Explanation("miss", f"The last answer could not be shared. {sentence}", clause)
+    return Explanation("miss", sentence, clause)
 
 
-def _verdict_of_stored(found: Found, stored: StoredResponse, freshness: Freshness) -> Verdict:
+def _explanation_of_stored(found: Found, stored: StoredResponse, freshness: Freshness) -> Explanation:
     act, word, reason, clause, _ = found.plan
     left = freshness.lifetime - current_age(freshness, found.now - stored.received_at)
     if act is Act.HIT:
-        return Verdict("hit", f"It is fresh for another {left:,.0f} s.", freshness.lifetime_from)
+        return Explanation("hit", f"It is fresh for another {left:,.0f} s.", freshness.lifetime_from)
     if act is Act.STALE:
         why = _sentence(reason)
         if word == "origin-down":
@@ -95,13 +96,13 @@ def _verdict_of_stored(found: Found, stored: StoredResponse, freshness: Freshnes
         elif left <= 0:
             left += freshness.stale_while_revalidate
             why = f"It is stale and may be sent for another {left:,.0f} s while a new one is fetched."
-        return Verdict("stale", why, clause)
+        return Explanation("stale", why, clause)
     how = "The app is asked whether it still holds" if validators(dict(stored.fields)) else "The app is asked again"
     if act is Act.ALONE:
-        return Verdict("validate", f"{how}, for each client by itself. {_sentence(reason)}", clause)
+        return Explanation("validate", f"{how}, for each client by itself. {_sentence(reason)}", clause)
     if freshness.must_validate:
-        return Verdict("validate", f"{how}: each use must be confirmed (no-cache).", clause)
-    return Verdict("validate", f"{how}: it has been stale for {-left:,.0f} s.", clause)
+        return Explanation("validate", f"{how}: each use must be confirmed (no-cache).", clause)
+    return Explanation("validate", f"{how}: it has been stale for {-left:,.0f} s.", clause)
 
 
 def _variant(engine: CacheEngine, stored: StoredResponse, now: float, *, selected: bool) -> dict[str, Any]:

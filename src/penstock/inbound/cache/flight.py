@@ -1,7 +1,8 @@
 """One request to the origin and everybody who waits for its answer.
 
-A flight is driven by the origin: what comes is kept here, and each client takes it at its own pace. What may be kept
-and who may share it is decided by the engine, once, when the head is there.
+A flight is driven by the origin: what comes is kept here, and each client takes it at its own pace. Who may share it is
+decided by its Judge, once, when the head is there; how much may be kept, and until when others may join, by the Room
+that it is in.
 """
 
 from __future__ import annotations
@@ -9,40 +10,48 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import NamedTuple, Protocol
 
 from ...errors import CallError
 from ...messages import RawFields
-from .protocols import Fetch, InboundRequest, Reply
-
-if TYPE_CHECKING:
-    from ...stores.stored_response import StoredResponse
+from ...rules.caching.decisions import Decision
+from ...rules.caching.lookup import Plan
+from ...stores.stored_response import Resource, StoredResponse
+from .protocols import Fetch, InboundRequest, Origin, Reply
 
 WINDOW = 256 * 1024
 """Bytes that a body which is not kept may be ahead of its slowest client before the origin has to wait."""
 
 
+class Found(NamedTuple):
+    """The plan for a request, and what it was made from; what it did not need is empty."""
+
+    plan: Plan
+    key: bytes
+    now: float
+    resource: Resource | None = None
+    stored: StoredResponse | None = None
+    """Of `resource`, what the request selects."""
+    flight_key: bytes = b""
+
+
 class Judge(Protocol):
-    """Who decides about a flight: the engine."""
+    """Who decides what an answer is good for."""
 
     def on_flight_head(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
         """The head is there: call one of `share`, `pass_to_leader`, `discard`."""
         ...
 
-    def on_flight_body(self, flight: Flight, size: int) -> None:
-        """`size` more bytes of a body that is kept have come: `flight.size` says how much there is."""
+    def on_flight_unkept(self, flight: Flight, why: Decision) -> None:
+        """More has come than may be kept: call `stop_keeping`."""
         ...
 
-    def on_flight_complete(self, flight: Flight) -> None:
-        """The body is complete; called before those who wait for it are answered."""
+    def on_flight_complete(self, flight: Flight, body: bytes) -> None:
+        """All has come; called before those who wait for it are answered. `body`: the whole of it, where it is kept."""
         ...
 
     def on_flight_failed(self, flight: Flight, error: CallError) -> None:
         """No complete answer will come; whoever was sent a part has been broken off."""
-        ...
-
-    def on_flight_over(self, flight: Flight) -> None:
-        """Nothing more is kept of it, and nobody can join any more."""
         ...
 
     def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
@@ -58,7 +67,19 @@ class Judge(Protocol):
         ...
 
 
-class State(enum.Enum):
+class Room(Protocol):
+    """Where flights are."""
+
+    def hold(self, flight: Flight, size: int) -> Decision | None:
+        """`size` more bytes of a body that is kept have come; says why they may be too many."""
+        ...
+
+    def over(self, flight: Flight) -> None:
+        """Nothing more is kept of it, and nobody can join any more."""
+        ...
+
+
+class FlightState(enum.Enum):
     """Where a flight is."""
 
     WAITING = "waiting"
@@ -96,14 +117,24 @@ class Delivery:
         self.flight.pump(self)
         self.flight.balance()
 
+    def wait_for_all(self) -> None:
+        """It can only be answered once the whole body is there."""
+        self.waits_for_all = True
+
     def release(self) -> None:
         """Its answer no longer comes from here."""
+        self.flight.deliveries.pop(self, None)
         self.reply.on_closed = None
         self.reply.on_resumed = None
 
 
 class Flight:
-    """Made by the engine; a Receiver for the origin."""
+    """Made by the engine; a Receiver for the origin.
+
+    `alone`: nobody else may join. `part`: the beginning that is stored; the origin is asked for the rest.
+    `conditional`: it is asked whether what is stored still holds, so it may answer 304. `verbatim`: the client's own
+    conditions and range go to the origin, so the answer is right as it comes.
+    """
 
     __slots__ = (
         "_loop",
@@ -113,7 +144,6 @@ class Flight:
         "chunks",
         "complete",
         "conditional",
-        "counted",
         "deliveries",
         "dropped",
         "fetch",
@@ -128,8 +158,8 @@ class Flight:
         "part",
         "pausing",
         "reason",
-        "refresh",
         "request",
+        "room",
         "sequence",
         "size",
         "stale",
@@ -142,36 +172,33 @@ class Flight:
     def __init__(
         self,
         judge: Judge,
+        room: Room,
         request: InboundRequest,
-        key: bytes,
-        flight_key: bytes,
-        *,
-        alone: bool,
-        note: str,
-        began: float,
+        found: Found,
         sequence: int,
-        stale: StoredResponse | None,
+        *,
+        alone: bool = False,
+        part: StoredResponse | None = None,
+        conditional: bool = False,
+        verbatim: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.judge = judge
+        self.room = room
         self.request = request
-        self.key = key
-        self.flight_key = flight_key
-        self.alone = alone
-        """Nobody else may join."""
-        self.began = began
-        self.sequence = sequence
-        self.stale = stale
+        self.key = found.key
+        self.flight_key = found.flight_key
+        self.began = found.now
+        self.note = found.plan.word
+        """For Cache-Status: why the origin was asked."""
+        self.stale = found.stored
         """What is stored and needs the origin's word."""
-        self.conditional = False
-        """The origin was asked whether `stale` still holds, so it may answer 304."""
-        self.part: StoredResponse | None = None
-        """The beginning that is stored; the origin was asked for the rest."""
-        self.verbatim = False
-        """The client's own conditions and range went to the origin, so the answer is right as it comes."""
-        self.refresh = False
-        """Begun in the background, after a stale answer."""
-        self.state = State.WAITING
+        self.sequence = sequence
+        self.alone = alone
+        self.part = part
+        self.conditional = conditional
+        self.verbatim = verbatim
+        self.state = FlightState.WAITING
         self.deliveries: dict[Delivery, None] = {}
         self.fetch: Fetch | None = None
         self.status = 0
@@ -180,21 +207,29 @@ class Flight:
         self.length: int | None = None
         self.storing: StoredResponse | None = None
         """What will be stored once it is complete."""
-        self.note = note
-        """For Cache-Status: why the origin was asked."""
         self.chunks: list[bytes] = []
         self.dropped = 0
         """Chunks at the beginning that everybody has, and which are gone."""
         self.size = 0
         self.held = 0
-        self.counted = 0
-        """Bytes of it that the judge has counted as held."""
         self.keeping = False
         self.complete = False
         self.pausing = False
         self._streaming = False
 
     # From the engine.
+
+    def ask(self, origin: Origin, fields: RawFields, body_of: Reply | None) -> None:
+        """Send the request to `origin`, with `fields` in place of its own, and the body of this client."""
+        self.fetch = origin.fetch(self.request, fields, self, body_of)
+
+    def start_over(self) -> None:
+        """What came does not fit what is stored: the next `ask` is for all, and without a condition."""
+        self.forget_stored()
+        self.conditional = self.verbatim = False
+        if self.fetch is not None:
+            # The rest of the answer that is being read now is nobody's.
+            self.fetch.cancel()
 
     def join(self, request: InboundRequest, reply: Reply, *, collapsed: bool) -> None:
         """One more client. A flight that has its head already must match the request."""
@@ -203,16 +238,30 @@ class Flight:
         if self._streaming:
             self._start(delivery)
 
+    # From the judge.
+
+    def forget_stored(self) -> None:
+        """The answer is neither compared nor put together with what is stored."""
+        self.stale = self.part = None
+
+    def take_head(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
+        """The head as clients get it."""
+        self.status, self.reason, self.fields, self.length = status, reason, fields, length
+
+    def count_purges_from(self, sequence: int) -> None:
+        """The answer is newer than what was purged before the store's `sequence`."""
+        self.sequence = sequence
+
     def share(self, storing: StoredResponse) -> None:
         """The answer is for everybody who is here, and is kept whole to be stored."""
-        self.state = State.SHARED
+        self.state = FlightState.SHARED
         self.storing = storing
         self.keeping = True
         self._loop.call_soon(self._stream)
 
     def pass_to_leader(self) -> None:
         """The answer is for the one client that is left here."""
-        self.state = State.PASSING
+        self.state = FlightState.PASSING
         if not self.deliveries:
             self.give_up()
         else:
@@ -220,17 +269,17 @@ class Flight:
 
     def discard(self) -> None:
         """Read the rest and drop it; a long one is not worth its connection."""
-        self.state = State.DISCARDING
-        self.judge.on_flight_over(self)
+        self.state = FlightState.DISCARDING
+        self.room.over(self)
 
     def stop_keeping(self) -> None:
         """It will not be stored: from now on only what its clients lack is held, and who waits for all is let go."""
         self.keeping = False
         self.storing = None
-        self.judge.on_flight_over(self)
+        self.room.over(self)
         waiting = [d for d in self.deliveries if b"range" in d.request.fields and not d.started and not self.verbatim]
         for delivery in waiting:
-            self._remove(delivery)
+            delivery.release()
         if self.deliveries:
             self._trim()
         else:
@@ -244,18 +293,18 @@ class Flight:
 
     def take_deliveries(self, which: Callable[[Delivery], bool] | None = None) -> list[Delivery]:
         """Everybody who waits, or those of whom `which` is true; they are the caller's to answer now."""
-        taken = [delivery for delivery in self.deliveries if which is None or which(delivery)]
+        taken = [*self.deliveries] if which is None else [each for each in self.deliveries if which(each)]
         for delivery in taken:
-            self._remove(delivery)
+            delivery.release()
         return taken
 
     def give_up(self) -> None:
         """Nobody wants the answer."""
-        self.state = State.DISCARDING
+        self.state = FlightState.DISCARDING
         if self.fetch is not None:
             self.fetch.cancel()
             self.fetch = None
-        self.judge.on_flight_over(self)
+        self.room.over(self)
 
     def body(self) -> bytes:
         """All that came; only for a flight that keeps everything."""
@@ -276,50 +325,55 @@ class Flight:
             first.reply.interim(status, b"Early Hints" if status == 103 else b"Processing", fields)
 
     def on_head(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        """See Receiver."""
+        """Have it judged."""
         self.judge.on_flight_head(self, status, reason, fields, length)
 
     def on_body(self, chunk: bytes) -> None:
-        """See Receiver."""
+        """Keep a piece of the body, or drop it, and send it to those who take it now."""
         self.size += len(chunk)
-        if self.state is State.DISCARDING:
+        if self.state is FlightState.DISCARDING:
             if self.size > WINDOW:
                 self.give_up()
             return
         self.chunks.append(chunk)
         self.held += len(chunk)
         if self.keeping:
-            self.judge.on_flight_body(self, len(chunk))
+            too_much = self.room.hold(self, len(chunk))
+            if too_much is not None:
+                self.judge.on_flight_unkept(self, too_much)
         if self._streaming:
             self.pump_all()
 
     def on_end(self) -> None:
-        """See Receiver."""
+        """The answer is complete: store it, and send everybody what is left."""
         # Each holds the other; without this only the cycle collector would free them.
         self.fetch = None
-        if self.state is State.DISCARDING:
+        if self.state is FlightState.DISCARDING:
             return
         self.complete = True
-        self.judge.on_flight_complete(self)
+        body = b"" if self._streaming and not self.keeping else self.body()
+        self.judge.on_flight_complete(self, body)
         # Before anybody is answered: a client may send its next request within that, and must not join what is over.
-        self.judge.on_flight_over(self)
-        if not self._streaming and self.deliveries:
+        self.room.over(self)
+        if not self._streaming:
             # Everything came at once, as small answers do: one write for each client.
-            self._answer_at_once()
-        self.pump_all()
+            for delivery in self.take_deliveries():
+                self.judge.answer_whole(self, delivery, body)
+            return
+        self.pump_all(body)
         # What is stored has a copy of its own; the slow need only what they lack.
         self.keeping = False
         self.balance()
 
     def on_failed(self, error: CallError) -> None:
-        """See Receiver."""
+        """Break off those who had a part of the answer; the others are told, or get what is stored."""
         self.fetch = None
-        if self.state is State.DISCARDING:
+        if self.state is FlightState.DISCARDING:
             return
         for delivery in [d for d in self.deliveries if d.started]:
-            self._remove(delivery)
+            delivery.release()
             delivery.reply.abort()
-        self.judge.on_flight_over(self)
+        self.room.over(self)
         self.judge.on_flight_failed(self, error)
 
     # From the clients.
@@ -328,7 +382,7 @@ class Flight:
         """A client has gone. What is shared goes on without it; what is passed has no reason to."""
         self.deliveries.pop(delivery, None)
         abandoned = not self.deliveries and not self.complete
-        if abandoned and (self.alone or (self.state is not State.WAITING and not self.keeping)):
+        if abandoned and (self.alone or (self.state is not FlightState.WAITING and not self.keeping)):
             self.give_up()
         else:
             self.balance()
@@ -342,19 +396,17 @@ class Flight:
             index = delivery.position - self.dropped
             if index >= len(self.chunks):
                 if self.complete:
-                    self._remove(delivery)
+                    delivery.release()
                     reply.end()
                 return
             delivery.position += 1
             reply.write(self.chunks[index])
 
-    def pump_all(self) -> None:
-        """Send everybody what is there."""
-        body: bytes | None = None
+    def pump_all(self, body: bytes = b"") -> None:
+        """Send everybody what is there; `body` is all of it, once it is complete and kept."""
         for delivery in [*self.deliveries]:
             if delivery.waits_for_all and self.complete:
-                body = self.body() if body is None else body
-                self._remove(delivery)
+                delivery.release()
                 self.judge.answer_whole(self, delivery, body)
             else:
                 self.pump(delivery)
@@ -384,7 +436,7 @@ class Flight:
 
     def _stream(self) -> None:
         """Begin to send, in the next turn of the loop: what has come completely by then was sent at once."""
-        if self._streaming or self.state not in {State.SHARED, State.PASSING} or self.complete:
+        if self._streaming or self.state not in {FlightState.SHARED, FlightState.PASSING} or self.complete:
             return
         self._streaming = True
         for delivery in [*self.deliveries]:
@@ -396,14 +448,8 @@ class Flight:
             delivery.started = True
             delivery.reply.on_resumed = delivery.resumed
             self.pump(delivery)
-        elif not delivery.waits_for_all:
-            self._remove(delivery)
 
-    def _answer_at_once(self) -> None:
-        body = self.body()
-        for delivery in self.take_deliveries():
-            self.judge.answer_whole(self, delivery, body)
-
-    def _remove(self, delivery: Delivery) -> None:
-        self.deliveries.pop(delivery, None)
-        delivery.release()
+    def __repr__(self) -> str:
+        # No URL: it can hold secrets.
+        state = "complete" if self.complete else self.state.value
+        return f"<Flight {state} ({self.note}), {len(self.deliveries)} waiting, {self.size:,} bytes>"

@@ -13,9 +13,7 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 def origin_fields(request: InboundRequest, without: frozenset[bytes], added: RawFields) -> RawFields:
     """The end-to-end fields of `request` but for those of `without`, and `added` after them."""
-    fields = end_to_end(request.raw)
-    if without:
-        fields = [field for field in fields if field[0] not in without]
+    fields = end_to_end(request.raw, without)
     return fields + added if added else fields
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
+from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
+from ...rules.caching.cache_control import Directives
 from ...rules.caching.cache_key import variant_of, vary_names
 from ...rules.caching.decisions import Decision
 from ...rules.caching.freshness import freshness_of, may_serve_on_error
 from ...rules.caching.http_date import format_http_date
-from ...rules.caching.http_fields import combine, end_to_end
+from ...rules.caching.http_fields import FieldMap, combine, end_to_end
 from ...rules.caching.invalidation import is_unsafe
 from ...rules.caching.lookup import SHAREABLE, is_for_all
+from ...rules.caching.options import CacheOptions
 from ...rules.caching.ranges import parse_content_range
-from ...rules.caching.storing import MUST_VALIDATE, PERSONAL, fields_to_store, is_outdone, may_keep, may_share, outdates
+from ...rules.caching.storing import MUST_VALIDATE, PERSONAL, fields_to_store, is_outdone, may_share, outdates
 from ...rules.caching.validation import (
     answers_not_modified,
     fields_of_304,
@@ -23,96 +26,140 @@ from ...rules.caching.validation import (
     never_less_vary,
     selects,
 )
+from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
-from .counters import count
-from .flight import Delivery, Flight, State
-from .hit_for_miss import of_kind
+from .counters import Counters, count
+from .flight import Delivery, Flight, FlightState
+from .flights import Flights
+from .health import OriginHealth
+from .hit_for_miss import HitForMiss, of_kind
 from .partial import as_believed, fields_of_both
 from .protocols import InboundRequest, Reply
 
-if TYPE_CHECKING:
-    from .engine import CacheEngine
-
 _ERRORS = frozenset({500, 502, 503, 504})
+_LENGTH = frozenset({b"content-length"})
+_COOKIES = frozenset({b"set-cookie"})
+_NOTHING: frozenset[bytes] = frozenset()
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
-class OriginResponse:
-    """The engine's second half: a Judge of flights."""
+class Asker(Protocol):
+    """Who asked the origin, and does what its answer makes necessary: the engine."""
 
-    def __init__(self, engine: CacheEngine) -> None:
-        self._engine = engine
-        self._counters = engine.counters
+    store: MemoryStore
+    options: CacheOptions
+    clock: Clock
+    adds_date: bool
+    counters: Counters
+    refusals: HitForMiss
+    health: OriginHealth
+    flights: Flights
+
+    def weigh(
+        self, request: InboundRequest, status: int, fields: FieldMap, length: int | None
+    ) -> tuple[Decision, Directives, tuple[bytes, ...]]:
+        """Whether an answer may be stored, its directives, and its tags."""
+        ...
+
+    def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
+        """Drop what the answer to an unsafe request makes untrue."""
+        ...
+
+    def resend(self, flight: Flight) -> None:
+        """Ask again, for all and without a condition."""
+        ...
+
+    def handle_again(self, request: InboundRequest, reply: Reply) -> None:
+        """Answer as if the request had come now."""
+        ...
+
+    def handle_alone(self, request: InboundRequest, reply: Reply) -> None:
+        """Ask the origin for this client alone."""
+        ...
+
+
+class OriginResponse:
+    """The Judge of all flights of one engine."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._flights = asker.flights
+        self._counters = asker.counters
 
     # The head.
 
     def on_flight_head(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        """See Judge."""
-        engine = self._engine
-        now = engine.clock.now()
+        """Find out whom it is for, and whether it may be stored; or answer with what is stored."""
+        asker = self._asker
+        now = asker.clock.now()
         self._counters.origin_latency.add(now - flight.began)
-        engine.health.answered()
-        kept = end_to_end(fields)
-        if flight.request.method != b"HEAD":
-            # The length is that of what is sent; only the answer to HEAD has to say it without.
-            kept = [field for field in kept if field[0] != b"content-length"]
+        asker.health.answered()
+        # The length is that of what is sent; only the answer to HEAD has to say it without.
+        without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING
         if flight.request.policy.strip_set_cookie:
-            kept = [field for field in kept if field[0] != b"set-cookie"]
-        stale = flight.stale
+            without |= _COOKIES
+        kept = end_to_end(fields, without)
         if flight.part is not None:
             self._continued(flight, flight.part, status, reason, kept, length)
-            return
-        if status == 304 and flight.conditional and stale is not None:
-            self._confirmed(flight, stale, kept)
-            return
-        if stale is not None and status in _ERRORS:
-            allowed = may_serve_on_error(stale.freshness, now - stale.received_at, failure="status")
-            if allowed.allowed:
-                self._stale_instead(flight, stale, "stale-if-error")
-                flight.discard()
-                return
-        if stale is not None and flight.request.method == b"HEAD" and status == stale.status == 200:
-            self._compared(flight, stale, kept)
-        self._land(flight, status, reason, kept, length)
+        elif flight.stale is None or not self._is_answered(flight, flight.stale, status, kept, now):
+            self._land(flight, status, reason, kept, length)
+
+    def _is_answered(self, flight: Flight, stale: StoredResponse, status: int, fields: RawFields, now: float) -> bool:
+        """Answer with what is stored, where the origin says that it still holds, or fails."""
+        if status == 304 and flight.conditional:
+            self._confirmed(flight, stale, fields)
+            return True
+        if status in _ERRORS and may_serve_on_error(stale.freshness, now - stale.received_at, failure="status").allowed:
+            self._stale_instead(flight, stale, "stale-if-error")
+            flight.discard()
+            return True
+        if flight.request.method == b"HEAD" and status == stale.status == 200:
+            self._compared(flight, stale, fields)
+        return False
 
     def _compared(self, flight: Flight, stale: StoredResponse, fields: RawFields) -> None:
         """Freshen what is stored for GET by the answer to HEAD, or take it for stale (RFC 9111, 4.3.5)."""
-        engine = self._engine
-        known = combine(stale.fields)
+        asker = self._asker
+        known, said = combine(stale.fields), combine(fields)
         known[b"content-length"] = b"%d" % len(stale.body)
         candidate = None
-        if head_confirms(known, combine(fields)):
-            strip = engine.options.profile != "rfc"
-            merged = merge_not_modified(stale.fields, self._dated(fields), set_cookie=not strip)
+        if head_confirms(known, said):
+            update = fields if b"date" in said else [*fields, self._date()]
+            merged = merge_not_modified(stale.fields, update, set_cookie=asker.options.profile == "rfc")
             asked = flight.request
-            get = InboundRequest(b"GET", asked.scheme, asked.host, asked.target, asked.fields, asked.raw)
-            get.policy = asked.policy
-            _, candidate = self._weigh(flight, get, 200, stale.reason, merged, combine(merged), len(stale.body))
-        if candidate is not None:
-            self._renew(flight, stale, candidate)
-        else:
-            engine.store.update(stale, freshness=stale.freshness._replace(lifetime=0.0))
-        flight.stale = None
+            get = InboundRequest(
+                b"GET", asked.scheme, asked.host, asked.target, asked.fields, asked.raw, policy=asked.policy
+            )
+            _, candidate = self._renew(flight, get, stale, merged)
+        if candidate is None:
+            asker.store.update(stale, freshness=stale.freshness._replace(lifetime=0.0))
+        flight.forget_stored()
 
     def _land(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
+        """The answer is a new one: share it and keep it, or let the others go."""
+        asker = self._asker
         request = flight.request
-        combined = combine(self._dated(fields) if self._engine.adds_date else fields)
-        flight.status, flight.reason, flight.fields, flight.length = status, reason, fields, length
+        combined = combine(fields)
+        if asker.adds_date and b"date" not in combined:
+            fields.append(self._date())
+            combined = combine(fields)
+        flight.take_head(status, reason, fields, length)
         if is_unsafe(request.method):
-            self._engine.invalidate(request, status, combined)
+            asker.invalidate(request, status, combined)
             # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
-            flight.sequence = self._engine.store.sequence()
-        verdict, candidate = self._weigh(flight, request, status, reason, fields, combined, length)
-        if candidate is None:
+            flight.count_purges_from(asker.store.sequence())
+        verdict, storing = self._weigh(flight, request, status, reason, fields, combined, length)
+        if storing is None:
             self._refused(flight, status, verdict)
             return
-        storing = candidate
-        self._settle_vary(flight, storing)
+        self._flights.settle_vary(flight, storing.vary)
+        if storing.vary:
+            self._release_strangers(flight, storing)
         if not may_share(storing.freshness):
             # It may be stored, but each use must be confirmed, so nobody may share this one.
             self._note(flight, MUST_VALIDATE, status)
-            self._close(flight)
+            self._flights.close(flight)
             self._release_followers(flight)
         flight.share(storing)
 
@@ -126,16 +173,14 @@ class OriginResponse:
             self._land(flight, 200, b"OK", both, part.total_length)
         elif status in {206, 304, 416}:
             # It answers the range, and nobody here asked for one.
-            self._engine.resend(flight)
+            self._asker.resend(flight)
         else:
-            flight.part = None
+            flight.forget_stored()
             self._land(flight, status, reason, fields, length)
 
-    def _dated(self, fields: RawFields) -> RawFields:
-        """`fields`, with the date of receipt where they have none (RFC 9110, 6.6.1)."""
-        if b"date" not in dict(fields):
-            fields.append((b"date", format_http_date(self._engine.clock.wall())))
-        return fields
+    def _date(self) -> tuple[bytes, bytes]:
+        """The date of receipt, for what has none (RFC 9110, 6.6.1)."""
+        return b"date", format_http_date(self._asker.clock.wall())
 
     def _weigh(
         self,
@@ -146,72 +191,35 @@ class OriginResponse:
         fields: RawFields,
         combined: dict[bytes, bytes],
         length: int | None,
+        body: bytes = b"",
     ) -> tuple[Decision, StoredResponse | None]:
-        """What would be stored, still without its body; None, with the reason, where nothing may be."""
-        engine = self._engine
-        verdict, directives, tags = engine.weigh(request, status, combined, length)
+        """What would be stored; None, with the reason, where nothing may be."""
+        asker = self._asker
+        verdict, directives, tags = asker.weigh(request, status, combined, length)
         if not verdict.allowed:
             return verdict, None
-        if request.policy.tags:
-            tags += tuple(tag.encode() for tag in request.policy.tags)
-        now = engine.clock.now()
-        freshness = freshness_of(
-            status,
-            combined,
-            directives,
-            engine.options,
-            response_delay=now - flight.began,
-            received_wall=engine.clock.wall(),
-        )
+        now, wall = asker.clock.now(), asker.clock.wall()
+        delay = now - flight.began
+        cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
         vary = vary_names(combined) or ()
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
-        stored = StoredResponse(
+        return verdict, StoredResponse(
             key=flight.key,
             vary=vary,
             variant=variant_of(vary, request.fields) if vary else b"",
             status=status,
             reason=reason,
-            # Each answer from here says its own age.
-            fields=[field for field in fields_to_store(fields, directives, engine.options) if field[0] != b"age"]
-            if b"age" in combined or directives.private_fields or directives.no_cache_fields
-            else fields,
-            body=b"",
-            freshness=freshness,
+            fields=fields_to_store(fields, directives, asker.options) if cut else fields,
+            body=body,
+            freshness=freshness_of(
+                status, combined, directives, asker.options, response_delay=delay, received_wall=wall
+            ),
             received_at=now,
             tags=tags,
             sequence=flight.sequence,
             first_byte=place[0] if place is not None else 0,
             total_length=place[2] if place is not None else length,
         )
-        return verdict, stored
-
-    def _settle_vary(self, flight: Flight, storing: StoredResponse) -> None:
-        """Now that it is known what the answer depends on: let those go for whom it is not."""
-        engine = self._engine
-        hints = engine.vary_hints
-        known = hints.get(flight.key, ())
-        if known != storing.vary:
-            hints.pop(flight.key, None)
-            if storing.vary:
-                hints[flight.key] = storing.vary
-                if len(hints) > 65_536:
-                    del hints[next(iter(hints))]
-        if flight.alone:
-            return
-        # One that a purge has closed stays closed: who comes now must not get what was asked for before.
-        if self._close(flight):
-            flight.flight_key = engine.flight_key(flight.request, flight.key, flight.stale)
-            engine.flights.setdefault(flight.flight_key, flight)
-        if storing.vary:
-            self._release_strangers(flight, storing)
-
-    def _close(self, flight: Flight) -> bool:
-        """Let nobody join any more; False where nobody could."""
-        flights = self._engine.flights
-        if flights.get(flight.flight_key) is not flight:
-            return False
-        del flights[flight.flight_key]
-        return True
 
     def _release_strangers(self, flight: Flight, answer: StoredResponse) -> None:
         """Have those answered in another way for whom `answer` is the wrong variant (RFC 9111, 4.1)."""
@@ -219,15 +227,15 @@ class OriginResponse:
         if not vary or flight.alone:
             return
         for delivery in flight.take_deliveries(lambda d: variant_of(vary, d.request.fields) != answer.variant):
-            self._engine.handle_again(delivery.request, delivery.reply)
+            self._asker.handle_again(delivery.request, delivery.reply)
 
     def _refused(self, flight: Flight, status: int, verdict: Decision) -> None:
-        engine = self._engine
+        asker = self._asker
         self._note(flight, verdict, status)
         stale = flight.stale
         if stale is not None and outdates(flight.request.method, status, verdict):
-            engine.store.discard(stale)
-        self.on_flight_over(flight)
+            asker.store.discard(stale)
+        self._flights.over(flight)
         if verdict.reason in PERSONAL:
             self._release_others(flight)
         self._release_followers(flight)
@@ -237,52 +245,48 @@ class OriginResponse:
         """What was refused for the leader's credentials says nothing of those who have none: they go together."""
         mine = of_kind(b"", flight.request.fields)
         for delivery in flight.take_deliveries(lambda d: d.collapsed and of_kind(b"", d.request.fields) != mine):
-            self._engine.handle_again(delivery.request, delivery.reply)
+            self._asker.handle_again(delivery.request, delivery.reply)
 
     def _note(self, flight: Flight, verdict: Decision, status: int) -> None:
         count(self._counters.uncacheable, verdict.reason)
         request = flight.request
         if is_for_all(request, status, flight.note, verdict):
-            self._engine.refusals.note(flight.key, request.fields, self._engine.clock.now(), verdict, status)
+            self._asker.refusals.note(flight.key, request.fields, self._asker.clock.now(), verdict, status)
 
     def _release_followers(self, flight: Flight) -> None:
         """Send everybody but the first client to the origin, all at once."""
         self.answer_elsewhere(flight.take_deliveries(lambda d: d.collapsed))
 
     def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
-        """See Judge."""
+        """Send each of these to the origin by itself."""
         for delivery in deliveries:
-            self._engine.handle_alone(delivery.request, delivery.reply)
+            self._asker.handle_alone(delivery.request, delivery.reply)
 
     # A 304, and stale answers.
 
     def _confirmed(self, flight: Flight, stale: StoredResponse, fields: RawFields) -> None:
         """Freshen the stored response and answer with it (RFC 9111, 4.3.4)."""
-        engine = self._engine
-        if not selects(combine(stale.fields), combine(fields)):
-            engine.resend(flight)
+        asker = self._asker
+        known, said = combine(stale.fields), combine(fields)
+        if not selects(known, said):
+            asker.resend(flight)
             return
         self._counters.revalidated += 1
         # Before anybody is let go, so that they do not come back to this one.
-        self._close(flight)
-        profile = engine.options.profile
-        # Without an own Date the stored one, if there is one, would make it old.
-        dated = self._engine.adds_date or any(name == b"date" for name, _ in stale.fields)
-        update = self._dated(fields) if dated else fields
-        merged = merge_not_modified(stale.fields, never_less_vary(stale.vary, update), set_cookie=profile == "rfc")
+        self._flights.close(flight)
+        if b"date" not in said and (asker.adds_date or b"date" in known):
+            # Without an own Date the stored one would make it old.
+            fields.append(self._date())
+        rfc = asker.options.profile == "rfc"
+        merged = merge_not_modified(stale.fields, never_less_vary(stale.vary, fields), set_cookie=rfc)
         # A cookie that comes with the 304 is for the one client whose request it was.
-        cookies = [field for field in fields if field[0] == b"set-cookie"] if profile != "rfc" else []
-        combined = combine(merged)
-        verdict, candidate = self._weigh(
-            flight, flight.request, stale.status, stale.reason, merged, combined, len(stale.body)
-        )
+        cookies = [] if rfc else [field for field in fields if field[0] == b"set-cookie"]
+        verdict, candidate = self._renew(flight, flight.request, stale, merged)
+        if candidate is None:
+            asker.store.discard(stale)
         shared = candidate is not None and may_share(candidate.freshness)
-        if candidate is not None:
-            self._renew(flight, stale, candidate)
-        else:
-            engine.store.discard(stale)
         if shared:
-            engine.refusals.forget(flight.key, flight.request.fields)
+            asker.refusals.forget(flight.key, flight.request.fields)
         else:
             self._note(flight, verdict if not verdict.allowed else MUST_VALIDATE, stale.status)
             self._release_followers(flight)
@@ -294,93 +298,79 @@ class OriginResponse:
         flight.discard()
 
     def _stale_instead(self, flight: Flight, stale: StoredResponse, why: str) -> None:
-        self._close(flight)
+        self._flights.close(flight)
         self._release_strangers(flight, stale)
-        resident = self._engine.clock.now() - stale.received_at
+        resident = self._asker.clock.now() - stale.received_at
         for delivery in flight.take_deliveries():
             count(self._counters.stale_hits, why)
             answer_stored(delivery.reply, delivery.request, stale, hit_fields(stale, resident, detail=why))
 
     # The body and the end.
 
-    def on_flight_body(self, flight: Flight, size: int) -> None:
-        """See Judge."""
-        engine = self._engine
-        flight.counted += size
-        engine.held += size
-        verdict = may_keep(
-            flight.size,
-            engine.store.max_object_bytes,
-            held_by_others=engine.held - flight.counted,
-            most_held=engine.most_held,
-        )
-        if verdict is not None:
-            self._note(flight, verdict, flight.status)
-            if flight.stale is not None and outdates(flight.request.method, flight.status, verdict):
-                engine.store.discard(flight.stale)
-            flight.stop_keeping()
+    def on_flight_unkept(self, flight: Flight, why: Decision) -> None:
+        """Store it not, and pass on what comes."""
+        self._note(flight, why, flight.status)
+        if flight.stale is not None and outdates(flight.request.method, flight.status, why):
+            self._asker.store.discard(flight.stale)
+        flight.stop_keeping()
 
-    def on_flight_complete(self, flight: Flight) -> None:
-        """See Judge."""
+    def on_flight_complete(self, flight: Flight, body: bytes) -> None:
+        """Store it, unless something better has come meanwhile."""
+        asker = self._asker
         self._counters.bytes_from_origin += flight.size - (len(flight.part.body) if flight.part is not None else 0)
-        if flight.storing is None:
-            return
-        flight.storing.body = flight.body()
-        storing = self._as_it_came(flight.storing)
+        storing = flight.storing
         if storing is None:
-            count(self._counters.uncacheable, "partial-mismatch")
             return
-        engine = self._engine
-        if self._is_outdone(storing, storing.received_at):
+        storing.body = body
+        if storing.status == 206:
+            storing = self._as_it_came(storing)
+            if storing is None:
+                count(self._counters.uncacheable, "partial-mismatch")
+                return
+        if asker.store.get(flight.key) is not None and self._is_outdone(storing, storing.received_at):
             return
-        if engine.store.put(storing):
+        if asker.store.put(storing):
             self._counters.stored += 1
-            engine.refusals.forget(flight.key, flight.request.fields)
+            asker.refusals.forget(flight.key, flight.request.fields)
 
     def _as_it_came(self, storing: StoredResponse) -> StoredResponse | None:
-        """What to store now that the body is there; None where a 206 is not what it says."""
-        if storing.status != 206:
-            return storing
+        """What to store of a 206 now that the body is there; None where it is not what it says."""
         place = parse_content_range(dict(storing.fields)[b"content-range"])
         if place is not None and place[1] - place[0] + 1 == len(storing.body):
             return storing
-        return as_believed(storing) if self._engine.options.lenient_origin else None
+        return as_believed(storing) if self._asker.options.lenient_origin else None
 
-    def _renew(self, flight: Flight, stale: StoredResponse, candidate: StoredResponse) -> None:
-        candidate.body = stale.body
-        if stale.alive or not self._is_outdone(candidate, flight.began):
-            self._engine.store.put(candidate)
+    def _renew(
+        self, flight: Flight, request: InboundRequest, stale: StoredResponse, fields: RawFields
+    ) -> tuple[Decision, StoredResponse | None]:
+        """Put `stale`, with `fields`, in its own place; as `_weigh`."""
+        verdict, candidate = self._weigh(
+            flight, request, stale.status, stale.reason, fields, combine(fields), len(stale.body), stale.body
+        )
+        if candidate is not None and (stale.alive or not self._is_outdone(candidate, flight.began)):
+            self._asker.store.put(candidate)
+        return verdict, candidate
 
     def _is_outdone(self, coming: StoredResponse, since: float) -> bool:
         """Whether what it would take the place of is newer than `since`, or a fresh whole instead of a part."""
-        now = self._engine.clock.now()
-        store = self._engine.store
+        now = self._asker.clock.now()
+        store = self._asker.store
         for other in store.get(coming.key) or ():
             if (other.vary, other.variant) != (coming.vary, coming.variant) or store.state(other) != "valid":
                 continue
             return is_outdone(coming.status, since, other.status, other.received_at, other.freshness, now)
         return False
 
-    def on_flight_over(self, flight: Flight) -> None:
-        """See Judge."""
-        engine = self._engine
-        self._close(flight)
-        engine.held -= flight.counted
-        flight.counted = 0
-        if flight.refresh:
-            flight.refresh = False
-            engine.refreshing -= 1
-
     def on_flight_failed(self, flight: Flight, error: CallError) -> None:
-        """See Judge."""
-        engine = self._engine
-        now = engine.clock.now()
+        """Answer those who have had nothing with what is stored, where that is allowed, or with an error."""
+        asker = self._asker
+        now = asker.clock.now()
         count(self._counters.origin_failures, error.kind)
-        if flight.state is not State.WAITING:
+        if flight.state is not FlightState.WAITING:
             # Those who had part of it were broken off; the others have had nothing and can be told.
             self._counters.aborted += 1
         else:
-            engine.health.failed(now)
+            asker.health.failed(now)
         timed_out = isinstance(error, AttemptTimeout | ConnectTimeout)
         stale = flight.stale
         if stale is not None:
@@ -407,11 +397,11 @@ class OriginResponse:
         reply.respond(status, reason, [_TEXT, (b"cache-control", b"no-store"), note], text)
 
     def begin_answer(self, flight: Flight, delivery: Delivery) -> bool:
-        """See Judge."""
+        """Send the head, a 304 instead, or nothing yet to who wants a range of what is on its way."""
         request = delivery.request
-        if flight.state is State.SHARED and not flight.verbatim:
+        if flight.state is FlightState.SHARED and not flight.verbatim:
             if b"range" in request.fields and flight.status == 200 and flight.keeping:
-                delivery.waits_for_all = True
+                delivery.wait_for_all()
                 return False
             shareable = request.method in SHAREABLE
             if shareable and answers_not_modified(request.fields, flight.status, combine(flight.fields)):
@@ -424,9 +414,9 @@ class OriginResponse:
         return True
 
     def answer_whole(self, flight: Flight, delivery: Delivery, body: bytes) -> None:
-        """See Judge."""
+        """Send all at once: as it came, or the 304 or the range that was asked for."""
         note = self._note_of(flight, delivery)
-        as_it_came = flight.state is State.PASSING or flight.verbatim or delivery.request.method not in SHAREABLE
+        as_it_came = flight.state is FlightState.PASSING or flight.verbatim or delivery.request.method not in SHAREABLE
         if as_it_came or flight.status == 206:
             # A 206 is shared only by those who asked for the same range, in the same words.
             delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...messages import RawFields
+from ...rules.caching.cache_key import drop_parameters
+from ...rules.caching.lookup import SHAREABLE
 from ...rules.caching.request import CacheRequest
 from ...wire.streams import Receiver
-from .policy import NO_POLICY
+from .policy import NO_POLICY, PathPolicy, without_cookies
 
 
 class InboundRequest(CacheRequest):
@@ -27,11 +29,26 @@ class InboundRequest(CacheRequest):
         *,
         has_body: bool = False,
         client: str = "",
+        policy: PathPolicy = NO_POLICY,
     ) -> None:
         super().__init__(method, scheme, host, target, fields, has_body=has_body)
         self.raw = raw
         self.client = client
-        self.policy = NO_POLICY
+        self.policy = policy
+
+    def put_under(self, policy: PathPolicy) -> None:
+        """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops."""
+        self.policy = policy
+        if policy.drop_query and b"?" in self.target:
+            self.target = drop_parameters(self.target, tuple(p.encode() for p in policy.drop_query))
+        cookie = self.fields.get(b"cookie")
+        if policy.ignore_cookies and cookie is not None and self.method in SHAREABLE:
+            left = without_cookies(cookie, policy.ignore_cookies)
+            self.raw = [field for field in self.raw if field[0] != b"cookie"]
+            del self.fields[b"cookie"]
+            if left:
+                self.raw.append((b"cookie", left))
+                self.fields[b"cookie"] = left
 
 
 class Reply(Protocol):

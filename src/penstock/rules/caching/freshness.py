@@ -57,7 +57,7 @@ def freshness_of(
     grants stale-while-revalidate or stale-if-error, that is the more specific wish, and their use in the field.
     """
     date = date_of(fields, received_wall)
-    lifetime, clause = explicit_lifetime(fields, directives, date, received_wall)
+    lifetime, clause = explicit_lifetime(fields, directives, received_wall)
     if lifetime is None:
         lifetime, clause = _heuristic_lifetime(status, fields, directives, options, date)
     bound = directives.must_revalidate or directives.proxy_revalidate or directives.no_cache or directives.malformed
@@ -79,9 +79,7 @@ def freshness_of(
     )
 
 
-def explicit_lifetime(
-    fields: FieldMap, directives: Directives, date: float, received_wall: float
-) -> tuple[float | None, str]:
+def explicit_lifetime(fields: FieldMap, directives: Directives, received_wall: float) -> tuple[float | None, str]:
     """Seconds of lifetime that the response states (RFC 9111, 4.2.1) and where, or None without any."""
     if directives.malformed:
         return 0.0, "RFC 9111, 4.2.1"
@@ -94,7 +92,7 @@ def explicit_lifetime(
         return None, ""
     until = parse_http_date(expires, now=received_wall)
     # An unreadable Expires, above all "0", means already expired (RFC 9111, 5.3).
-    seconds = 0.0 if until is None else min(max(until - date, 0.0), float(LONGEST_DELTA))
+    seconds = 0.0 if until is None else min(max(until - date_of(fields, received_wall), 0.0), float(LONGEST_DELTA))
     return seconds, "RFC 9111, 5.3 (Expires)"
 
 

@@ -93,8 +93,13 @@ def split_list(value: bytes) -> list[bytes]:
     return members
 
 
-def end_to_end(fields: RawFields) -> RawFields:
+_NONE: frozenset[bytes] = frozenset()
+
+
+def end_to_end(fields: RawFields, without: frozenset[bytes] = _NONE) -> RawFields:
     """The fields that travel on and may be stored: without those of one hop and those that Connection lists.
+
+    Nor are those of `without` among them.
 
     Proxy-Authenticate, Proxy-Authentication-Info and Proxy-Authorization go too: RFC 9110 calls only the last of them
     one hop's affair, but RFC 9111, 3.1, forbids to store any of the three. Names must be in lower case.
@@ -104,7 +109,8 @@ def end_to_end(fields: RawFields) -> RawFields:
     for line in fields:
         name = line[0]
         if name not in _HOP_BY_HOP:
-            kept.append(line)
+            if name not in without:
+                kept.append(line)
         elif name == b"connection" and (options := _listed(line[1])):
             listed = options if listed is None else listed | options
     return kept if listed is None else [line for line in kept if line[0] not in listed]
@@ -116,6 +122,3 @@ def _listed(connection: bytes) -> frozenset[bytes]:
     if connection in (b"keep-alive", b"close"):
         return _NONE
     return frozenset(option.lower() for option in split_list(connection)) - _NEVER_LISTED - _HOP_BY_HOP
-
-
-_NONE: frozenset[bytes] = frozenset()

@@ -7,7 +7,7 @@ import math
 from .cache_control import Directives
 from .cache_key import vary_names
 from .decisions import REASONS, Decision
-from .freshness import HEURISTIC_STATUSES, Freshness, Use, date_of, explicit_lifetime, use_of
+from .freshness import HEURISTIC_STATUSES, Freshness, Use, explicit_lifetime, use_of
 from .http_fields import FieldMap, RawFields, end_to_end
 from .options import CacheOptions
 from .ranges import parse_content_range
@@ -51,6 +51,7 @@ _VARY_MALFORMED = Decision(False, "vary-malformed", "RFC 9111, 4.1")
 _PARTIAL_MISMATCH = Decision(False, "partial-mismatch", "RFC 9110, 15.3.7")
 _NO_FRESHNESS = Decision(False, "no-freshness", "RFC 9111, 3")
 _NEVER_REUSABLE = Decision(False, "never-reusable", "RFC 9111, 4")
+_AGE = frozenset({b"age"})
 MUST_VALIDATE = Decision(False, "must-validate", "RFC 9111, 5.2.2.4")
 """Why what `may_share` refuses is not shared."""
 
@@ -77,10 +78,10 @@ def may_store(
     """
     verdict = (
         _by_circumstance(request, status, fields, bypass, length, max_length)
-        or _by_method(request, status, fields, directives)
+        or _by_method(request, status, fields, directives, received_wall)
         or _by_status(status, fields, directives, options)
         or _by_user(request, fields, directives, options)
-        or _by_vary(fields)
+        or (_by_vary(fields) if b"vary" in fields else None)
         or _by_freshness(status, fields, directives, options, received_wall)
     )
     return _TOO_MANY_TAGS if tags is None and verdict.allowed else verdict
@@ -133,7 +134,9 @@ def _by_circumstance(
     return _TOO_LARGE if length is not None and length > max_length else None
 
 
-def _by_method(request: CacheRequest, status: int, fields: FieldMap, directives: Directives) -> Decision | None:
+def _by_method(
+    request: CacheRequest, status: int, fields: FieldMap, directives: Directives, received_wall: float
+) -> Decision | None:
     method = request.method
     if method == b"GET":
         return _BODY_IN_GET if request.has_body else None
@@ -142,7 +145,7 @@ def _by_method(request: CacheRequest, status: int, fields: FieldMap, directives:
     if method != b"POST" or not 200 <= status < 300 or status == 206:
         return _METHOD
     location = fields.get(b"content-location")
-    if location is None or not _is_explicit(fields, directives):
+    if location is None or directives.malformed or explicit_lifetime(fields, directives, received_wall)[0] is None:
         return _METHOD
     here = (request.scheme, request.host, request.target)
     return None if resolve(*here, location) == here else _METHOD
@@ -192,20 +195,17 @@ def _by_user(request: CacheRequest, fields: FieldMap, directives: Directives, op
 
 
 def _by_vary(fields: FieldMap) -> Decision | None:
-    value = fields.get(b"vary")
-    if value is None or vary_names(fields) is not None:
+    if vary_names(fields) is not None:
         return None
-    return _VARY_STAR if b"*" in value else _VARY_MALFORMED
+    return _VARY_STAR if b"*" in fields[b"vary"] else _VARY_MALFORMED
 
 
 def _by_freshness(
     status: int, fields: FieldMap, directives: Directives, options: CacheOptions, received_wall: float
 ) -> Decision:
     validator = b"etag" in fields or b"last-modified" in fields
-    lifetime: float | None = None
-    if _is_explicit(fields, directives):
-        lifetime, _ = explicit_lifetime(fields, directives, date_of(fields, received_wall), received_wall)
-    elif not validator or not (status in HEURISTIC_STATUSES or directives.public):
+    lifetime, _ = explicit_lifetime(fields, directives, received_wall)
+    if lifetime is None and not (validator and (status in HEURISTIC_STATUSES or directives.public)):
         return _NO_FRESHNESS
     always_validated = directives.no_cache or (options.profile == "safe" and bool(directives.no_cache_fields))
     if not validator and (always_validated or not (lifetime or _grants_stale(directives))):
@@ -219,12 +219,6 @@ def _by_freshness(
     return _HEURISTIC if b"last-modified" in fields else _VALIDATION
 
 
-def _is_explicit(fields: FieldMap, directives: Directives) -> bool:
-    if directives.max_age is not None or directives.s_maxage is not None:
-        return True
-    return b"expires" in fields and not directives.targeted
-
-
 def _grants_stale(directives: Directives) -> bool:
     if directives.must_revalidate or directives.proxy_revalidate:
         return False
@@ -232,14 +226,13 @@ def _grants_stale(directives: Directives) -> bool:
 
 
 def fields_to_store(fields: RawFields, directives: Directives, options: CacheOptions) -> RawFields:
-    """The field lines that are kept: end to end, and without those that a qualified directive names.
+    """The field lines that are kept: end to end, and without Age and those that a qualified directive names.
 
+    Each answer from what is stored says its own age.
     Qualified `private` forbids to store them, qualified `no-cache` to send them again without validation (RFC 9111,
     5.2.2.7 and 5.2.2.4), which comes to the same here. In the safe profile such responses are not stored, or validated
     each time, so no field is cut out.
     """
-    kept = end_to_end(fields)
-    named = {*directives.private_fields, *directives.no_cache_fields}
-    if not named or options.profile == "safe":
-        return kept
-    return [line for line in kept if line[0] not in named]
+    if options.profile == "safe":
+        return end_to_end(fields, _AGE)
+    return end_to_end(fields, _AGE.union(directives.private_fields, directives.no_cache_fields))

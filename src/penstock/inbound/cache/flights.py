@@ -1,0 +1,130 @@
+"""The flights that are under way: who may join which, what they hold together, and what closes one.
+
+Nobody can join any more when the answer turns out not to be for all (`close`), when it turns out to vary, but for those
+who ask for the same variant (`settle_vary`), when the URL or anything that it could be tagged with is purged
+(`close_url`, `close_all`), and when nothing more is kept of it (`over`). Nothing else closes a flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...rules.caching.cache_key import variant_of
+from ...rules.caching.decisions import Decision
+from ...rules.caching.storing import may_keep
+from ...stores.stored_response import StoredResponse
+from .flight import Flight
+from .protocols import InboundRequest, Reply
+
+_MOST_HINTS = 65_536
+
+
+class Flights:
+    """All flights of one engine, for which it is the Room.
+
+    `max_object_bytes`: a longer body is not kept. `most_held`: bytes of bodies on their way that are kept at most, all
+    together; above that one more body is not. `max_refreshes`: how many flights nobody may have asked for at once.
+    """
+
+    def __init__(self, max_object_bytes: int, most_held: int, max_refreshes: int) -> None:
+        self.held = 0
+        """Bytes of bodies on their way that are kept to be stored."""
+        self.vary_hints: dict[bytes, tuple[bytes, ...]] = {}
+        """What the answers for a key depended on when one was last seen, so that only equals wait for each other."""
+        self._joinable: dict[bytes, Flight] = {}
+        """By what they answer."""
+        self.find = self._joinable.get
+        """The flight that a request with this flight key may join, if there is one."""
+        self._held_by: dict[Flight, int] = {}
+        self._refreshes: set[Flight] = set()
+        self._max_object_bytes = max_object_bytes
+        self._most_held = most_held
+        self._max_refreshes = max_refreshes
+
+    def key_of(self, request: InboundRequest, key: bytes, stored: StoredResponse | None) -> bytes:
+        """Equal for requests that one answer can serve, as far as that is known beforehand."""
+        names = self.vary_hints.get(key)
+        if names:
+            key = key + b"\0v" + variant_of(names, request.fields)
+        if stored is None and b"range" in request.fields:
+            # With nothing stored the range goes to the origin as it is, and its answer fits only the same range.
+            key = b"%b\0r%b\0%b" % (key, request.fields[b"range"], request.fields.get(b"if-range", b""))
+        elif stored is not None and stored.status == 206:
+            # What confirms a part is no answer for who wants the whole.
+            key += b"\0p"
+        return key
+
+    def may_refresh(self, flight_key: bytes) -> bool:
+        """Whether a stale answer is to be followed by a flight of its own: not where one is on its way already."""
+        return flight_key not in self._joinable and len(self._refreshes) < self._max_refreshes
+
+    def open(self, flight: Flight, *, refresh: bool) -> None:
+        """Let others join. `refresh`: nobody has asked for it, it follows a stale answer."""
+        self._joinable[flight.flight_key] = flight
+        if refresh:
+            self._refreshes.add(flight)
+
+    def join(self, flight_key: bytes, request: InboundRequest, reply: Reply) -> None:
+        """One more client for the flight that `find` finds."""
+        self._joinable[flight_key].join(request, reply, collapsed=True)
+
+    def hold(self, flight: Flight, size: int) -> Decision | None:
+        """Count `size` more bytes that `flight` keeps; says why it may keep them no longer, where that is so."""
+        self.held += size
+        mine = self._held_by[flight] = self._held_by.get(flight, 0) + size
+        return may_keep(flight.size, self._max_object_bytes, held_by_others=self.held - mine, most_held=self._most_held)
+
+    def close(self, flight: Flight) -> bool:
+        """Let nobody join any more; False where nobody could."""
+        if self._joinable.get(flight.flight_key) is not flight:
+            return False
+        del self._joinable[flight.flight_key]
+        return True
+
+    def settle_vary(self, flight: Flight, vary: tuple[bytes, ...]) -> None:
+        """Now that it is known what the answer depends on: leave it open to those who ask for the same variant."""
+        if self.vary_hints.get(flight.key, ()) != vary:
+            self._remember(flight.key, vary)
+        if not vary and flight.flight_key == flight.key:
+            return
+        # One that a purge has closed stays closed: who comes now must not get what was asked for before.
+        if self.close(flight):
+            flight.flight_key = self.key_of(flight.request, flight.key, flight.stale)
+            self._joinable.setdefault(flight.flight_key, flight)
+
+    def _remember(self, key: bytes, vary: tuple[bytes, ...]) -> None:
+        self.vary_hints.pop(key, None)
+        if vary:
+            self.vary_hints[key] = vary
+            if len(self.vary_hints) > _MOST_HINTS:
+                del self.vary_hints[next(iter(self.vary_hints))]
+
+    def close_url(self, key: bytes) -> None:
+        """A URL was purged: what is on its way was asked for before, so nobody joins it any more."""
+        for flight in [flight for flight in self if flight.key == key]:
+            self.close(flight)
+
+    def close_all(self) -> None:
+        """A tag or everything was purged; which tags an answer has is not known before it comes."""
+        self._joinable.clear()
+
+    def over(self, flight: Flight) -> None:
+        """Nothing more is kept of it, and nobody can join any more."""
+        self.close(flight)
+        self.held -= self._held_by.pop(flight, 0)
+        self._refreshes.discard(flight)
+
+    @property
+    def refreshing(self) -> int:
+        """How many are under way that nobody has asked for."""
+        return len(self._refreshes)
+
+    def __iter__(self) -> Iterator[Flight]:
+        """Those that can be joined."""
+        return iter(self._joinable.values())
+
+    def __len__(self) -> int:
+        return len(self._joinable)
+
+    def __repr__(self) -> str:
+        return f"<Flights {len(self)} open, {self.refreshing} refreshing, {self.held:,} bytes held>"
