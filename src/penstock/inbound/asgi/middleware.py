@@ -121,7 +121,8 @@ class CacheMiddleware:
             _begin_straight(engine, "bypass")
             await self.app(scope, receive, PassThrough(engine, None, send, "bypass", detail=passed.why).send)
             return
-        engine.under_policy(request)
+        if engine.policy.paths:
+            engine.under_policy(request)
         found = engine.look_up(request, barred=request.barred is not None)
         if _goes_straight(request, found):
             await self.app(scope, receive, self._straight(engine, request, found, send).send)

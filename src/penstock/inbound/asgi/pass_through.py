@@ -58,7 +58,7 @@ class PassThrough:
             if request.policy.strip_set_cookie:
                 headers = [field for field in headers if field[0].lower() != b"set-cookie"]
             if is_unsafe(request.method):
-                self._engine.invalidate(request, message["status"], combine(headers))
+                self._engine.judge.invalidate(request, message["status"], combine(headers))
             elif self._refused is not None:
                 self._weigh(request, message["status"], headers)
         headers.append((b"cache-status", cache_status(PRODUCT, hit=False, fwd=self._why, detail=self._detail)))
@@ -67,7 +67,7 @@ class PassThrough:
     def _weigh(self, request: AsgiRequest, status: int, headers: RawFields) -> None:
         fields = combine(headers)
         length = length_in(fields.items())
-        verdict, _, _ = self._engine.weigh(request, status, fields, length)
+        verdict, _, _ = self._engine.judge.weigh(request, status, fields, length)
         self._storable = verdict.allowed
         if verdict.allowed and length is not None:
             self._forget()

@@ -2,67 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from ...observe.histogram import Histogram
 
 
+@dataclass(slots=True, eq=False)
 class Counters:
     """All but `sample_at` grow and never shrink."""
 
-    __slots__ = (
-        "aborted",
-        "bytes_from_origin",
-        "collapsed",
-        "errors",
-        "hits",
-        "invalidated",
-        "misses",
-        "not_modified",
-        "origin_failures",
-        "origin_latency",
-        "origin_requests",
-        "purged",
-        "refreshes",
-        "requests",
-        "revalidated",
-        "sample_at",
-        "stale_hits",
-        "stored",
-        "uncacheable",
-    )
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.hits = 0
-        """Answered from the store while fresh."""
-        self.sample_at = 1 << 62
-        """At so many hits the next one is looked at for `top`; as good as never where nobody wants to know."""
-        self.stale_hits: dict[str, int] = {}
-        """Answered from the store while stale, by why that was allowed."""
-        self.misses: dict[str, int] = {}
-        """The origin was asked, by why (RFC 9211, 2.2)."""
-        self.collapsed = 0
-        """Answered by a request to the origin that was another client's."""
-        self.revalidated = 0
-        """The origin answered 304 to our condition."""
-        self.not_modified = 0
-        """Clients answered 304 without the origin."""
-        self.refreshes = 0
-        """Begun in the background after a stale answer."""
-        self.origin_requests = 0
-        self.origin_failures: dict[str, int] = {}
-        """By kind of failure (`penstock.errors`)."""
-        self.origin_latency = Histogram()
-        """Seconds until the head."""
-        self.bytes_from_origin = 0
-        self.stored = 0
-        self.uncacheable: dict[str, int] = {}
-        """Responses that were not stored, by reason."""
-        self.invalidated = 0
-        self.purged = 0
-        self.errors = 0
-        """Answers 502 and 504 of our own."""
-        self.aborted = 0
-        """Answers broken off because the origin did."""
+    requests: int = 0
+    hits: int = 0
+    """Answered from the store while fresh."""
+    sample_at: int = 1 << 62
+    """At so many hits the next one is looked at for `top`; as good as never where nobody wants to know."""
+    stale_hits: dict[str, int] = field(default_factory=dict)
+    """Answered from the store while stale, by why that was allowed."""
+    misses: dict[str, int] = field(default_factory=dict)
+    """The origin was asked, by why (RFC 9211, 2.2)."""
+    collapsed: int = 0
+    """Answered by a request to the origin that was another client's."""
+    revalidated: int = 0
+    """The origin answered 304 to our condition."""
+    not_modified: int = 0
+    """Clients answered 304 without the origin."""
+    refreshes: int = 0
+    """Begun in the background after a stale answer."""
+    origin_requests: int = 0
+    origin_failures: dict[str, int] = field(default_factory=dict)
+    """By kind of failure (`penstock.errors`)."""
+    origin_latency: Histogram = field(default_factory=Histogram)
+    """Seconds until the head."""
+    bytes_from_origin: int = 0
+    stored: int = 0
+    uncacheable: dict[str, int] = field(default_factory=dict)
+    """Responses that were not stored, by reason."""
+    invalidated: int = 0
+    purged: int = 0
+    errors: int = 0
+    """Answers 502 and 504 of our own."""
+    aborted: int = 0
+    """Answers broken off because the origin did."""
 
 
 def count(table: dict[str, int], what: str) -> None:

@@ -12,16 +12,9 @@ from collections.abc import Callable
 
 from ...clock import Clock, current_clock
 from ...messages import RawFields
-from ...rules.caching.cache_control import Directives, parse_cache_control
 from ...rules.caching.cache_key import primary_key, variant_of
-from ...rules.caching.decisions import Decision
-from ...rules.caching.http_fields import FieldMap
-from ...rules.caching.invalidation import invalidated
 from ...rules.caching.lookup import LET_GO, REFRESH, Act, ask, pass_by, reuse
 from ...rules.caching.options import CacheOptions
-from ...rules.caching.storing import may_store
-from ...rules.caching.surrogate_tags import tags_of
-from ...rules.caching.targeted import response_directives
 from ...rules.caching.validation import validators
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import Resource, StoredResponse
@@ -75,7 +68,7 @@ class CacheEngine:
         self.on_sweep: Callable[[], None] | None = None
         """Called about once a second."""
         self._now = self.clock.now
-        self._judge = OriginResponse(self)
+        self.judge = OriginResponse(self)
         self._sweeper: asyncio.TimerHandle | None = None
 
     def handle(self, request: InboundRequest, reply: Reply) -> StoredResponse | None:
@@ -129,37 +122,6 @@ class CacheEngine:
         )
         return Found(plan, key, now, resource, stored, flight_key)
 
-    def weigh(
-        self, request: InboundRequest, status: int, fields: FieldMap, length: int | None
-    ) -> tuple[Decision, Directives, tuple[bytes, ...]]:
-        """Whether an answer to `request` may be stored, its directives, and its tags. `length`: see the rule.
-
-        The one place that gathers the facts for `rules/caching/storing`.
-        """
-        options = self.options
-        directives, source = response_directives(fields, options.targeted)
-        if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
-            stand_in = request.policy.cache_control()
-            if stand_in is not None:
-                directives = parse_cache_control(stand_in)
-        tags = tags_of(fields, max_tags=options.max_tags, max_bytes=options.max_tag_bytes)
-        verdict = may_store(
-            request,
-            status,
-            fields,
-            directives,
-            options,
-            received_wall=self.clock.wall(),
-            bypass=request.policy.bypass,
-            length=length,
-            max_length=self.store.max_object_bytes,
-            tags=tags,
-        )
-        stored_tags = tags or ()
-        if request.policy.tags:
-            stored_tags += tuple(tag.encode() for tag in request.policy.tags)
-        return verdict, directives, stored_tags
-
     def key_of(self, request: InboundRequest) -> bytes:
         """The primary key (RFC 9111, 2): scheme, host and raw target."""
         return primary_key(request.scheme, request.host, request.target)
@@ -186,13 +148,6 @@ class CacheEngine:
         self.refusals.forget_all_kinds(key)
         return self.store.expire(key) if soft else self.store.delete(key)
 
-    def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
-        """Drop what the answer to an unsafe request, with `fields`, makes untrue (RFC 9111, 4.4)."""
-        for scheme, host, target in invalidated(
-            request.method, status, request.scheme, request.host, request.target, fields
-        ):
-            self.counters.invalidated += self.forget_url(primary_key(scheme, host, target))
-
     def purge_tag(self, tag: bytes, *, soft: bool = False) -> int:
         """Purge everything that carries `tag`; how many objects that concerned, as far as is known."""
         self.flights.close_all()
@@ -211,8 +166,6 @@ class CacheEngine:
 
     def under_policy(self, request: InboundRequest) -> PathPolicy:
         """Make of `request` what the policy for its path makes of it."""
-        if not self.policy.paths:
-            return NO_POLICY
         policy = self.policy.for_target(request.target)
         if policy is not NO_POLICY:
             request.put_under(policy)
@@ -268,7 +221,7 @@ class CacheEngine:
             if part is not None:
                 added = asking_for_rest(part)
         flight = Flight(
-            self._judge, self.flights, request, found, self.store.sequence(), part=part, conditional=bool(added)
+            self.judge, self.flights, request, found, self.store.sequence(), part=part, conditional=bool(added)
         )
         self.flights.open(flight, refresh=reply is None)
         if reply is not None:
@@ -281,7 +234,7 @@ class CacheEngine:
         conditional = bool(added)
         out = to_leave_out(request, conditions=conditional, ranges=conditional)
         flight = Flight(
-            self._judge,
+            self.judge,
             self.flights,
             request,
             found,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple, Protocol
 
 from ...errors import CallError
@@ -33,6 +34,18 @@ class Found(NamedTuple):
     stored: StoredResponse | None = None
     """Of `resource`, what the request selects."""
     flight_key: bytes = b""
+
+
+class Head(NamedTuple):
+    """The head of an answer as clients get it; `length` is None where only the end of the body will tell."""
+
+    status: int
+    reason: bytes
+    fields: RawFields
+    length: int | None
+
+
+_NO_HEAD = Head(0, b"", [], None)
 
 
 class Judge(Protocol):
@@ -128,6 +141,7 @@ class Delivery:
         self.reply.on_resumed = None
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Flight:
     """Made by the engine; a Receiver for the origin.
 
@@ -136,86 +150,44 @@ class Flight:
     conditions and range go to the origin, so the answer is right as it comes.
     """
 
-    __slots__ = (
-        "_loop",
-        "_streaming",
-        "alone",
-        "began",
-        "chunks",
-        "complete",
-        "conditional",
-        "deliveries",
-        "dropped",
-        "fetch",
-        "fields",
-        "flight_key",
-        "held",
-        "judge",
-        "keeping",
-        "key",
-        "length",
-        "note",
-        "part",
-        "pausing",
-        "reason",
-        "request",
-        "room",
-        "sequence",
-        "size",
-        "stale",
-        "state",
-        "status",
-        "storing",
-        "verbatim",
-    )
+    judge: Judge
+    room: Room
+    request: InboundRequest
+    found: InitVar[Found]
+    sequence: int
+    alone: bool = False
+    part: StoredResponse | None = None
+    conditional: bool = False
+    verbatim: bool = False
+    key: bytes = field(init=False)
+    flight_key: bytes = field(init=False)
+    began: float = field(init=False)
+    note: str = field(init=False)
+    """For Cache-Status: why the origin was asked."""
+    stale: StoredResponse | None = field(init=False)
+    """What is stored and needs the origin's word."""
+    state: FlightState = field(default=FlightState.WAITING, init=False)
+    head: Head = field(default=_NO_HEAD, init=False)
+    deliveries: dict[Delivery, None] = field(default_factory=dict, init=False)
+    fetch: Fetch | None = field(default=None, init=False)
+    storing: StoredResponse | None = field(default=None, init=False)
+    """What will be stored once it is complete."""
+    chunks: list[bytes] = field(default_factory=list, init=False)
+    dropped: int = field(default=0, init=False)
+    """Chunks at the beginning that everybody has, and which are gone."""
+    size: int = field(default=0, init=False)
+    held: int = field(default=0, init=False)
+    keeping: bool = field(default=False, init=False)
+    complete: bool = field(default=False, init=False)
+    pausing: bool = field(default=False, init=False)
+    _streaming: bool = field(default=False, init=False)
 
-    def __init__(
-        self,
-        judge: Judge,
-        room: Room,
-        request: InboundRequest,
-        found: Found,
-        sequence: int,
-        *,
-        alone: bool = False,
-        part: StoredResponse | None = None,
-        conditional: bool = False,
-        verbatim: bool = False,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.judge = judge
-        self.room = room
-        self.request = request
+    def __post_init__(self, found: Found) -> None:
         self.key = found.key
         self.flight_key = found.flight_key
         self.began = found.now
         self.note = found.plan.word
-        """For Cache-Status: why the origin was asked."""
         self.stale = found.stored
-        """What is stored and needs the origin's word."""
-        self.sequence = sequence
-        self.alone = alone
-        self.part = part
-        self.conditional = conditional
-        self.verbatim = verbatim
-        self.state = FlightState.WAITING
-        self.deliveries: dict[Delivery, None] = {}
-        self.fetch: Fetch | None = None
-        self.status = 0
-        self.reason = b""
-        self.fields: RawFields = []
-        self.length: int | None = None
-        self.storing: StoredResponse | None = None
-        """What will be stored once it is complete."""
-        self.chunks: list[bytes] = []
-        self.dropped = 0
-        """Chunks at the beginning that everybody has, and which are gone."""
-        self.size = 0
-        self.held = 0
-        self.keeping = False
-        self.complete = False
-        self.pausing = False
-        self._streaming = False
 
     # From the engine.
 
@@ -244,28 +216,26 @@ class Flight:
         """The answer is neither compared nor put together with what is stored."""
         self.stale = self.part = None
 
-    def take_head(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        """The head as clients get it."""
-        self.status, self.reason, self.fields, self.length = status, reason, fields, length
-
     def count_purges_from(self, sequence: int) -> None:
         """The answer is newer than what was purged before the store's `sequence`."""
         self.sequence = sequence
 
-    def share(self, storing: StoredResponse) -> None:
+    def share(self, head: Head, storing: StoredResponse) -> None:
         """The answer is for everybody who is here, and is kept whole to be stored."""
         self.state = FlightState.SHARED
+        self.head = head
         self.storing = storing
         self.keeping = True
-        self._loop.call_soon(self._stream)
+        asyncio.get_running_loop().call_soon(self._stream)
 
-    def pass_to_leader(self) -> None:
+    def pass_to_leader(self, head: Head) -> None:
         """The answer is for the one client that is left here."""
         self.state = FlightState.PASSING
+        self.head = head
         if not self.deliveries:
             self.give_up()
         else:
-            self._loop.call_soon(self._stream)
+            asyncio.get_running_loop().call_soon(self._stream)
 
     def discard(self) -> None:
         """Read the rest and drop it; a long one is not worth its connection."""

@@ -7,17 +7,27 @@ from typing import Literal, Protocol
 from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
-from ...rules.caching.cache_control import Directives
-from ...rules.caching.cache_key import variant_of, vary_names
+from ...rules.caching.cache_control import Directives, parse_cache_control
+from ...rules.caching.cache_key import primary_key, variant_of, vary_names
 from ...rules.caching.decisions import Decision
 from ...rules.caching.freshness import freshness_of, may_serve_on_error
 from ...rules.caching.http_date import format_http_date
 from ...rules.caching.http_fields import FieldMap, combine, end_to_end
-from ...rules.caching.invalidation import is_unsafe
+from ...rules.caching.invalidation import invalidated, is_unsafe
 from ...rules.caching.lookup import SHAREABLE, is_for_all
 from ...rules.caching.options import CacheOptions
 from ...rules.caching.ranges import parse_content_range
-from ...rules.caching.storing import MUST_VALIDATE, PERSONAL, fields_to_store, is_outdone, may_share, outdates
+from ...rules.caching.storing import (
+    MUST_VALIDATE,
+    PERSONAL,
+    fields_to_store,
+    is_outdone,
+    may_share,
+    may_store,
+    outdates,
+)
+from ...rules.caching.surrogate_tags import tags_of
+from ...rules.caching.targeted import response_directives
 from ...rules.caching.validation import (
     answers_not_modified,
     fields_of_304,
@@ -30,7 +40,7 @@ from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
 from .counters import Counters, count
-from .flight import Delivery, Flight, FlightState
+from .flight import Delivery, Flight, FlightState, Head
 from .flights import Flights
 from .health import OriginHealth
 from .hit_for_miss import HitForMiss, of_kind
@@ -56,14 +66,8 @@ class Asker(Protocol):
     health: OriginHealth
     flights: Flights
 
-    def weigh(
-        self, request: InboundRequest, status: int, fields: FieldMap, length: int | None
-    ) -> tuple[Decision, Directives, tuple[bytes, ...]]:
-        """Whether an answer may be stored, its directives, and its tags."""
-        ...
-
-    def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
-        """Drop what the answer to an unsafe request makes untrue."""
+    def forget_url(self, key: bytes) -> int:
+        """Purge one URL with all its variants; how many there were."""
         ...
 
     def resend(self, flight: Flight) -> None:
@@ -87,6 +91,44 @@ class OriginResponse:
         self._flights = asker.flights
         self._counters = asker.counters
 
+    # Also for answers that come by without a flight.
+
+    def weigh(
+        self, request: InboundRequest, status: int, fields: FieldMap, length: int | None
+    ) -> tuple[Decision, Directives, tuple[bytes, ...]]:
+        """Whether an answer to `request` may be stored, its directives, and its tags. `length`: see the rule.
+
+        The one place that gathers the facts for `rules/caching/storing`.
+        """
+        options = self._asker.options
+        directives, source = response_directives(fields, options.targeted)
+        if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
+            stand_in = request.policy.cache_control()
+            if stand_in is not None:
+                directives = parse_cache_control(stand_in)
+        tags = tags_of(fields, max_tags=options.max_tags, max_bytes=options.max_tag_bytes)
+        verdict = may_store(
+            request,
+            status,
+            fields,
+            directives,
+            options,
+            received_wall=self._asker.clock.wall(),
+            bypass=request.policy.bypass,
+            length=length,
+            max_length=self._asker.store.max_object_bytes,
+            tags=tags,
+        )
+        stored_tags = tags or ()
+        if request.policy.tags:
+            stored_tags += tuple(tag.encode() for tag in request.policy.tags)
+        return verdict, directives, stored_tags
+
+    def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
+        """Drop what the answer to an unsafe request, with `fields`, makes untrue (RFC 9111, 4.4)."""
+        for uri in invalidated(request.method, status, request.scheme, request.host, request.target, fields):
+            self._counters.invalidated += self._asker.forget_url(primary_key(*uri))
+
     # The head.
 
     def on_flight_head(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
@@ -94,28 +136,30 @@ class OriginResponse:
         asker = self._asker
         now = asker.clock.now()
         self._counters.origin_latency.add(now - flight.began)
-        asker.health.answered()
+        if asker.health.failures:
+            asker.health.answered()
         # The length is that of what is sent; only the answer to HEAD has to say it without.
         without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING
         if flight.request.policy.strip_set_cookie:
             without |= _COOKIES
-        kept = end_to_end(fields, without)
+        head = Head(status, reason, end_to_end(fields, without), length)
         if flight.part is not None:
-            self._continued(flight, flight.part, status, reason, kept, length)
-        elif flight.stale is None or not self._is_answered(flight, flight.stale, status, kept, now):
-            self._land(flight, status, reason, kept, length)
+            self._continued(flight, flight.part, head)
+        elif flight.stale is None or not self._is_answered(flight, flight.stale, head, now):
+            self._land(flight, head)
 
-    def _is_answered(self, flight: Flight, stale: StoredResponse, status: int, fields: RawFields, now: float) -> bool:
+    def _is_answered(self, flight: Flight, stale: StoredResponse, head: Head, now: float) -> bool:
         """Answer with what is stored, where the origin says that it still holds, or fails."""
-        if status == 304 and flight.conditional:
-            self._confirmed(flight, stale, fields)
+        if head.status == 304 and flight.conditional:
+            self._confirmed(flight, stale, head.fields)
             return True
-        if status in _ERRORS and may_serve_on_error(stale.freshness, now - stale.received_at, failure="status").allowed:
-            self._stale_instead(flight, stale, "stale-if-error")
+        resident = now - stale.received_at
+        if head.status in _ERRORS and may_serve_on_error(stale.freshness, resident, failure="status").allowed:
+            self._stale_instead(flight, stale, resident)
             flight.discard()
             return True
-        if flight.request.method == b"HEAD" and status == stale.status == 200:
-            self._compared(flight, stale, fields)
+        if flight.request.method == b"HEAD" and head.status == stale.status == 200:
+            self._compared(flight, stale, head.fields)
         return False
 
     def _compared(self, flight: Flight, stale: StoredResponse, fields: RawFields) -> None:
@@ -136,70 +180,58 @@ class OriginResponse:
             asker.store.update(stale, freshness=stale.freshness._replace(lifetime=0.0))
         flight.forget_stored()
 
-    def _land(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
+    def _land(self, flight: Flight, head: Head) -> None:
         """The answer is a new one: share it and keep it, or let the others go."""
-        asker = self._asker
-        request = flight.request
-        combined = combine(fields)
+        asker, request = self._asker, flight.request
+        combined = combine(head.fields)
         if asker.adds_date and b"date" not in combined:
-            fields.append(self._date())
-            combined = combine(fields)
-        flight.take_head(status, reason, fields, length)
+            head.fields.append(self._date())
+            combined = combine(head.fields)
         if is_unsafe(request.method):
-            asker.invalidate(request, status, combined)
+            self.invalidate(request, head.status, combined)
             # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
             flight.count_purges_from(asker.store.sequence())
-        verdict, storing = self._weigh(flight, request, status, reason, fields, combined, length)
+        verdict, storing = self._weigh(flight, request, head, combined)
         if storing is None:
-            self._refused(flight, status, verdict)
+            self._refused(flight, head, verdict)
             return
         self._flights.settle_vary(flight, storing.vary)
         if storing.vary:
             self._release_strangers(flight, storing)
         if not may_share(storing.freshness):
             # It may be stored, but each use must be confirmed, so nobody may share this one.
-            self._note(flight, MUST_VALIDATE, status)
+            self._note(flight, MUST_VALIDATE, head.status)
             self._flights.close(flight)
             self._release_followers(flight)
-        flight.share(storing)
+        flight.share(head, storing)
 
-    def _continued(
-        self, flight: Flight, part: StoredResponse, status: int, reason: bytes, fields: RawFields, length: int | None
-    ) -> None:
+    def _continued(self, flight: Flight, part: StoredResponse, head: Head) -> None:
         """The origin was asked for what follows on `part` (RFC 9110, 15.3.7.3): make one answer of both, if it fits."""
-        both = fields_of_both(part, fields, length) if status == 206 else None
+        both = fields_of_both(part, head.fields, head.length) if head.status == 206 else None
         if both is not None:
             flight.begin_with(part.body)
-            self._land(flight, 200, b"OK", both, part.total_length)
-        elif status in {206, 304, 416}:
+            self._land(flight, Head(200, b"OK", both, part.total_length))
+        elif head.status in {206, 304, 416}:
             # It answers the range, and nobody here asked for one.
             self._asker.resend(flight)
         else:
             flight.forget_stored()
-            self._land(flight, status, reason, fields, length)
+            self._land(flight, head)
 
     def _date(self) -> tuple[bytes, bytes]:
         """The date of receipt, for what has none (RFC 9110, 6.6.1)."""
         return b"date", format_http_date(self._asker.clock.wall())
 
     def _weigh(
-        self,
-        flight: Flight,
-        request: InboundRequest,
-        status: int,
-        reason: bytes,
-        fields: RawFields,
-        combined: dict[bytes, bytes],
-        length: int | None,
-        body: bytes = b"",
+        self, flight: Flight, request: InboundRequest, head: Head, combined: FieldMap, body: bytes = b""
     ) -> tuple[Decision, StoredResponse | None]:
         """What would be stored; None, with the reason, where nothing may be."""
-        asker = self._asker
-        verdict, directives, tags = asker.weigh(request, status, combined, length)
+        status, reason, fields, length = head
+        options, clock = self._asker.options, self._asker.clock
+        verdict, directives, tags = self.weigh(request, status, combined, length)
         if not verdict.allowed:
             return verdict, None
-        now, wall = asker.clock.now(), asker.clock.wall()
-        delay = now - flight.began
+        now, wall = clock.now(), clock.wall()
         cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
         vary = vary_names(combined) or ()
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
@@ -209,10 +241,10 @@ class OriginResponse:
             variant=variant_of(vary, request.fields) if vary else b"",
             status=status,
             reason=reason,
-            fields=fields_to_store(fields, directives, asker.options) if cut else fields,
+            fields=fields_to_store(fields, directives, options) if cut else fields,
             body=body,
             freshness=freshness_of(
-                status, combined, directives, asker.options, response_delay=delay, received_wall=wall
+                status, combined, directives, options, response_delay=now - flight.began, received_wall=wall
             ),
             received_at=now,
             tags=tags,
@@ -229,17 +261,15 @@ class OriginResponse:
         for delivery in flight.take_deliveries(lambda d: variant_of(vary, d.request.fields) != answer.variant):
             self._asker.handle_again(delivery.request, delivery.reply)
 
-    def _refused(self, flight: Flight, status: int, verdict: Decision) -> None:
-        asker = self._asker
-        self._note(flight, verdict, status)
-        stale = flight.stale
-        if stale is not None and outdates(flight.request.method, status, verdict):
-            asker.store.discard(stale)
+    def _refused(self, flight: Flight, head: Head, verdict: Decision) -> None:
+        self._note(flight, verdict, head.status)
+        if flight.stale is not None and outdates(flight.request.method, head.status, verdict):
+            self._asker.store.discard(flight.stale)
         self._flights.over(flight)
         if verdict.reason in PERSONAL:
             self._release_others(flight)
         self._release_followers(flight)
-        flight.pass_to_leader()
+        flight.pass_to_leader(head)
 
     def _release_others(self, flight: Flight) -> None:
         """What was refused for the leader's credentials says nothing of those who have none: they go together."""
@@ -297,20 +327,20 @@ class OriginResponse:
             answer_with(delivery.reply, delivery.request, stale.status, stale.reason, merged, stale.body, added, stale)
         flight.discard()
 
-    def _stale_instead(self, flight: Flight, stale: StoredResponse, why: str) -> None:
+    def _stale_instead(self, flight: Flight, stale: StoredResponse, resident: float) -> None:
         self._flights.close(flight)
         self._release_strangers(flight, stale)
-        resident = self._asker.clock.now() - stale.received_at
         for delivery in flight.take_deliveries():
-            count(self._counters.stale_hits, why)
-            answer_stored(delivery.reply, delivery.request, stale, hit_fields(stale, resident, detail=why))
+            count(self._counters.stale_hits, "stale-if-error")
+            added = hit_fields(stale, resident, detail="stale-if-error")
+            answer_stored(delivery.reply, delivery.request, stale, added)
 
     # The body and the end.
 
     def on_flight_unkept(self, flight: Flight, why: Decision) -> None:
         """Store it not, and pass on what comes."""
-        self._note(flight, why, flight.status)
-        if flight.stale is not None and outdates(flight.request.method, flight.status, why):
+        self._note(flight, why, flight.head.status)
+        if flight.stale is not None and outdates(flight.request.method, flight.head.status, why):
             self._asker.store.discard(flight.stale)
         flight.stop_keeping()
 
@@ -345,7 +375,7 @@ class OriginResponse:
     ) -> tuple[Decision, StoredResponse | None]:
         """Put `stale`, with `fields`, in its own place; as `_weigh`."""
         verdict, candidate = self._weigh(
-            flight, request, stale.status, stale.reason, fields, combine(fields), len(stale.body), stale.body
+            flight, request, Head(stale.status, stale.reason, fields, len(stale.body)), combine(fields), stale.body
         )
         if candidate is not None and (stale.alive or not self._is_outdone(candidate, flight.began)):
             self._asker.store.put(candidate)
@@ -381,7 +411,7 @@ class OriginResponse:
             elif timed_out:
                 failure = "timeout"
             if may_serve_on_error(stale.freshness, resident, failure=failure).allowed:
-                self._stale_instead(flight, stale, "stale-if-error")
+                self._stale_instead(flight, stale, resident)
         status = 504 if timed_out else 502
         for delivery in flight.take_deliveries():
             self._counters.errors += 1
@@ -398,30 +428,28 @@ class OriginResponse:
 
     def begin_answer(self, flight: Flight, delivery: Delivery) -> bool:
         """Send the head, a 304 instead, or nothing yet to who wants a range of what is on its way."""
-        request = delivery.request
+        request, reply = delivery.request, delivery.reply
+        status, reason, fields, length = flight.head
+        note = miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)
         if flight.state is FlightState.SHARED and not flight.verbatim:
-            if b"range" in request.fields and flight.status == 200 and flight.keeping:
+            if b"range" in request.fields and status == 200 and flight.keeping:
                 delivery.wait_for_all()
                 return False
-            shareable = request.method in SHAREABLE
-            if shareable and answers_not_modified(request.fields, flight.status, combine(flight.fields)):
-                added = [self._note_of(flight, delivery)]
+            if request.method in SHAREABLE and answers_not_modified(request.fields, status, combine(fields)):
                 delivery.release()
-                delivery.reply.respond(304, b"Not Modified", fields_of_304(flight.fields) + added, b"")
+                reply.respond(304, b"Not Modified", [*fields_of_304(fields), note], b"")
                 return False
-        fields = [*flight.fields, self._note_of(flight, delivery)]
-        delivery.reply.start(flight.status, flight.reason, fields, flight.length)
+        reply.start(status, reason, [*fields, note], length)
         return True
 
     def answer_whole(self, flight: Flight, delivery: Delivery, body: bytes) -> None:
         """Send all at once: as it came, or the 304 or the range that was asked for."""
-        note = self._note_of(flight, delivery)
-        as_it_came = flight.state is FlightState.PASSING or flight.verbatim or delivery.request.method not in SHAREABLE
-        if as_it_came or flight.status == 206:
+        request, reply = delivery.request, delivery.reply
+        status, reason, fields, _ = flight.head
+        note = miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)
+        as_it_came = flight.state is FlightState.PASSING or flight.verbatim or request.method not in SHAREABLE
+        if as_it_came or status == 206:
             # A 206 is shared only by those who asked for the same range, in the same words.
-            delivery.reply.respond(flight.status, flight.reason, [*flight.fields, note], body)
-            return
-        answer_with(delivery.reply, delivery.request, flight.status, flight.reason, flight.fields, body, [note])
-
-    def _note_of(self, flight: Flight, delivery: Delivery) -> tuple[bytes, bytes]:
-        return miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)
+            reply.respond(status, reason, [*fields, note], body)
+        else:
+            answer_with(reply, request, status, reason, fields, body, [note])

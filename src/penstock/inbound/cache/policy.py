@@ -65,8 +65,6 @@ class Policy:
 
     def for_target(self, target: bytes) -> PathPolicy:
         """What holds for a request target (path, perhaps with a query)."""
-        if not self._compiled:
-            return NO_POLICY
         path = target.partition(b"?")[0]
         for pattern, policy in self._compiled:
             if pattern.match(path):
