@@ -12,7 +12,7 @@ from typing import Literal
 
 from ...rules.caching.lookup import BARRED, Act
 from ...rules.caching.options import CacheOptions
-from ..cache.counters import Counters, count
+from ..cache.counters import Counters
 from ..cache.engine import CacheEngine
 from ..cache.flight import Found
 from ..cache.policy import NO_POLICY, Policy
@@ -118,7 +118,6 @@ class CacheMiddleware:
         try:
             request = read_request(self.app, scope, trust_forwarded=self._trust)
         except PassBy as passed:
-            _begin_straight(engine, "bypass")
             await self.app(scope, receive, PassThrough(engine, None, send, "bypass", detail=passed.why).send)
             return
         if engine.policy.paths:
@@ -142,7 +141,6 @@ class CacheMiddleware:
         if found.plan is BARRED and request.barred is not None:
             detail = request.barred.why
             self._warn(request.barred)
-        _begin_straight(engine, word)
         # Only an answer that was refused for all may turn out to be for all now.
         key = found.key if found.plan.act is Act.ALONE else None
         return PassThrough(engine, request, send, word, detail=detail, refused=key)
@@ -186,11 +184,6 @@ async def _send_known(known: KnownAnswer, send: Send) -> None:
     except OSError:
         # How ASGI 2.4 says that the client has gone.
         return
-
-
-def _begin_straight(engine: CacheEngine, why: str) -> None:
-    engine.counters.origin_requests += 1
-    count(engine.counters.misses, why)
 
 
 async def _deliver(request: AsgiRequest, reply: AsgiReply, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from ...rules.caching.http_fields import combine
 from ...rules.caching.invalidation import is_unsafe
 from ...rules.caching.storing import may_keep
 from ..cache.answers import PRODUCT
+from ..cache.counters import count
 from ..cache.engine import CacheEngine
 from .request import AsgiRequest, Message, Send, length_in
 
@@ -42,6 +43,8 @@ class PassThrough:
         self._storable = False
         """Nothing but the length of its body, which is not known yet, can forbid to store it."""
         self._size = 0
+        engine.counters.origin_requests += 1
+        count(engine.counters.misses, why)
 
     async def send(self, message: Message) -> None:
         """As ASGI has it."""

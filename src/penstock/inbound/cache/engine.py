@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ...clock import Clock, current_clock
 from ...messages import RawFields
 from ...rules.caching.cache_key import primary_key, variant_of
+from ...rules.caching.http_fields import end_to_end
 from ...rules.caching.lookup import LET_GO, REFRESH, Act, ask, pass_by, reuse
 from ...rules.caching.options import CacheOptions
 from ...rules.caching.validation import validators
@@ -22,7 +23,6 @@ from .answers import answer_stored, hit_fields, part_of
 from .counters import Counters, count
 from .flight import Flight, Found
 from .flights import Flights
-from .forwarding import origin_fields, to_leave_out
 from .health import OriginHealth
 from .hit_for_miss import HitForMiss
 from .origin_response import OriginResponse
@@ -30,6 +30,10 @@ from .partial import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy
 from .protocols import InboundRequest, Origin, Reply
 
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
+_OWN = _CONDITIONS | {b"range", b"if-range"}
+"""What a request that is shared goes without: an answer for everybody must not depend on what one client has."""
+_NOTHING: frozenset[bytes] = frozenset()
 _SWEEP_SECONDS = 1.0
 _SWEEP_OBJECTS = 10_000
 
@@ -89,7 +93,7 @@ class CacheEngine:
         """For who waited for an answer that turned out to be for another client alone."""
         key = self.key_of(request)
         stored, _ = self.select(self.store.get(key), request)
-        self._forward(request, reply, Found(LET_GO, key, self._now(), stored=stored))
+        self._ask(request, reply, Found(LET_GO, key, self._now(), stored=stored), alone=True)
 
     def look_up(self, request: InboundRequest, *, barred: bool = False) -> Found:
         """What is to be done with `request`, to which the policy was applied; changes nothing. `barred`: see the rule.
@@ -175,7 +179,7 @@ class CacheEngine:
         """As `handle`, for who has counted the request and looked it up."""
         act = found.plan.act
         if act is Act.FETCH:
-            self._launch(request, reply, found)
+            self._ask(request, reply, found)
         elif act is Act.HIT or act is Act.STALE:
             return self._answer(request, reply, found)
         elif act is Act.JOIN:
@@ -184,7 +188,7 @@ class CacheEngine:
                 self.on_looked_up(request, "collapsed", None)
             self.flights.join(found.flight_key, request, reply)
         else:
-            self._forward(request, reply, found)
+            self._ask(request, reply, found, alone=True)
         return None
 
     def _answer(self, request: InboundRequest, reply: Reply, found: Found) -> StoredResponse | None:
@@ -206,62 +210,51 @@ class CacheEngine:
             flight_key = self.flights.key_of(request, found.key, stored)
             if self.flights.may_refresh(flight_key):
                 self.counters.refreshes += 1
-                self._launch(request, None, found._replace(plan=REFRESH, flight_key=flight_key))
+                self._ask(request, None, found._replace(plan=REFRESH, flight_key=flight_key))
         return stored if fresh else None
 
-    def _launch(self, request: InboundRequest, reply: Reply | None, found: Found) -> None:
-        """A request to the origin that others may join. `reply` is None for a refresh in the background."""
+    def _ask(self, request: InboundRequest, reply: Reply | None, found: Found, *, alone: bool = False) -> None:
+        """A request to the origin. `alone`: nobody may join. `reply` is None for a refresh in the background."""
         stored, part = found.stored, None
-        added: RawFields = []
-        if stored is not None:
-            added = validators(dict(stored.fields), request.method)
-        elif found.resource is not None:
+        added = [] if stored is None else validators(dict(stored.fields), request.method)
+        conditional = bool(added)
+        out = _NOTHING if alone else _CONDITIONS
+        if conditional or (stored is not None and not alone):
+            out = _OWN
+        elif found.resource is not None and not alone:
             alive = (part for part in beginnings(found.resource, request) if self.store.state(part) != "gone")
             part = next(alive, None)
-            if part is not None:
-                added = asking_for_rest(part)
-        flight = Flight(
-            self.judge, self.flights, request, found, self.store.sequence(), part=part, conditional=bool(added)
-        )
-        self.flights.open(flight, refresh=reply is None)
-        if reply is not None:
-            flight.join(request, reply, collapsed=False)
-        self._send(flight, to_leave_out(request, conditions=True, ranges=stored is not None), added, None)
-
-    def _forward(self, request: InboundRequest, reply: Reply, found: Found) -> None:
-        """A request to the origin that is this client's alone."""
-        added = [] if found.stored is None else validators(dict(found.stored.fields), request.method)
-        conditional = bool(added)
-        out = to_leave_out(request, conditions=conditional, ranges=conditional)
+            added = [] if part is None else asking_for_rest(part)
         flight = Flight(
             self.judge,
             self.flights,
             request,
             found,
             self.store.sequence(),
-            alone=True,
+            alone=alone,
+            part=part,
             conditional=conditional,
-            verbatim=not out,
+            verbatim=alone and out.isdisjoint(request.fields),
         )
-        flight.join(request, reply, collapsed=False)
-        self._send(flight, out, added, reply if request.has_body else None)
+        if not alone:
+            self.flights.open(flight, refresh=reply is None)
+        if reply is not None:
+            flight.join(request, reply, collapsed=False)
+            if self.on_looked_up is not None:
+                self.on_looked_up(request, flight.note, None)
+        count(self.counters.misses, flight.note)
+        self._send(flight, end_to_end(request.raw, out) + added, reply if request.has_body else None)
 
-    def _send(self, flight: Flight, out: frozenset[bytes], added: RawFields, body_of: Reply | None) -> None:
-        request = flight.request
+    def _send(self, flight: Flight, fields: RawFields, body_of: Reply | None) -> None:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
-        if self.on_looked_up is not None and flight.deliveries:
-            self.on_looked_up(request, flight.note, None)
-        count(self.counters.misses, flight.note)
         self.counters.origin_requests += 1
-        flight.ask(self.origin, origin_fields(request, out, added), body_of)
+        flight.ask(self.origin, fields, body_of)
 
     def resend(self, flight: Flight) -> None:
         """Ask again, for all and without a condition: what came does not fit what is stored."""
         flight.start_over()
-        self.counters.origin_requests += 1
-        out = to_leave_out(flight.request, conditions=True, ranges=True)
-        flight.ask(self.origin, origin_fields(flight.request, out, []), None)
+        self._send(flight, end_to_end(flight.request.raw, _OWN), None)
 
     def _sweep(self) -> None:
         if self.store.collecting:

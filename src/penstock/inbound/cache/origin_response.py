@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
@@ -154,7 +154,7 @@ class OriginResponse:
             self._confirmed(flight, stale, head.fields)
             return True
         resident = now - stale.received_at
-        if head.status in _ERRORS and may_serve_on_error(stale.freshness, resident, failure="status").allowed:
+        if head.status in _ERRORS and may_serve_on_error(stale.freshness, resident, disconnected=False).allowed:
             self._stale_instead(flight, stale, resident)
             flight.discard()
             return True
@@ -314,8 +314,7 @@ class OriginResponse:
         verdict, candidate = self._renew(flight, flight.request, stale, merged)
         if candidate is None:
             asker.store.discard(stale)
-        shared = candidate is not None and may_share(candidate.freshness)
-        if shared:
+        if candidate is not None and may_share(candidate.freshness):
             asker.refusals.forget(flight.key, flight.request.fields)
         else:
             self._note(flight, verdict if not verdict.allowed else MUST_VALIDATE, stale.status)
@@ -405,12 +404,8 @@ class OriginResponse:
         stale = flight.stale
         if stale is not None:
             resident = now - stale.received_at
-            failure: Literal["timeout", "disconnected", "status"] = "status"
-            if isinstance(error, ConnectError | ConnectionLost):
-                failure = "disconnected"
-            elif timed_out:
-                failure = "timeout"
-            if may_serve_on_error(stale.freshness, resident, failure=failure).allowed:
+            disconnected = isinstance(error, ConnectError | ConnectionLost)
+            if may_serve_on_error(stale.freshness, resident, disconnected=disconnected).allowed:
                 self._stale_instead(flight, stale, resident)
         status = 504 if timed_out else 502
         for delivery in flight.take_deliveries():

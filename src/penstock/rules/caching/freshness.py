@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from .cache_control import LONGEST_DELTA, Directives, parse_delta
 from .decisions import Decision
@@ -175,13 +175,11 @@ _DISCONNECTED = Decision(True, "disconnected", "RFC 9111, 4.2.4")
 _DISCONNECTED_OVER = Decision(False, "disconnected-over", "RFC 9111, 4.2.4")
 
 
-def may_serve_on_error(
-    freshness: Freshness, resident: float, *, failure: Literal["disconnected", "status", "timeout"]
-) -> Decision:
+def may_serve_on_error(freshness: Freshness, resident: float, *, disconnected: bool) -> Decision:
     """Whether a stored response may answer although the origin failed.
 
-    `failure`: "disconnected" (no connection, or it closed without an answer), "status" (500, 502, 503 or 504) or
-    "timeout". stale-if-error covers all three. Without it only "disconnected" is covered, for as long as the operator
+    `disconnected`: there was no connection, or it closed without an answer; otherwise it answered 500, 502, 503 or 504,
+    or not in time. stale-if-error covers all of that. Without it only the first is covered, for as long as the operator
     allows: an origin that answers, however badly, has been reached.
     """
     if freshness.must_validate:
@@ -195,6 +193,6 @@ def may_serve_on_error(
         return _IF_ERROR if stale_for <= freshness.stale_if_error else _IF_ERROR_OVER
     if not freshness.may_be_stale:
         return _FORBIDDEN
-    if failure != "disconnected":
+    if not disconnected:
         return _ANSWERED
     return _DISCONNECTED if stale_for <= freshness.stale_when_unreachable else _DISCONNECTED_OVER

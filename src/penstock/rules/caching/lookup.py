@@ -98,7 +98,7 @@ def reuse(method: bytes, freshness: Freshness, resident: float, *, soft_purged: 
         plan = _SOFT if soft_purged and remaining(freshness, resident) > 0 else _STALE
         return plan._replace(refresh=refresh)
     if origin_down:
-        allowed, reason, clause = may_serve_on_error(freshness, resident, failure="disconnected")
+        allowed, reason, clause = may_serve_on_error(freshness, resident, disconnected=True)
         if allowed:
             return Plan(Act.STALE, "origin-down", reason, clause, refresh)
     return None

@@ -6,15 +6,13 @@ import math
 
 from .cache_control import Directives
 from .cache_key import vary_names
-from .decisions import REASONS, Decision
+from .decisions import Decision
 from .freshness import HEURISTIC_STATUSES, Freshness, Use, explicit_lifetime, use_of
 from .http_fields import FieldMap, RawFields, end_to_end
 from .options import CacheOptions
 from .ranges import parse_content_range
 from .request import CacheRequest
 from .uri_reference import resolve
-
-__all__ = ["REASONS", "Decision", "fields_to_store", "is_outdone", "may_keep", "may_share", "may_store", "outdates"]
 
 # Statuses whose caching requirements this cache implements: all of RFC 9110, 15, but 206 and 304, which have rules of
 # their own here, and the 4xx and 5xx of RFC 6585.
