@@ -19,7 +19,7 @@ TOO_LARGE = Decision(False, "too-large", "engine")
 
 def request(method: bytes = b"GET", *, body: bool = False, **fields: bytes) -> CacheRequest:
     raw = {name.replace("_", "-").encode(): value for name, value in fields.items()}
-    return CacheRequest(method, b"http", b"example.com", b"/", raw, body)
+    return CacheRequest(method, b"http", b"example.com", b"/", raw, has_body=body)
 
 
 def told(plan: Plan | None) -> tuple[Act, str, str] | None:

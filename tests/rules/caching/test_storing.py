@@ -34,7 +34,7 @@ def decide(
 ) -> Decision:
     if request is None:
         request = {b"range": b"bytes=0-"} if status == 206 else {}
-    asked = CacheRequest(method, b"https", b"example.com", b"/a/b?q=1", request, body)
+    asked = CacheRequest(method, b"https", b"example.com", b"/a/b?q=1", request, has_body=body)
     directives, _ = response_directives(response, options.targeted)
     return may_store(asked, status, response, directives, options, received_wall=NOW, **circumstances)
 

@@ -7,6 +7,7 @@ requests with one key get two answers is not answered from the cache and not put
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -59,29 +60,17 @@ _MOST_FIELDS = 100
 _LONGEST_TARGET = 8192
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class AsgiRequest(InboundRequest):
     """A request with the scope it came in, the app that is to answer it, and the run of that app, once there is one."""
 
-    __slots__ = ("app", "attended", "barred", "run", "scope")
-
-    def __init__(
-        self,
-        app: App,
-        scope: Scope,
-        scheme: bytes,
-        host: bytes,
-        target: bytes,
-        fields: dict[bytes, bytes],
-        raw: RawFields,
-    ) -> None:
-        super().__init__(scope["method"].encode("latin-1"), scheme, host, target, fields, raw)
-        self.app = app
-        self.scope = scope
-        self.run: AppRun | None = None
-        self.attended = False
-        """Somebody waits for `run` and will raise its error."""
-        self.barred: PassBy | None = None
-        """Why it may not be answered from the cache, though its URL is certain."""
+    app: App = field(kw_only=True)
+    scope: Scope = field(kw_only=True)
+    barred: PassBy | None = field(default=None, kw_only=True)
+    """Why it may not be answered from the cache, though its URL is certain."""
+    run: AppRun | None = field(default=None, init=False)
+    attended: bool = field(default=False, init=False)
+    """Somebody waits for `run` and will raise its error."""
 
     def error(self) -> BaseException | None:
         """What the app raised that was run for this request."""
@@ -125,13 +114,20 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
     host = normalise_host(authority, scheme)
     if host is None:
         raise PassBy("bad-host")
-    request = AsgiRequest(app, scope, scheme, host, target_of(scope), fields, raw)
-    request.has_body = has_body
-    request.barred = barred
     client = scope.get("client")
-    if client:
-        request.client = str(client[0])
-    return request
+    return AsgiRequest(
+        scope["method"].encode("latin-1"),
+        scheme,
+        host,
+        target_of(scope),
+        fields,
+        raw,
+        has_body=has_body,
+        client=str(client[0]) if client else "",
+        app=app,
+        scope=scope,
+        barred=barred,
+    )
 
 
 def length_in(fields: Iterable[tuple[bytes, bytes]]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ...messages import RawFields
@@ -13,28 +14,13 @@ from ...wire.streams import Receiver
 from .policy import NO_POLICY, PathPolicy, without_cookies
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class InboundRequest(CacheRequest):
     """A client's request: what the rules look at, and the fields as they came, for the origin."""
 
-    __slots__ = ("client", "policy", "raw")
-
-    def __init__(
-        self,
-        method: bytes,
-        scheme: bytes,
-        host: bytes,
-        target: bytes,
-        fields: dict[bytes, bytes],
-        raw: RawFields,
-        *,
-        has_body: bool = False,
-        client: str = "",
-        policy: PathPolicy = NO_POLICY,
-    ) -> None:
-        super().__init__(method, scheme, host, target, fields, has_body=has_body)
-        self.raw = raw
-        self.client = client
-        self.policy = policy
+    raw: RawFields
+    client: str = field(default="", kw_only=True)
+    policy: PathPolicy = field(default=NO_POLICY, kw_only=True)
 
     def put_under(self, policy: PathPolicy) -> None:
         """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops."""

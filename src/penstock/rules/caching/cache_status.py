@@ -14,11 +14,9 @@ def cache_status(
     *,
     hit: bool,
     fwd: str | None = None,
-    fwd_status: int | None = None,
     ttl: int | None = None,
     stored: bool = False,
     collapsed: bool = False,
-    key: bytes | None = None,
     detail: str | None = None,
 ) -> bytes:
     """The member for one answer. A hit was not forwarded, so with `hit` all that tells of forwarding is left out.
@@ -31,29 +29,19 @@ def cache_status(
         parts.append(b"hit")
     elif fwd is not None:
         parts.append(b"fwd=" + _item(fwd.encode("utf-8", "replace")))
-        if fwd_status is not None:
-            parts.append(b"fwd-status=%d" % _clamped(fwd_status))
     if ttl is not None:
-        parts.append(b"ttl=%d" % _clamped(ttl))
+        parts.append(b"ttl=%d" % max(-_LARGEST, min(ttl, _LARGEST)))
     if stored and not hit:
         parts.append(b"stored")
     if collapsed and not hit:
         parts.append(b"collapsed")
-    if key is not None:
-        parts.append(b"key=" + _string(key))
     if detail is not None:
         parts.append(b"detail=" + _item(detail.encode("utf-8", "replace")))
     return b"; ".join(parts)
 
 
-def _clamped(number: int) -> int:
-    return max(-_LARGEST, min(number, _LARGEST))
-
-
 def _item(text: bytes) -> bytes:
-    return text if _TOKEN.fullmatch(text) else _string(text)
-
-
-def _string(text: bytes) -> bytes:
+    if _TOKEN.fullmatch(text):
+        return text
     escaped = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return b'"' + _NOT_IN_STRING.sub(lambda found: b"%%%02X" % found[0][0], escaped) + b'"'
