@@ -468,3 +468,20 @@ def test_clients_answered_304_without_the_origin_are_counted() -> None:
         assert bench.engine.counters.not_modified == 1
 
     run_virtual(main())
+
+
+def test_where_the_server_adds_the_date_a_head_that_confirms_gets_none_from_here() -> None:
+    """The date by which the stored answer was freshened went into the answer to HEAD too, beside the server's own."""
+
+    async def main() -> None:
+        bench = Bench(adds_date=False)
+        bench.fill(("cache-control", "max-age=1"), ("etag", '"a"'))
+        await bench.wait(2)
+        reply = bench.send(method="HEAD")
+        bench.origin[1].answer(("cache-control", "max-age=60"), ("etag", '"a"'), body=b"")
+        assert reply.status == 200
+        assert b"date" not in reply.fields
+        assert b"hit" in bench.send().cache_status
+        bench.at_rest()
+
+    run_virtual(main())

@@ -34,8 +34,9 @@ class OriginHealth:
 
     def answered(self) -> None:
         """The origin sent a head, of whatever status."""
-        failures, self.failures = self.failures, 0
-        if failures >= _FAILURES and self.on_change is not None:
+        was_up = self.is_up
+        self.failures = 0
+        if not was_up and self.on_change is not None:
             self.on_change(True)
 
     def failed(self, now: float) -> None:
