@@ -114,19 +114,10 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
     host = normalise_host(authority, scheme)
     if host is None:
         raise PassBy("bad-host")
-    client = scope.get("client")
+    method, target = scope["method"].encode("latin-1"), target_of(scope)
+    client = str(scope["client"][0]) if scope.get("client") else ""
     return AsgiRequest(
-        scope["method"].encode("latin-1"),
-        scheme,
-        host,
-        target_of(scope),
-        fields,
-        raw,
-        has_body=has_body,
-        client=str(client[0]) if client else "",
-        app=app,
-        scope=scope,
-        barred=barred,
+        method, scheme, host, target, fields, raw, has_body=has_body, client=client, app=app, scope=scope, barred=barred
     )
 
 

@@ -11,9 +11,9 @@ from ...stores.stored_response import Resource, StoredResponse
 from .protocols import InboundRequest
 
 
-def beginnings(resource: Resource | None, request: InboundRequest) -> list[StoredResponse]:
+def beginnings(resource: Resource, request: InboundRequest) -> list[StoredResponse]:
     """Stored 206 responses that hold the first bytes of what `request`, a plain GET, asks for (RFC 9111, 3.4)."""
-    if resource is None or request.method != b"GET" or b"range" in request.fields:
+    if request.method != b"GET" or b"range" in request.fields:
         return []
     return [
         stored
