@@ -124,7 +124,10 @@ class Connection(asyncio.Protocol):
                 self.requests += 1
                 self._write(answer)
                 return
-        self._receive(data)
+            self._reader.feed(data)
+            self._next(data)
+        else:
+            self._receive(data)
 
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more, and may still wait for answers."""
@@ -133,7 +136,7 @@ class Connection(asyncio.Protocol):
         if self._phase == _LINGER or self.tls:
             return False
         if self._exchange is not None:
-            if self._reader.body_complete:
+            if self._reader.body is None:
                 return True
             self.abort()
             return False
@@ -227,7 +230,7 @@ class Connection(asyncio.Protocol):
         most = self._limits.max_requests_per_connection
         if most is not None and self.requests >= most:
             return True
-        if reader.body_complete:
+        if reader.body is None:
             return False
         if head.expect_continue and not exchange.continued:
             # The body may or may not come: what follows cannot be told apart (RFC 9110, 10.1.1).
@@ -258,7 +261,7 @@ class Connection(asyncio.Protocol):
             self._shut(asked=not exchange.head.keep_alive)
             return
         self._phase = _IDLE
-        if not self._reader.body_complete:
+        if self._reader.body is not None:
             self._phase = _DROP
             self._dropped = 0
             self._due = self._loop.time() + self._limits.body_timeout
@@ -295,19 +298,19 @@ class Connection(asyncio.Protocol):
             self._next()
         else:
             exchange.continued = True
-            if self._reader.body_complete:
+            if self._reader.body is None:
                 self._settle()
             else:
                 self.pump()
 
-    def _next(self) -> None:
-        """Begin what has arrived, until an answer is waited for."""
+    def _next(self, unknown: bytes = b"") -> None:
+        """Begin what has arrived, until an answer is waited for. `unknown` is what the handler was just asked for."""
         if self._running or self._scheduled:
             return
         self._running = True
         try:
             for _ in range(_BATCH):
-                if self.paused or self._exchange is not None or self._phase >= _LINGER or not self._one():
+                if self.paused or self._exchange is not None or self._phase >= _LINGER or not self._one(unknown):
                     break
             else:
                 self._scheduled = True
@@ -322,7 +325,7 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         self._next()
 
-    def _one(self) -> bool:
+    def _one(self, unknown: bytes) -> bool:
         reader = self._reader
         if self._phase == _DROP and not self._drop():
             return False
@@ -331,7 +334,7 @@ class Connection(asyncio.Protocol):
             self._wait()
             return False
         self._phase = _IDLE
-        if not self.draining:
+        if raw != unknown and not self.draining:
             answer = self._known(raw)
             if answer is not None:
                 self.requests += 1
@@ -370,7 +373,7 @@ class Connection(asyncio.Protocol):
         """What is left of an answered request's body; True at its end."""
         reader = self._reader
         piece = reader.take_body()
-        if reader.body_complete:
+        if reader.body is None:
             return True
         self._dropped += len(piece)
         if self._dropped > self._limits.max_dropped_bytes:
@@ -386,7 +389,7 @@ class Connection(asyncio.Protocol):
         piece = reader.take_body()
         if piece:
             exchange.on_data(piece)
-        if reader.body_complete and self._exchange is exchange and not exchange.body_paused:
+        if reader.body is None and self._exchange is exchange and not exchange.body_paused:
             self._due = math.inf
             exchange.body_ended()
 
@@ -404,7 +407,7 @@ class Connection(asyncio.Protocol):
             return
         if self._phase == _LINGER:
             reading = True
-        elif waiting or self._reader.body_complete:
+        elif waiting or self._reader.body is None:
             reading = not self.paused and not self._scheduled and (waiting or buffered <= self._limits.max_held_bytes)
         else:
             # A client that sends all of its body before it reads would otherwise wait for us, and we for it.
@@ -450,7 +453,7 @@ class Connection(asyncio.Protocol):
         `asked` if the client has said that it sends no more requests.
         """
         self._idle = False
-        clean = asked and not self._reader.buffered and self._reader.body_complete
+        clean = asked and not self._reader.buffered and self._reader.body is None
         transport = self._transport
         self._reader.forget()
         if self._eof or clean or not transport.can_write_eof():

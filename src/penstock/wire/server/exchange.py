@@ -79,6 +79,7 @@ class Exchange:
         "_without_body",
         "body_paused",
         "bytes_sent",
+        "client",
         "closed",
         "continued",
         "head",
@@ -88,10 +89,15 @@ class Exchange:
         "on_resumed",
         "raw",
         "status",
+        "tls",
     )
 
     def __init__(self, channel: Channel, head: RequestHead, raw: bytes | None) -> None:
         self._channel = channel
+        self.client = channel.client
+        """The client's address, without its port; empty where it has none (Unix sockets)."""
+        self.tls = channel.tls
+        """Whether the connection is encrypted."""
         self.head = head
         self.raw = raw
         """The bytes of the request, if it has no body and keeps the connection: see `Handler.known`."""
@@ -116,16 +122,6 @@ class Exchange:
         self._close = False
         self._without_body = False
         self._body_ended = False
-
-    @property
-    def client(self) -> str:
-        """The client's address, without its port; empty where it has none (Unix sockets)."""
-        return self._channel.client
-
-    @property
-    def tls(self) -> bool:
-        """Whether the connection is encrypted."""
-        return self._channel.tls
 
     @property
     def paused(self) -> bool:

@@ -104,11 +104,10 @@ class StreamConnection(Connection):
         reader = self._stream
         head = reader.take_head()
         receiver = owner.receiver
+        if not complete:
+            owner.on_progress()
         if head is not None:
-            owner.on_progress()
             receiver.on_head(*head)
-        elif not complete:
-            owner.on_progress()
         # The receiver may cancel within any of these calls; then it wants to hear no more.
         for chunk in reader.take_chunks():
             if self._owner is not owner:
