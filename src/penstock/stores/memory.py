@@ -167,11 +167,11 @@ class MemoryStore:
             stored.visited = before.visited
             self._remove(before)
         size = self._size(stored, tags)
-        needed = size + TagIndex.most_bytes(tags)
+        needed = size + TagIndex.most_bytes(tags) if tags else size
         if needed > self.max_object_bytes or not self._admit(stored.key, needed, known=before is not None):
             self.rejected += 1
             return False
-        stored.tags = self._tags.hold(tags)
+        stored.tags = self._tags.hold(tags) if tags else ()
         stored.size = size
         stored.valid_at = SOFT if soft > stored.sequence else self.purges
         self._link(stored)
@@ -318,7 +318,9 @@ class MemoryStore:
         return other
 
     def _size(self, stored: StoredResponse, tags: tuple[bytes, ...]) -> int:
-        size = charge(stored, self._freshness_bytes) + TagIndex.bytes_each(tags)
+        size = charge(stored, self._freshness_bytes)
+        if tags:
+            size += TagIndex.bytes_each(tags)
         if stored.reason:
             stored.reason = _share(self._reasons, stored.reason)
             if stored.reason not in self._reasons:
