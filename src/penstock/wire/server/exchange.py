@@ -24,12 +24,12 @@ class Handler(Protocol):
     def known(self, data: bytes) -> bytes | None:
         """The whole answer to the request whose bytes are `data`, or None to have it parsed.
 
-        `data` is anything that arrived. Answer only what `Exchange.raw` once was, byte for byte: such a request
+        `data` is anything that arrived. Answer only what `ServerExchange.raw` once was, byte for byte: such a request
         has no body and leaves the connection open, and so must the answer. Not reported to `on_answered`.
         """
         ...
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: ServerExchange) -> None:
         """Answer, now or later. An exception is logged and answered with 500."""
         ...
 
@@ -49,7 +49,7 @@ class Channel(Protocol):
         """Write, without putting the parts together."""
         ...
 
-    def must_close(self, exchange: Exchange) -> bool:
+    def must_close(self, exchange: ServerExchange) -> bool:
         """Whether no request can follow this one."""
         ...
 
@@ -57,7 +57,7 @@ class Channel(Protocol):
         """Hand over what there is of the request body."""
         ...
 
-    def finished(self, exchange: Exchange, *, close: bool) -> None:
+    def finished(self, exchange: ServerExchange, *, close: bool) -> None:
         """The answer was written."""
         ...
 
@@ -66,7 +66,7 @@ class Channel(Protocol):
         ...
 
 
-class Exchange:
+class ServerExchange:
     """Answer with `respond`, or `respond_raw`, or `start`, `write` and `end`. Calls after `closed` do nothing."""
 
     __slots__ = (
