@@ -349,6 +349,8 @@ class MemoryStore:
     def _admit(self, key: bytes, needed: int, *, known: bool) -> bool:
         # One that needs the room of many: only with a second request behind it, and only the room of what is not used.
         missing = self.bytes_used + needed - self.max_bytes
+        if missing <= 0:
+            return True
         if missing * self.objects <= _MANY * self._object_bytes:
             return self._make_room(needed)
         mark = hash(key)

@@ -217,12 +217,14 @@ class ServerConnection(asyncio.Protocol):
 
     # Called by the exchange.
 
-    def send_parts(self, parts: list[bytes]) -> None:
-        """Write; parts are put together only where copying costs less than a write of more than one buffer."""
-        if sum(map(len, parts)) <= _COPIED_BYTES:
+    def send_parts(self, *parts: bytes) -> int:
+        """Write, and count. Parts are put together where copying costs less than a write of more than one buffer."""
+        size = sum(map(len, parts))
+        if size <= _COPIED_BYTES or len(parts) == 1:
             self.send(b"".join(parts))
         else:
             self._transport.writelines(parts)
+        return size
 
     def must_close(self, exchange: ServerExchange) -> bool:
         """Whether no request can follow this one."""
@@ -422,9 +424,7 @@ class ServerConnection(asyncio.Protocol):
     # The end.
 
     def _refuse(self, status: int, text: str) -> None:
-        data = plain_answer(status, text)
-        self.send(data)
-        self._report(None, status, len(data))
+        self._report(None, status, self.send_parts(plain_answer(status, text)))
         self._shut()
 
     def _expire(self, phase: int) -> None:

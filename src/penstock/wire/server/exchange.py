@@ -14,7 +14,6 @@ from .answer_bytes import CONTINUE, Fields, answer_head, length_in, plain_answer
 from .request_reader import RequestHead
 
 _NEW, _STARTED, _DONE = range(3)
-_LARGE = 4 * 1024
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -45,8 +44,8 @@ class Channel(Protocol):
         """Write."""
         ...
 
-    def send_parts(self, parts: list[bytes]) -> None:
-        """Write, without putting the parts together."""
+    def send_parts(self, *parts: bytes) -> int:
+        """Write, without putting large parts together; returns how many bytes that are."""
         ...
 
     def must_close(self, exchange: ServerExchange) -> bool:
@@ -147,8 +146,7 @@ class ServerExchange:
             return
         head = self._head(status, reason, fields, len(body), sized=bool(body))
         self._state = _STARTED
-        parts = [head] if self._without_body or not body else [head, body]
-        self._send(parts)
+        self.bytes_sent = self._channel.send_parts(head, b"" if self._without_body else body)
         self._finish()
 
     def respond_raw(self, data: bytes, *, close: bool = False) -> None:
@@ -194,7 +192,7 @@ class ServerExchange:
         head = self._head(status, reason, fields, length, sized=length is not None)
         self._state = _STARTED
         self._left = length
-        self._send([head])
+        self.bytes_sent = self._channel.send_parts(head)
 
     def write(self, chunk: bytes) -> None:
         """Send a piece of the body. Raises UsageError before `start`, or for more than the length said there."""
@@ -209,12 +207,10 @@ class ServerExchange:
                 self.abort()
                 raise UsageError("the body is longer than was said")
             self._left -= len(chunk)
-        if not self._chunked:
-            self._send([chunk])
-        elif len(chunk) < _LARGE:
-            self._send([b"%x\r\n%b\r\n" % (len(chunk), chunk)])
+        if self._chunked:
+            self.bytes_sent += self._channel.send_parts(b"%x\r\n" % len(chunk), chunk, b"\r\n")
         else:
-            self._send([b"%x\r\n" % len(chunk), chunk, b"\r\n"])
+            self.bytes_sent += self._channel.send_parts(chunk)
 
     def end(self) -> None:
         """The answer is complete. One that is shorter than was said is broken off. Raises UsageError before `start`."""
@@ -226,7 +222,7 @@ class ServerExchange:
             self.abort()
             return
         if self._chunked:
-            self._send([b"0\r\n\r\n"])
+            self.bytes_sent += self._channel.send_parts(b"0\r\n\r\n")
         self._finish()
 
     def abort(self) -> None:
@@ -281,7 +277,9 @@ class ServerExchange:
             self._state = _DONE
             self.status = status
             self._close = True
-            self._send([plain_answer(status, text, head_only=self.head.method == b"HEAD")])
+            self.bytes_sent = self._channel.send_parts(
+                plain_answer(status, text, head_only=self.head.method == b"HEAD")
+            )
             self._channel.finished(self, close=True)
         else:
             self.abort()
@@ -328,14 +326,6 @@ class ServerExchange:
         self._close = close
         self._chunked = chunked
         return data
-
-    def _send(self, parts: list[bytes]) -> None:
-        if len(parts) == 1:
-            self.bytes_sent += len(parts[0])
-            self._channel.send(parts[0])
-        else:
-            self.bytes_sent += sum(map(len, parts))
-            self._channel.send_parts(parts)
 
     def _finish(self) -> None:
         self._state = _DONE
