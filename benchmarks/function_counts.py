@@ -19,8 +19,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 import penstock
-from penstock.inbound.asgi import CacheMiddleware
-from penstock.inbound.proxy import Proxy, ProxySettings
+from penstock import CacheMiddleware
+from penstock.inbound.proxy.proxy import Proxy, ProxySettings
 
 from .report import Report
 
@@ -276,9 +276,9 @@ async def sent_item() -> Counts:
 
 
 async def _send(folder: Path, name: str, url: str, items: int) -> Counts:
-    from penstock.outbound.http_call import RequestTemplate
-    from penstock.outbound.job import Flow
+    from penstock.outbound.request_template import RequestTemplate
     from penstock.outbound.send import SendJob, open_send
+    from penstock.runs.flow import Flow
 
     source = folder / f"{name}.jsonl"
     source.write_text("".join(f'{{"id": {number}}}\n' for number in range(items)))

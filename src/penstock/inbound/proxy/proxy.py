@@ -14,7 +14,7 @@ from ...rules.caching.http_fields import combine
 from ...rules.caching.options import CacheOptions
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
-from ...wire.server import ServerExchange, Handler, Server, ServerLimits
+from ...wire.server import Handler, Server, ServerExchange, ServerLimits
 from ...wire.server.answer_bytes import answer_head
 from ...wire.streams import StreamClient
 from ..cache.answers import age_right_until, fresh_until, hit_fields
