@@ -10,9 +10,10 @@ import pytest
 import penstock
 from penstock import RateLimiter
 from penstock.cli.live import LiveView
-from penstock.cli.progress import Gauge, count_text, rate_text, shorten, status_line, summary_lines
 from penstock.cli.shown import shown
+from penstock.cli.summary import summary_lines
 from penstock.cli.terminal import echo, fold
+from penstock.cli.texts import Gauge, count_text, rate_text, shorten, status_line
 from penstock.engine.counters import Counters
 from penstock.limits.keyed_limit import KeyedLimiter
 from penstock.runs.session_limits import ForEachKey

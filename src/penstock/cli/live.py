@@ -16,7 +16,7 @@ from ..engine.counters import Counters
 from ..engine.engine import Engine
 from ..limits.limiter import RateLimiter
 from ..runs.session_limits import limit_texts
-from .progress import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
+from .texts import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
 
 _SMOOTHING = 0.3
 _ETA_SECONDS = 60.0

@@ -13,8 +13,10 @@ from ..limits.limiter import RateLimiter
 from ..runs.driver import Watcher
 from .log import JsonLog
 from .metrics import MetricsWatcher, metrics_watcher
-from .progress import Gauge, Reading, print_summary, watchers
+from .progress import Reading, watchers
+from .summary import print_summary
 from .terminal import echo
+from .texts import Gauge
 
 
 @dataclass(frozen=True, slots=True)
