@@ -7,15 +7,13 @@ requests with one key get two answers is not answered from the cache and not put
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import normalise_host
+from ...wire.streams import Receiver
 from ..cache.protocols import InboundRequest
-
-if TYPE_CHECKING:
-    from .origin import AppRun
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -59,6 +57,36 @@ _MOST_FIELDS = 100
 _LONGEST_TARGET = 8192
 
 
+class Answering(Protocol):
+    """The app at work on a request, as it is seen by whoever waits for the answer."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the app raised."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """It ended before its answer was complete, and whoever waited was told so."""
+        ...
+
+    def mute(self, receiver: Receiver) -> None:
+        """Tell `receiver` no more."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until the app has returned. Who waits may be cancelled without any harm to the app."""
+        ...
+
+    def raise_error(self) -> None:
+        """Raise what the app raised, if it did."""
+        ...
+
+    def report(self) -> None:
+        """Log what the app raised, where it has ended and nobody else will hear of it."""
+        ...
+
+
 class AsgiRequest(InboundRequest):
     """A request with the scope it came in, the app that is to answer it, and the run of that app, once there is one."""
 
@@ -77,7 +105,7 @@ class AsgiRequest(InboundRequest):
         super().__init__(scope["method"].encode("latin-1"), scheme, host, target, fields, raw)
         self.app = app
         self.scope = scope
-        self.run: AppRun | None = None
+        self.run: Answering | None = None
         self.attended = False
         """Somebody waits for `run` and will raise its error."""
         self.barred: PassBy | None = None
