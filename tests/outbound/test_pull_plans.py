@@ -14,7 +14,7 @@ from penstock.engine.outcome import Item, Outcome
 from penstock.errors import PenstockError, UsageError
 from penstock.outbound.paging.chain import ChainPlan
 from penstock.outbound.paging.countable import CountablePlan
-from penstock.outbound.paging.marks import Mark
+from penstock.outbound.paging.marks import PageMark
 from penstock.outbound.paging.pages import Cursor, Offset, PageNumber
 from penstock.outbound.paging.plan import Plan, Settled
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, token_hash
@@ -40,7 +40,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
-        self.marks: list[Mark] = []
+        self.marks: list[PageMark] = []
         self.done: set[int] = set()
 
     def add(self, settled: list[Settled]) -> None:
@@ -49,7 +49,7 @@ class Kept:
             if kind is not PageKind.REPEAT:
                 self.rows.update(bytes(answer.lines).decode().split())
             token = 0 if answer.token is None else token_hash(answer.token)
-            self.marks.append(Mark(answer.number, answer.digest, token, answer.rows, kind))
+            self.marks.append(PageMark(answer.number, answer.digest, token, answer.rows, kind))
             self.done.add(answer.number)
 
 

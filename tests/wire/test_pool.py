@@ -11,11 +11,11 @@ from penstock.errors import ConnectError, UsageError
 from penstock.wire.connection import Connection
 from penstock.wire.pool import OriginPool
 from penstock.wire.request_bytes import RequestEncoder
-from penstock.wire.url import Origin
+from penstock.wire.url import UrlOrigin
 
 from .fakes import FakeTransport, run
 
-ORIGIN = Origin("http", "peer", 80)
+ORIGIN = UrlOrigin("http", "peer", 80)
 
 
 class Opener:

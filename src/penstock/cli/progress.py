@@ -34,7 +34,7 @@ def watchers(
     return make
 
 
-class Reading:
+class SurveyProgress:
     """Shows how the survey of the input goes on; silent for one that takes no time."""
 
     def __init__(self, *, quiet: bool) -> None:

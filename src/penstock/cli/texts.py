@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK
-from ..engine.counters import Counters
+from ..engine.counters import RunCounters
 from ..engine.engine import Engine
 from ..limits.limiter import RateLimiter
 from ..runs.session_limits import limit_texts
@@ -69,7 +69,7 @@ def pause_text(limiter: RateLimiter) -> str:
     return f"paused for {statistics.paused_for:,.1f} s, {why}"
 
 
-def outage_text(counters: Counters) -> str:
+def outage_text(counters: RunCounters) -> str:
     """`host down for 35 s (connection refused), 9 probes`, or nothing."""
     if counters.outage_since is None:
         return ""
@@ -130,6 +130,6 @@ def eta_text(left: int, rate: float) -> str:
     return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
-def eta_of(counters: Counters, total: int, rate: float) -> str:
+def eta_of(counters: RunCounters, total: int, rate: float) -> str:
     """As `eta_text`; nobody can tell while the host is down."""
     return "-" if counters.outage_since is not None else eta_text(total - counters.items, rate)

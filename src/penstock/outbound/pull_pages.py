@@ -22,7 +22,7 @@ from ..wire import Client
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.pages import AnyPaginator, Offset, Page, PageNumber
-from .paging.plan import Plan, Settled, Tally
+from .paging.plan import Plan, PullTally, Settled
 from .paging.reader import PageAnswer, PageAsk, PageReader
 from .paging.source import PageCall, PageSource, page_headers
 
@@ -120,7 +120,7 @@ class Pull:
         self._ready: deque[Page] = deque()
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> PullTally:
         """What there is so far: rows, pages, what was promised, warnings."""
         return self._plan.tally
 

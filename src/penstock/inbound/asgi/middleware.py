@@ -12,7 +12,7 @@ from typing import Literal
 
 from ...rules.caching.lookup import BARRED, Act
 from ...rules.caching.options import CacheOptions
-from ..cache.counters import Counters, count
+from ..cache.counters import CacheCounters, count
 from ..cache.engine import CacheEngine, Found
 from ..cache.policy import NO_POLICY, Policy
 from .known import KnownAnswer
@@ -83,7 +83,7 @@ class CacheMiddleware:
         self._warned = False
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> CacheCounters:
         """As `SharedCache.counters`."""
         return self.cache.counters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...observe.histogram import Histogram
 
 
-class Counters:
+class CacheCounters:
     """All but `sample_at` grow and never shrink."""
 
     __slots__ = (

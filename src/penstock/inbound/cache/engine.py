@@ -27,7 +27,7 @@ from ...rules.caching.validation import validators
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import Resource, StoredResponse
 from .answers import answer_stored, hit_fields, part_of
-from .counters import Counters, count
+from .counters import CacheCounters, count
 from .flight import Flight
 from .forwarding import origin_fields, to_leave_out
 from .health import OriginHealth
@@ -78,7 +78,7 @@ class CacheEngine:
         self.policy = policy or Policy()
         self.clock = clock or current_clock()
         self.adds_date = adds_date
-        self.counters = Counters()
+        self.counters = CacheCounters()
         self.refusals = HitForMiss(uncacheable_ttl)
         self.health = OriginHealth()
         self.vary_hints: dict[bytes, tuple[bytes, ...]] = {}

@@ -10,9 +10,9 @@ from ...errors import PenstockError, UsageError
 from ...rules.hash_set import HashSet
 from ...rules.pagination.extent import LOOK_BEYOND, PageKind, Step, next_step
 from ...rules.pagination.page_url import hide, reveal
-from .marks import Mark
+from .marks import PageMark
 from .pages import Paginator, Token, follows_urls
-from .plan import Settled, Tally, first_failed
+from .plan import PullTally, Settled, first_failed
 from .reader import PageAnswer, PageAsk, token_hash
 
 _SAYS_NOTHING = frozenset({401, 403, 408, 429})
@@ -25,7 +25,7 @@ class ChainPlan:
     def __init__(
         self, paginator: Paginator, base: str, *, most_pages: int | None = None, keep_repeats: bool = False
     ) -> None:
-        self.tally = Tally()
+        self.tally = PullTally()
         self.outstanding = 0
         self._paginator = paginator
         self._base = base
@@ -209,7 +209,7 @@ class ChainPlan:
         # A token may look like anything, and it holds nothing that the user's own URL does.
         return isinstance(token, str) and follows_urls(self._paginator)
 
-    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
+    def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
         """See Plan."""
         token = saved["token"]
         self._number, self._ended = saved["number"], saved["ended"]

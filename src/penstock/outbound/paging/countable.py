@@ -10,9 +10,9 @@ from ...engine.outcome import Outcome
 from ...errors import UsageError
 from ...rules.hash_set import HashSet
 from ...rules.pagination.extent import MOST_AHEAD, Countable, End, PageKind, StopOn
-from .marks import Mark
+from .marks import PageMark
 from .pages import CountablePaginator, Offset
-from .plan import Settled, Tally, first_failed
+from .plan import PullTally, Settled, first_failed
 from .reader import PageAnswer, PageAsk
 from .seams import Seams
 
@@ -53,7 +53,7 @@ class CountablePlan:
         most_pages: int | None = None,
         keep_repeats: bool = False,
     ) -> None:
-        self.tally = Tally()
+        self.tally = PullTally()
         self.outstanding = 0
         self._paginator = paginator
         self._base = base
@@ -315,13 +315,13 @@ class CountablePlan:
         """See Plan."""
         return {"size": self._extent.size, "total": self._extent.total, "first": self._first_digest}
 
-    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
+    def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
         """See Plan."""
         self._extent.total = saved["total"]
         self._first_digest = saved["first"]
         # A page that was moved after it was marked has a later mark, if it was settled since; if not, it is asked for
         # again.
-        moved: dict[int, Mark] = {}
+        moved: dict[int, PageMark] = {}
         for mark in marks:
             if mark.kind is PageKind.MOVED or mark.number in moved:
                 moved[mark.number] = mark
@@ -333,7 +333,7 @@ class CountablePlan:
         self._ends = {page: how for page, how in self._ends.items() if page >= fresh - 1}
         self._note_promise()
 
-    def _restore(self, mark: Mark) -> None:
+    def _restore(self, mark: PageMark) -> None:
         if mark.kind is PageKind.GONE and mark.number and self._stop_on is not StopOn.NOT_FOUND:
             # The user no longer takes a 404 for the end, so it is looked at again.
             return

@@ -15,7 +15,7 @@ from ...rules.pagination.extent import PageKind
 from ...runs.journal import Journal
 from ...runs.storage import AppendFile, Storage
 from .keys import SeenKeys
-from .marks import Mark, MarkFile
+from .marks import MarkFile, PageMark
 from .plan import Plan, Settled
 from .reader import PageAnswer, PageReader, token_hash
 
@@ -153,7 +153,7 @@ class RowCommit:
         for page, kind in self._pages:
             rows += self._new_rows(page) if files.keys is not None and page.lines else page.lines
             token = 0 if page.token is None else token_hash(page.token)
-            marks += Mark(page.number, page.digest, token, page.rows, kind).pack()
+            marks += PageMark(page.number, page.digest, token, page.rows, kind).pack()
         self._pages.clear()
         if rows:
             files.file.append(rows)

@@ -20,7 +20,7 @@ _COUNTERS_EVERY = 20
 """Commits between two saves of the counters: findings are exact at any time, attempts as of seconds ago."""
 
 
-class Found(NamedTuple):
+class CensusAnswer(NamedTuple):
     """What one answer said: the value of a census outcome."""
 
     status: int
@@ -41,7 +41,7 @@ class CensusSink:
         self._counters = counters
         self._commits = 0
 
-    def put(self, outcome: Outcome[Any, Found]) -> None:
+    def put(self, outcome: Outcome[Any, CensusAnswer]) -> None:
         """Keep what was found; the scoreboard bounds what is pending by itself."""
         found = outcome.value
         latency_us = int(outcome.service * 1e6)

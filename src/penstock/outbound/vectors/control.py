@@ -14,7 +14,7 @@ from ...engine.outcome import Item
 from ...rules.census.score_map import to_similarity
 from .answers import Hit
 from .bodies import BodyTemplate
-from .calibrate import Reading
+from .calibrate import AnswerReading
 from .numeric import Array, np
 from .queries import Query
 from .source import VectorSource
@@ -55,7 +55,7 @@ class Controls:
         yield [Item(query.position, query) for query in self._queries]
 
 
-def fooled(read: Callable[[Any], Hit], reading: Reading) -> Callable[[Any, Query], bool]:
+def fooled(read: Callable[[Any], Hit], reading: AnswerReading) -> Callable[[Any, Query], bool]:
     """The function that says of an answer whether it claims to have found the made-up vector."""
     calibration = reading.calibration
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...rules.census.finding import Finding, Id, rank_of_self
 from ...rules.census.score_map import to_similarity
-from .calibrate import Reading
+from .calibrate import AnswerReading
 from .queries import Query
 
 LOOKED_AT = frozenset({Finding.WRONG, Finding.EMPTY, Finding.NEAR})
@@ -44,7 +44,7 @@ class SecondLook:
 
 
 def ranking(
-    hits: Callable[[Any], list[tuple[object, Id | None]]], reading: Reading
+    hits: Callable[[Any], list[tuple[object, Id | None]]], reading: AnswerReading
 ) -> Callable[[Any, Query], int | None]:
     """The function from an answer to the rank of the vector that was asked for."""
     apply = reading.calibration.score_map.apply

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...clock import current_clock
-from ...engine.counters import Counters
+from ...engine.counters import RunCounters
 from ...errors import PenstockError, UsageError
 from ...observe.histogram import Histogram
 from .child import LIVE
@@ -80,7 +80,7 @@ class Crew:
         self._ranges = ranges
         self._put = put
         self._paused = paused
-        self._saved = Counters()
+        self._saved = RunCounters()
         self._saved.restore(saved)
         self._members: list[_Member] = []
         self._minders: list[asyncio.Task[None]] = []
@@ -91,7 +91,7 @@ class Crew:
         self.stopping = False
         self.stopped = False
         self.complete = False
-        self.counters = Counters()
+        self.counters = RunCounters()
         self.counters.restore(saved)
 
     # -- what a Driver asks of an engine ------------------------------------------------------------------------------
