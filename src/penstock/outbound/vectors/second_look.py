@@ -17,7 +17,6 @@ from .queries import Query
 
 LOOKED_AT = frozenset({Finding.WRONG, Finding.EMPTY, Finding.NEAR})
 HITS = 100
-MOST = 10_000
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -312,14 +311,3 @@ def log_cells(limit: Limit) -> int:
     """How many cells the log of `limit` takes."""
     # As many as stand for the same number of sends each: 100,000 sends are 50,000 cells of two.
     return limit.count // -(-limit.count // MAX_LOG_CELLS)
-
-
-def oldest_cell(cells: Sequence[float]) -> int:
-    """Where a log that was kept across a restart goes on: the cell after the newest.
-
-    Sends are written in rising order around the ring, so the newest is followed by the only step down.
-    """
-    for index in range(len(cells) - 1):
-        if cells[index] > cells[index + 1]:
-            return index + 1
-    return 0
