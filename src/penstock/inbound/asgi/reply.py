@@ -53,7 +53,7 @@ class AsgiReply:
         self.is_whole = False
         """Everything is there, so it can be sent in one go."""
         self.paused = False
-        """See Reply."""
+        """The client is slow: write no more until `on_resumed` is called."""
         self._waiter: asyncio.Future[None] | None = None
         self.broken = False
         """The answer will not be complete."""
@@ -68,7 +68,7 @@ class AsgiReply:
         """ASGI has no 1xx responses, so it is dropped."""
 
     def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
-        """See Reply. To HEAD, and with 204 and 304, `body` is not sent."""
+        """Send a whole answer. To HEAD, and with 204 and 304, `body` is not sent."""
         if self._failing and not _is_hit(fields):
             self.error = self._failing[-1]
         if status in _BODILESS:
@@ -83,14 +83,14 @@ class AsgiReply:
         self._finish()
 
     def start(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        """See Reply."""
+        """Send a head; `length` bytes of body will follow, or an unknown number (None)."""
         if length is not None and status not in _BODILESS and not self._head_only:
             fields.append((b"content-length", b"%d" % length))
         self._head = {"type": "http.response.start", "status": status, "headers": fields}
         self._wake()
 
     def write(self, chunk: bytes) -> None:
-        """See Reply."""
+        """Send a piece of the body; not to HEAD."""
         if not self._head_only:
             self._body.append(chunk)
             self._ahead += len(chunk)
@@ -98,11 +98,11 @@ class AsgiReply:
             self._wake()
 
     def end(self) -> None:
-        """See Reply."""
+        """The body is complete."""
         self._finish()
 
     def abort(self) -> None:
-        """See Reply: `deliver` sends what is there and then raises, at which servers break off the transfer."""
+        """Break off: `deliver` sends what is there and then raises, at which servers break off the transfer."""
         if self._failing:
             self.error = self._failing[-1]
         self.broken = True

@@ -71,10 +71,10 @@ class AdminHandler:
         }
 
     def known(self, data: bytes) -> bytes | None:
-        """See Handler."""
+        """None: no answer is known beforehand."""
 
     def begin(self, exchange: ServerExchange) -> None:
-        """See Handler."""
+        """Answer who has the token, and no page in a browser."""
         head = exchange.head
         if not self._may_enter(head.fields):
             say(exchange, 401, error="the admin token is missing or wrong", fields=[(b"www-authenticate", CHALLENGE)])

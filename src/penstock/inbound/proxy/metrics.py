@@ -97,10 +97,10 @@ class MetricsHandler:
         self._text = MetricsText(watched)
 
     def known(self, data: bytes) -> bytes | None:
-        """See Handler."""
+        """None: no answer is known beforehand."""
 
     def begin(self, exchange: ServerExchange) -> None:
-        """See Handler."""
+        """Answer with the metrics, 404 for other paths, or 405 for other methods."""
         head = exchange.head
         if head.target.partition(b"?")[0] != b"/metrics":
             exchange.respond(404, b"Not Found", _TEXT, b"There is only /metrics here.\n")

@@ -27,7 +27,7 @@ class ProxyOrigin:
     def fetch(
         self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None
     ) -> StreamExchange:
-        """See Origin."""
+        """Ask the app for `request`, with `fields` in place of its own; the answer goes to `receiver`."""
         exchange = reply if isinstance(reply, ServerExchange) else None
         framing = _framing(request, exchange)
         head = self.head(request, fields, framing)

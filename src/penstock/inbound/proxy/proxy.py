@@ -149,7 +149,7 @@ class Proxy:
             await server.drain(_OTHER_DRAIN_SECONDS)
 
     def keep_collector_away(self) -> None:
-        """See StoreCollector: for a process that does nothing else."""
+        """Let a StoreCollector see to garbage: for a process whose only business is the cache."""
         collector = StoreCollector(self.store)
         drop_dead = self.handler.known_hits.drop_dead
 
@@ -194,7 +194,7 @@ class ProxyHandler:
         self._fast = fast
 
     def begin(self, exchange: ServerExchange) -> None:
-        """See Handler."""
+        """Answer for the hosts that are ours, through the engine; 421 for others."""
         head = exchange.head
         scheme = b"https" if exchange.tls else b"http"
         host = normalise_host(head.host or self._default_host, scheme)

@@ -109,7 +109,10 @@ class RowSink:
         self._feed(outcome.position)
 
     def cut(self, counters: dict[str, Any]) -> RowCommit:
-        """See Sink. What failed is not done, so it does not count in what the next session goes on from."""
+        """All pages since the last cut, as one commit.
+
+        What failed is not done, so it does not count in what the next session goes on from.
+        """
         counters.update(items=counters["items"] - counters["failed"], failed=0, by_kind={})
         state = {"plan": self._plan.as_json(), "rows_path": self._reader.rows_path}
         counters[STATE] = self._plan.tally.as_json() | state

@@ -62,7 +62,7 @@ class CensusSink:
         return NO_ID if position is None or not 0 <= position < NO_ID else position
 
     def cut(self, counters: dict[str, Any]) -> CensusCommit:
-        """See Sink."""
+        """What was found since the last cut, and now and then the counters too."""
         self._commits += 1
         save = counters if self._commits % _COUNTERS_EVERY == 1 or not counters else None
         return CensusCommit(self._scoreboard, self._scoreboard.freeze(), self._storage, self._counters, save)

@@ -51,7 +51,7 @@ class Controls:
         return len(self._queries)
 
     async def batches(self) -> AsyncIterator[list[Item[Query]]]:
-        """See BatchSource."""
+        """All of them at once; they are few."""
         yield [Item(query.position, query) for query in self._queries]
 
 

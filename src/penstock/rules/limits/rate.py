@@ -99,31 +99,34 @@ class LimitWindow(Protocol):
         ...
 
     def earliest(self, weight: int = 1) -> float:
-        """See Window."""
+        """The time at which `weight` sends may start; in the past if at once. UsageError where that is never."""
         ...
 
     def take(self, now: float, weight: int = 1, *, waited: bool = False) -> int:
-        """See Window."""
+        """Record `weight` sends at `now`; returns a number by which they can be restamped or given back.
+
+        `waited`: there was demand before `now`.
+        """
         ...
 
     def restamp(self, cell: int, now: float, weight: int = 1) -> bool:
-        """See Window. False: the permit is void, ask for another."""
+        """The sends recorded last in `cell` really start at `now`. False: the permit is void, ask for another."""
         ...
 
     def give_back(self, cell: int, weight: int = 1) -> None:
-        """See Window."""
+        """The sends recorded last in `cell` will not happen."""
         ...
 
     def hold(self, until: float) -> None:
-        """See Window."""
+        """Start the pace again at `until`, so that the end of a pause is not a burst."""
         ...
 
     def used(self) -> float:
-        """See Window."""
+        """The share of the limit that was used from the first send to the last."""
         ...
 
     def detach(self) -> None:
-        """See Window."""
+        """Go on with a copy of the log, so that the place it was kept in can be closed."""
         ...
 
 

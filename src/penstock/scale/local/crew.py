@@ -124,7 +124,10 @@ class Crew:
             self._put(self._counted(batch))
 
     async def some(self) -> list[Batch]:
-        """See Engine. Raises what kept the processes from going on, after all that came before it."""
+        """All batches that are there, at least one; none only at the end.
+
+        Raises what kept the processes from going on, after all that came before it.
+        """
         while not self._batches:
             if all(minder.done() for minder in self._minders):
                 for minder in self._minders:
@@ -140,7 +143,7 @@ class Crew:
         return [self._counted(batch) for batch in batches]
 
     def stop(self) -> None:
-        """See Engine."""
+        """Tell every process to send nothing more; what is in flight comes to its outcome."""
         if not self.stopping:
             self.stopping = True
             for member in self._members:
