@@ -55,9 +55,6 @@ CORE = {"click", "http_sf", "httptools", "jmespath", "orjson", "rich", "uvloop"}
 # Classes that share their name, and why that is no harm. All others have a name of their own: a reader, a search and a
 # traceback are not to guess which is meant.
 NAMES_BORNE_TWICE = {
-    "Connection": "until the branch of the wire lands",
-    "Exchange": "until the branches of the wire and of the item call land",
-    "Keeper": "until the branch of the wire lands",
     "Reply": "until the branch of the cache lands: penstock.testing's is public, the other is to get another name",
     "Verdict": "until the branch of the cache lands",
 }
@@ -67,8 +64,6 @@ CIRCLES = {
     frozenset({"penstock.testing.fault_server", "penstock.testing.fault_server_process"}),
     # Until the branch of the cache lands.
     frozenset({"penstock.inbound.cache.engine", "penstock.inbound.cache.origin_response"}),
-    # Until the branch of the wire lands.
-    frozenset({"penstock.wire.streams.client", "penstock.wire.streams.exchange"}),
 }
 MOST_FUNCTION_LINES = 40
 _LIST = "a list: one line for each thing, and nothing is decided"

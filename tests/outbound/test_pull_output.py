@@ -19,7 +19,7 @@ from penstock.outbound.paging.chain import ChainPlan
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.keys import SeenKeys
 from penstock.outbound.paging.output import STATE, RowFile, RowSink
-from penstock.outbound.paging.plan import Plan
+from penstock.outbound.paging.plan import PagePlan
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, PageReader
 from penstock.runs.journal import Journal
 from penstock.runs.storage import DISK, Storage
@@ -43,7 +43,7 @@ class Session:
         if not journal.exists():
             Journal.create(storage, journal).close()
         self.files = RowFile(storage, folder / "rows", folder, Journal.open(storage, journal), keyed=keyed)
-        self.plan: Plan = ChainPlan(Cursor(), BASE) if chained else CountablePlan(Offset(2), BASE)
+        self.plan: PagePlan = ChainPlan(Cursor(), BASE) if chained else CountablePlan(Offset(2), BASE)
         saved = self.files.saved.get(STATE)
         if saved is not None:
             self.plan.tally.restore(saved)

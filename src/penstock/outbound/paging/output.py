@@ -16,7 +16,7 @@ from ...runs.journal import Journal
 from ...runs.storage import AppendFile, Storage
 from .keys import SeenKeys
 from .marks import MarkFile, PageMark
-from .plan import Plan, Settled
+from .plan import PagePlan, Settled
 from .reader import PageAnswer, PageReader, token_hash
 
 _KEY_BYTES = 64
@@ -79,7 +79,7 @@ class RowSink:
     `feed` is called with the number of each page when the plan knows of it, and so what to ask for next.
     """
 
-    def __init__(self, files: RowFile, plan: Plan, reader: PageReader, feed: Callable[[int], None]) -> None:
+    def __init__(self, files: RowFile, plan: PagePlan, reader: PageReader, feed: Callable[[int], None]) -> None:
         self._files = files
         self._plan = plan
         self._reader = reader
@@ -138,7 +138,7 @@ class RowCommit:
     def __init__(
         self,
         files: RowFile,
-        plan: Plan,
+        plan: PagePlan,
         pages: list[Settled],
         positions: array[int],
         counters: dict[str, Any],

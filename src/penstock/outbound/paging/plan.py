@@ -151,7 +151,7 @@ _KEPT = (
 )
 
 
-class Plan(Protocol):
+class PagePlan(Protocol):
     """Decides what to ask for. All of it happens between two awaits, and nothing blocks."""
 
     tally: PullTally

@@ -32,7 +32,7 @@ _RESET = struct.pack("ii", 1, 0)
 _log = logging.getLogger(__name__)
 
 
-class Keeper(Protocol):
+class ServerKeeper(Protocol):
     """Who a connection reports to: its server."""
 
     handler: Handler
@@ -78,7 +78,7 @@ class ServerConnection(asyncio.Protocol):
         "tls",
     )
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: ServerKeeper) -> None:
         self._keeper = keeper
         self._limits = limits = keeper.limits
         self._loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ...errors import CallError
-from ..connection import Connection, Keeper
+from ..connection import Connection, ConnectionKeeper
 from ..known_heads import KnownHeads
 from .receiver import Receiver
 from .stream_reader import StreamReader
@@ -19,7 +19,7 @@ class StreamConnection(Connection):
 
     __slots__ = ("_head_only", "_owner", "_stream", "writable")
 
-    def __init__(self, keeper: Keeper, peer: str, *, lenient: bool) -> None:
+    def __init__(self, keeper: ConnectionKeeper, peer: str, *, lenient: bool) -> None:
         super().__init__(keeper, peer, _NO_HEADS, max_bytes=0, decompress=False)
         self._stream = StreamReader(peer, lenient=lenient)
         self._owner: StreamOwner | None = None
