@@ -34,7 +34,7 @@ FIELDS = [
 
 
 class Freshness:
-    """Stands for penstock.rules.freshness.Freshness: eight attributes, two of them floats of its own (160 bytes)."""
+    """Stands for penstock.rules.caching.freshness.Freshness: eight attributes, two floats of its own (160 bytes)."""
 
     __slots__ = ("a", "b", "c", "d", "e", "f", "g", "h")
 

@@ -100,7 +100,7 @@ class Request:
 class Response:
     """One complete HTTP response. `body` is decoded (gzip and the like removed) and within the client's cap."""
 
-    __slots__ = ("_headers", "_raw_headers", "body", "status", "url")
+    __slots__ = ("_headers", "body", "raw_headers", "status", "url")
 
     def __init__(
         self,
@@ -114,7 +114,8 @@ class Response:
         self.status = status
         self.body = body
         self.url = url
-        self._raw_headers = raw_headers
+        self.raw_headers = raw_headers
+        """The fields as they came over the wire; None for those that were given as text."""
         self._headers: Headers | None = None
         if raw_headers is None:
             self._headers = headers if isinstance(headers, Headers) else Headers(headers)
@@ -123,7 +124,7 @@ class Response:
     def headers(self) -> Headers:
         """The fields; decoded on first use, because most callers of a bulk run never look."""
         if self._headers is None:
-            self._headers = Headers.from_wire(self._raw_headers or ())
+            self._headers = Headers.from_wire(self.raw_headers or ())
         return self._headers
 
     def json(self) -> Any:

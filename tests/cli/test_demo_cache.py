@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from penstock.cli.demo.cache_app import App, Counts, read_counts
-from penstock.cli.demo.cache_load import Load, Tally
+from penstock.cli.demo.cache_load import ClientTally, Load
 from penstock.cli.demo.cache_part import free_ports, line_of, report
 from penstock.cli.main import run_command
 from penstock.testing import ManualClock
 
 
-def good(**changed: Any) -> Tally:
+def good(**changed: Any) -> ClientTally:
     """A run with nothing wrong, but for what is `changed`."""
-    return Tally(**{"requests": 300, "pages": 200, "hits": 190, "stale": 40, **changed})
+    return ClientTally(**{"requests": 300, "pages": 200, "hits": 190, "stale": 40, **changed})
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -79,7 +79,7 @@ def test_what_a_client_got_is_counted_where_it_belongs(note: dict[str, Any], cha
     clients = load()
     clients.note(**{"was_down": False, **note})
     tally = clients.tally
-    expected = Tally(requests=1, **changed)
+    expected = ClientTally(requests=1, **changed)
     expected.times = tally.times
     assert tally == expected
 
@@ -122,8 +122,8 @@ def test_requests_that_nobody_could_answer_are_not_counted_as_spared(capsys: pyt
 
 def test_a_line_of_the_live_view() -> None:
     """Rates are of the time since the line before; what is stale is named only where something is."""
-    before = Tally(requests=100, hits=60, stale=0)
-    now = Tally(requests=3100, hits=2060, stale=0)
+    before = ClientTally(requests=100, hits=60, stale=0)
+    now = ClientTally(requests=3100, hits=2060, stale=0)
     line = " ".join(line_of(now, before, 1000, 2.0).split())
     assert line == "1,500 requests/s from the cache 67% the app gets 500/s"
     now.stale = 5

@@ -10,10 +10,11 @@ import pytest
 import penstock
 from penstock import RateLimiter
 from penstock.cli.live import LiveView
-from penstock.cli.progress import Gauge, count_text, rate_text, shorten, status_line, summary_lines
 from penstock.cli.shown import shown
+from penstock.cli.summary import summary_lines
 from penstock.cli.terminal import echo, fold
-from penstock.engine.counters import Counters
+from penstock.cli.texts import Gauge, count_text, rate_text, shorten, status_line
+from penstock.engine.counters import RunCounters
 from penstock.limits.keyed_limit import KeyedLimiter
 from penstock.runs.session_limits import ForEachKey
 from penstock.runs.summary import summarise
@@ -26,7 +27,7 @@ class Shown:
     ceiling = 32
 
     def __init__(self, **counters: Any) -> None:
-        self.counters = Counters()
+        self.counters = RunCounters()
         for name, value in counters.items():
             assert hasattr(self.counters, name)
             setattr(self.counters, name, value)
@@ -120,7 +121,7 @@ def test_there_are_never_more_done_than_there_are() -> None:
 def summary(**values: Any) -> dict[str, Any]:
     """That of a run which ended well."""
     facts = summarise(
-        Counters(),
+        RunCounters(),
         RateLimiter(),
         limits=[{"limit": "100/s", "used": 0.9}],
         total=600,

@@ -13,7 +13,7 @@ import pytest
 
 import penstock
 from penstock.clock import current_clock
-from penstock.engine.counters import Counters
+from penstock.engine.counters import RunCounters
 from penstock.testing import ScriptedCall, most_in_any_window, run_virtual
 
 from .engine_tools import PairedCall, collect, run_all
@@ -66,7 +66,7 @@ class Host:
         raise AssertionError("the rate never came back")
 
 
-async def drive(host: Any, items: Any, **options: Any) -> tuple[Counter[str], Counters]:
+async def drive(host: Any, items: Any, **options: Any) -> tuple[Counter[str], RunCounters]:
     """All kinds of outcomes, by their number, and the counters."""
     kinds: Counter[str] = Counter()
     async with penstock.run(host, items, **{"retry_on": "transient", **options}) as outcomes:
@@ -350,7 +350,7 @@ def test_the_counters_show_an_outage_while_it_lasts_and_survive_a_restart() -> N
 
     run_virtual(main())
     assert seen[0]["parked"] >= 20
-    counters = Counters()
+    counters = RunCounters()
     counters.restore(seen[0])
     assert (counters.outages, counters.probes) == (1, seen[0]["probes"])
     assert (counters.parked, counters.outage_since) == (0, None)

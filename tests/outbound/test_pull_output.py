@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock import Cursor, Offset, PenstockError, RunRefused, StorageError, UsageError
-from penstock.engine.counters import Counters
+from penstock.engine.counters import RunCounters
 from penstock.engine.outcome import Item, Outcome
 from penstock.errors import BadBody, BadPage, CallError
 from penstock.outbound.paging.chain import ChainPlan
 from penstock.outbound.paging.countable import CountablePlan
 from penstock.outbound.paging.keys import SeenKeys
 from penstock.outbound.paging.output import STATE, RowFile, RowSink
-from penstock.outbound.paging.plan import Plan
+from penstock.outbound.paging.plan import PagePlan
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, PageReader
 from penstock.runs.journal import Journal
 from penstock.runs.storage import DISK, Storage
@@ -43,7 +43,7 @@ class Session:
         if not journal.exists():
             Journal.create(storage, journal).close()
         self.files = RowFile(storage, folder / "rows", folder, Journal.open(storage, journal), keyed=keyed)
-        self.plan: Plan = ChainPlan(Cursor(), BASE) if chained else CountablePlan(Offset(2), BASE)
+        self.plan: PagePlan = ChainPlan(Cursor(), BASE) if chained else CountablePlan(Offset(2), BASE)
         saved = self.files.saved.get(STATE)
         if saved is not None:
             self.plan.tally.restore(saved)
@@ -75,7 +75,7 @@ class Session:
 
     def commit(self) -> None:
         """As the driver does."""
-        self.sink.cut(Counters().as_json(0.0)).write()
+        self.sink.cut(RunCounters().as_json(0.0)).write()
 
 
 def expected(*, keyed: bool = False) -> list[str]:
@@ -209,7 +209,7 @@ def test_failed_pages_are_not_done_and_do_not_count_the_next_time(tmp_path: Path
         ask = waiting.pop(0)
         session.sink.put(failed if ask.number == 2 else outcome_of(session.answer(ask), ask))
         waiting += session.plan.asks()
-    counters = Counters().as_json(0.0) | {"items": 17, "failed": 1, "by_kind": {"timeout": 1}}
+    counters = RunCounters().as_json(0.0) | {"items": 17, "failed": 1, "by_kind": {"timeout": 1}}
     session.sink.cut(counters).write()
     session.files.close()
     assert list(session.plan.tally.failed) == [2]

@@ -14,9 +14,9 @@ from penstock.engine.outcome import Item, Outcome
 from penstock.errors import PenstockError, UsageError
 from penstock.outbound.paging.chain import ChainPlan
 from penstock.outbound.paging.countable import CountablePlan
-from penstock.outbound.paging.marks import Mark
+from penstock.outbound.paging.marks import PageMark
 from penstock.outbound.paging.pages import Cursor, Offset, PageNumber
-from penstock.outbound.paging.plan import Plan, Settled
+from penstock.outbound.paging.plan import PagePlan, Settled
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, token_hash
 from penstock.rules.pagination.extent import PageKind, StopOn
 
@@ -40,7 +40,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
-        self.marks: list[Mark] = []
+        self.marks: list[PageMark] = []
         self.done: set[int] = set()
 
     def add(self, settled: list[Settled]) -> None:
@@ -49,7 +49,7 @@ class Kept:
             if kind is not PageKind.REPEAT:
                 self.rows.update(bytes(answer.lines).decode().split())
             token = 0 if answer.token is None else token_hash(answer.token)
-            self.marks.append(Mark(answer.number, answer.digest, token, answer.rows, kind))
+            self.marks.append(PageMark(answer.number, answer.digest, token, answer.rows, kind))
             self.done.add(answer.number)
 
 
@@ -70,7 +70,7 @@ class PagesOf:
         return answer_of(ask, rows, total=self.total)
 
 
-def pull(plan: Plan, api: PagesOf, chance: random.Random, kept: Kept, *, most_answers: int = 10**9) -> bool:
+def pull(plan: PagePlan, api: PagesOf, chance: random.Random, kept: Kept, *, most_answers: int = 10**9) -> bool:
     """Ask and answer in a random order; whether the plan came to its end."""
     waiting: list[PageAsk] = []
     for _ in range(most_answers):
@@ -450,7 +450,7 @@ def test_a_page_of_a_chain_that_fails_ends_it() -> None:
 
 
 @pytest.mark.parametrize("plan", [CountablePlan(Offset(2), BASE), chain_plan()])
-def test_a_first_page_that_is_refused_is_the_users_fault(plan: Plan) -> None:
+def test_a_first_page_that_is_refused_is_the_users_fault(plan: PagePlan) -> None:
     """What is refused now will be refused again; what failed otherwise may pass."""
     (ask,) = plan.asks()
     with pytest.raises(UsageError, match="first page"):

@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import itertools
 import ssl
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 
 from penstock.errors import BadBody, CallError, ConnectionLost, ResponseTooLarge, Sent, TlsError
 from penstock.messages import Request, Response
+from penstock.wire.streams.connection import StreamConnection
 
-from .fakes import Line, run
+from .fakes import FakeKeeper, FakeTransport, Line, run
 
 GET = Request("GET", "http://peer/x")
 HEAD = Request("HEAD", "http://peer/x")
@@ -296,3 +299,19 @@ def test_arbitrary_bytes_end_the_exchange_once_at_most(pieces: list[bytes], rese
         assert line.keeper.log.count("finished") + line.keeper.log.count("finished closed") == 1
 
     run(test)
+
+
+def test_a_streaming_connection_says_where_it_is() -> None:
+    async def main() -> None:
+        owner: Any = SimpleNamespace(receiver=None, on_progress=lambda: None)
+        connection = StreamConnection(FakeKeeper(), "http://peer", lenient=False)
+        connection.connection_made(cast("asyncio.BaseTransport", FakeTransport()))
+        assert repr(connection) == "<StreamConnection http://peer idle, 0 exchanges>"
+        connection.begin(b"GET / HTTP/1.1\r\n\r\n", owner, head_only=False)
+        assert repr(connection) == "<StreamConnection http://peer asked, 1 exchanges>"
+        connection.data_received(b"HTTP/1.1 200 OK\r\n")
+        assert repr(connection) == "<StreamConnection http://peer answering, 1 exchanges>"
+        connection.cancel()
+        assert repr(connection) == "<StreamConnection http://peer closed, 1 exchanges>"
+
+    run(main)

@@ -10,11 +10,11 @@ import pytest
 from penstock.errors import ConnectError, ConnectTimeout, DnsError
 from penstock.wire import dial as dialling
 from penstock.wire.connection import Connection
-from penstock.wire.url import Origin
+from penstock.wire.url import UrlOrigin
 
 from .fakes import run
 
-ORIGIN = Origin("http", "host.example", 80)
+ORIGIN = UrlOrigin("http", "host.example", 80)
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
 
@@ -34,7 +34,7 @@ def test_families_take_turns() -> None:
 )
 def test_literals_are_not_looked_up(host: str, expected: object) -> None:
     async def test() -> None:
-        assert await dialling._resolve(Origin("http", host, 80)) == [expected]
+        assert await dialling._resolve(UrlOrigin("http", host, 80)) == [expected]
 
     run(test)
 
@@ -102,7 +102,7 @@ def test_no_address_that_answers_is_a_connect_error(network: Network, names: lis
 def test_silence_is_a_connect_timeout_that_leaves_nothing_open(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def resolve(origin: Origin) -> list[tuple[int, str]]:
+    async def resolve(origin: UrlOrigin) -> list[tuple[int, str]]:
         return [(V4, "slow"), (V6, "slow")]
 
     monkeypatch.setattr(dialling, "_resolve", resolve)

@@ -11,11 +11,11 @@ from penstock.errors import ConnectError, UsageError
 from penstock.wire.connection import Connection
 from penstock.wire.pool import OriginPool
 from penstock.wire.request_bytes import RequestEncoder
-from penstock.wire.url import Origin
+from penstock.wire.url import UrlOrigin
 
 from .fakes import FakeTransport, run
 
-ORIGIN = Origin("http", "peer", 80)
+ORIGIN = UrlOrigin("http", "peer", 80)
 
 
 class Opener:
@@ -227,3 +227,19 @@ def test_cancelling_every_waiter_in_any_order_loses_no_slot() -> None:
             assert held(pool) == (0, 1, 0), victims
 
     run(test)
+
+
+def test_it_says_what_it_holds() -> None:
+    async def main() -> None:
+        pool = pool_of(Opener(), limit=1)
+        assert repr(pool) == "<OriginPool 0 in use, 0 idle, 0 waiting, 0 opened>"
+        connection = await pool.acquire()
+        waiter = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0)
+        assert repr(pool) == "<OriginPool 1 in use, 0 idle, 1 waiting, 1 opened>"
+        pool.finished(connection)
+        pool.finished(await waiter)
+        assert repr(pool) == "<OriginPool 0 in use, 1 idle, 0 waiting, 1 opened>"
+        await pool.aclose()
+
+    run(main)

@@ -10,9 +10,9 @@ from penstock import _version
 from penstock.errors import UsageError
 from penstock.messages import Headers, Request
 from penstock.wire.request_bytes import RequestEncoder
-from penstock.wire.url import Origin
+from penstock.wire.url import UrlOrigin
 
-ENCODER = RequestEncoder(Origin("https", "example.com", 443), "gzip")
+ENCODER = RequestEncoder(UrlOrigin("https", "example.com", 443), "gzip")
 FIXED = f"User-Agent: penstock/{_version.__version__}\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n".encode()
 
 
@@ -62,7 +62,7 @@ def test_a_headers_object_known_from_one_method_is_looked_at_again_for_another()
 
 
 def test_many_headers_objects_are_not_mixed_up_nor_all_kept() -> None:
-    encoder = RequestEncoder(Origin("http", "h", 8080), "gzip")
+    encoder = RequestEncoder(UrlOrigin("http", "h", 8080), "gzip")
     for n in range(2000):
         assert f"X: {n}\r\n".encode() in encoder.encode(Request("GET", "", {"X": str(n)}), "/")
     assert len(encoder._known) <= 256

@@ -7,28 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import UsageError
-from penstock.wire.url import Origin, split_url
+from penstock.wire.url import UrlOrigin, split_url
 
 
 @pytest.mark.parametrize(
     ("url", "origin", "authority", "target"),
     [
-        ("http://h", Origin("http", "h", 80), "h", "/"),
-        ("HTTP://H.Example/A", Origin("http", "h.example", 80), "h.example", "/A"),
-        ("https://h:443/", Origin("https", "h", 443), "h", "/"),
-        ("https://h:80/", Origin("https", "h", 80), "h:80", "/"),
-        ("http://h:/x", Origin("http", "h", 80), "h", "/x"),
-        ("http://h?q=/", Origin("http", "h", 80), "h", "/?q=/"),
-        ("http://h#/x", Origin("http", "h", 80), "h", "/"),
-        ("http://h/a#b?c", Origin("http", "h", 80), "h", "/a"),
-        ("http://h/a?b#c", Origin("http", "h", 80), "h", "/a?b"),
-        ("http://[::1]:8080/x", Origin("http", "::1", 8080), "[::1]:8080", "/x"),
-        ("http://[::FFFF:1.2.3.4]/", Origin("http", "::ffff:1.2.3.4", 80), "[::ffff:1.2.3.4]", "/"),
-        ("http://a_b.c/%20", Origin("http", "a_b.c", 80), "a_b.c", "/%20"),
-        ("http://h/http://x@y/", Origin("http", "h", 80), "h", "/http://x@y/"),
+        ("http://h", UrlOrigin("http", "h", 80), "h", "/"),
+        ("HTTP://H.Example/A", UrlOrigin("http", "h.example", 80), "h.example", "/A"),
+        ("https://h:443/", UrlOrigin("https", "h", 443), "h", "/"),
+        ("https://h:80/", UrlOrigin("https", "h", 80), "h:80", "/"),
+        ("http://h:/x", UrlOrigin("http", "h", 80), "h", "/x"),
+        ("http://h?q=/", UrlOrigin("http", "h", 80), "h", "/?q=/"),
+        ("http://h#/x", UrlOrigin("http", "h", 80), "h", "/"),
+        ("http://h/a#b?c", UrlOrigin("http", "h", 80), "h", "/a"),
+        ("http://h/a?b#c", UrlOrigin("http", "h", 80), "h", "/a?b"),
+        ("http://[::1]:8080/x", UrlOrigin("http", "::1", 8080), "[::1]:8080", "/x"),
+        ("http://[::FFFF:1.2.3.4]/", UrlOrigin("http", "::ffff:1.2.3.4", 80), "[::ffff:1.2.3.4]", "/"),
+        ("http://a_b.c/%20", UrlOrigin("http", "a_b.c", 80), "a_b.c", "/%20"),
+        ("http://h/http://x@y/", UrlOrigin("http", "h", 80), "h", "/http://x@y/"),
     ],
 )
-def test_urls_are_taken_apart(url: str, origin: Origin, authority: str, target: str) -> None:
+def test_urls_are_taken_apart(url: str, origin: UrlOrigin, authority: str, target: str) -> None:
     assert split_url(url) == (origin, target)
     assert origin.authority == authority
 

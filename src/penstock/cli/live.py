@@ -12,11 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..engine.counters import Counters
+from ..engine.counters import RunCounters
 from ..engine.engine import Engine
 from ..limits.limiter import RateLimiter
 from ..runs.session_limits import limit_texts
-from .progress import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
+from .texts import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
 
 _SMOOTHING = 0.3
 _ETA_SECONDS = 60.0
@@ -82,7 +82,7 @@ class LiveView:
         grid.add_row("service", "  ".join(f"{name} {value or 0:,.1f}" for name, value in times.items()) + " ms")
         return Group(Text(f"penstock -> {self._out}", style="dim"), grid, self._footer(engine, elapsed))
 
-    def _done_row(self, counters: Counters) -> Table | str:
+    def _done_row(self, counters: RunCounters) -> Table | str:
         gauge, items = self._gauge(), counters.items
         if gauge.total is None:
             return count_text(items, gauge)

@@ -15,7 +15,7 @@ import click
 import orjson
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..engine.counters import Counters
+from ..engine.counters import RunCounters
 from ..engine.engine import Engine
 from ..limits.limiter import RateLimiter
 from ..runs.session_limits import limit_texts
@@ -81,13 +81,13 @@ class LogWatcher:
             self._told = elapsed
             self._progress(counters, elapsed)
 
-    def _start(self, counters: Counters) -> None:
+    def _start(self, counters: RunCounters) -> None:
         self._started = True
         self._before = (0.0, counters.attempts, counters.items)
         limits = limit_texts(self._limiter)
         self._log.write("started", total=self._total, resumed=counters.items, limits=limits)
 
-    def _progress(self, counters: Counters, elapsed: float) -> None:
+    def _progress(self, counters: RunCounters, elapsed: float) -> None:
         then, attempts, items = self._before
         self._before = (elapsed, counters.attempts, counters.items)
         span = max(elapsed - then, 1e-9)
@@ -111,7 +111,7 @@ class LogWatcher:
             eta_s=None if left is None or done_per_second <= 0 else round(left / done_per_second, 1),
         )
 
-    def _look_for_pauses(self, counters: Counters) -> None:
+    def _look_for_pauses(self, counters: RunCounters) -> None:
         left = self._limiter.statistics().paused_for
         until = self._limiter.paused_until if left > 0 else None
         if until is not None and until != self._paused_until:
@@ -121,7 +121,7 @@ class LogWatcher:
             self._log.write("resumed")
         self._paused_until = until
 
-    def _look_for_outages(self, counters: Counters) -> None:
+    def _look_for_outages(self, counters: RunCounters) -> None:
         since = counters.outage_since
         if since is not None and self._outage_since is None:
             reason = counters.outage_reason

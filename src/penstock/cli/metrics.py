@@ -6,7 +6,8 @@ from typing import Any
 
 from ..engine.engine import Engine
 from ..limits.limiter import RateLimiter
-from ..observe.prometheus import MetricsServer, Reading, serve
+from ..observe.exposition import Family
+from ..observe.prometheus import MetricsServer, serve
 from ..runs.metrics import read_metrics
 
 
@@ -48,7 +49,7 @@ class MetricsWatcher:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _read(self) -> Reading | None:
+    def _read(self) -> list[Family] | None:
         return None if self._engine is None else read_metrics(self._engine, self._limiter)
 
 

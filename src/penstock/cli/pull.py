@@ -16,8 +16,8 @@ from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
 from .output import finish_output
-from .progress import Gauge
 from .shown import shown
+from .texts import Gauge
 
 _EXAMPLES = """
 \b

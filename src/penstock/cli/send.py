@@ -15,8 +15,8 @@ from .child import COMMAND
 from .loop import run_loop
 from .options import flow_options, read_flow, show_options
 from .output import finish_output
-from .progress import exit_code
 from .shown import shown
+from .summary import exit_code
 
 _EXAMPLES = """
 \b

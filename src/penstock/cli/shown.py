@@ -13,8 +13,10 @@ from ..limits.limiter import RateLimiter
 from ..runs.driver import Watcher
 from .log import JsonLog
 from .metrics import MetricsWatcher, metrics_watcher
-from .progress import Gauge, Reading, print_summary, watchers
+from .progress import SurveyProgress, watchers
+from .summary import print_summary
 from .terminal import echo
+from .texts import Gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class Shown:
             (click.echo if text.startswith("penstock ") else echo)(f"penstock: {text}", err=True)
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> SurveyProgress:
         """Shows how the survey of an input goes on."""
-        return Reading(quiet=self.quiet or self.log is not None)
+        return SurveyProgress(quiet=self.quiet or self.log is not None)
 
     def watch(
         self, out: str, gauge: Callable[[], Gauge] | None = None, unit: str = "items"

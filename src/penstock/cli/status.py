@@ -12,8 +12,8 @@ import orjson
 
 from ..clock import SYSTEM_CLOCK
 from ..report.axes import duration
-from .progress import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
 from .terminal import folded
+from .texts import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
 
 _REDRAW_SECONDS = 1.0
 _EXAMPLES = """

@@ -13,7 +13,7 @@ import orjson
 from ..clock import SYSTEM_CLOCK
 from ..errors import UsageError
 from .proxy_admin import AdminClient, client_options, read_token
-from .top_reading import Reading, read_between
+from .top_reading import CacheReading, read_between
 
 _SECONDS = 1.0
 _EXAMPLES = """
@@ -74,7 +74,7 @@ async def _watch(client: AdminClient, parameters: list[tuple[str, str]], *, once
                         return
 
 
-def _show(view: Any, reading: Reading, *, as_json: bool) -> None:
+def _show(view: Any, reading: CacheReading, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps(reading.as_json(), option=orjson.OPT_APPEND_NEWLINE).decode())
         sys.stdout.flush()

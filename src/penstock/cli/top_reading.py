@@ -9,7 +9,7 @@ from ..observe.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CacheReading:
     """Rates are per second between two snapshots, shares from 0 to 1 or None where nothing came, times seconds."""
 
     origin: str | None
@@ -51,7 +51,7 @@ class Reading:
         return asdict(self)
 
 
-def read_between(before: dict[str, Any], now: dict[str, Any]) -> Reading | None:
+def read_between(before: dict[str, Any], now: dict[str, Any]) -> CacheReading | None:
     """What happened from one snapshot to the next; None where they are not two moments of one process."""
     seconds: float = now["now_s"] - before["now_s"]
     if not seconds > 0 or now["requests"] < before["requests"] or now["uptime_s"] < before["uptime_s"]:
@@ -64,7 +64,7 @@ def read_between(before: dict[str, Any], now: dict[str, Any]) -> Reading | None:
     sent = rate("origin_requests")
     latency = _recent(before["origin_latency"], now["origin_latency"])
     total, stale_total = now["requests"], _sum(now["stale"])
-    return Reading(
+    return CacheReading(
         origin=now["origin"],
         uptime_s=now["uptime_s"],
         requests=total,

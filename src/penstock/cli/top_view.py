@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..report.axes import duration
-from .top_reading import Reading
+from .top_reading import CacheReading
 
 _WHY = {
     "uri-miss": "not stored yet, or no longer",
@@ -33,9 +33,9 @@ class TopView:
         self._url = url
         self._console = console or Console()
         self._live = Live(console=self._console, auto_refresh=False, screen=True) if live else None
-        self._last: Reading | None = None
+        self._last: CacheReading | None = None
 
-    def show(self, reading: Reading) -> None:
+    def show(self, reading: CacheReading) -> None:
         """Draw `reading`."""
         self._last = reading
         self._draw(self._view(reading, None))
@@ -65,7 +65,7 @@ class TopView:
         else:
             self._console.print(view)
 
-    def _view(self, reading: Reading, message: str | None) -> Group:
+    def _view(self, reading: CacheReading, message: str | None) -> Group:
         where = f" -> {reading.origin}" if reading.origin else ""
         head = Text(f"penstock {self._url}{where}   up {duration(reading.uptime_s)}", style="dim", no_wrap=True)
         parts: list[Any] = [head]
@@ -75,7 +75,7 @@ class TopView:
         return Group(*parts)
 
 
-def _numbers(reading: Reading) -> Table:
+def _numbers(reading: CacheReading) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", min_width=9, no_wrap=True)
     grid.add_column(overflow="fold")
@@ -101,7 +101,7 @@ def _numbers(reading: Reading) -> Table:
     return grid
 
 
-def _app(reading: Reading) -> Text:
+def _app(reading: CacheReading) -> Text:
     text = Text(_rate(reading.origin_requests_per_s))
     if reading.origin_p50_s is not None and reading.origin_p99_s is not None:
         text.append(f"   p50 {duration(reading.origin_p50_s)}   p99 {duration(reading.origin_p99_s)}")
@@ -115,7 +115,7 @@ def _app(reading: Reading) -> Text:
     return text
 
 
-def _reasons(reading: Reading) -> str:
+def _reasons(reading: CacheReading) -> str:
     by_reason = sorted(reading.misses_by_reason.items(), key=lambda pair: -pair[1])
     text = _rate(reading.misses_per_s)
     return text + "".join(f"   {why} {_rate(rate)}" for why, rate in by_reason if rate)
@@ -129,7 +129,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _urls(reading: Reading) -> Table:
+def _urls(reading: CacheReading) -> Table:
     table = _table("top URLs", "last 10 s", "spared", "total", "spared")
     for row in reading.top_urls:
         table.add_row(
@@ -142,7 +142,7 @@ def _urls(reading: Reading) -> Table:
     return table
 
 
-def _misses(reading: Reading) -> Table:
+def _misses(reading: CacheReading) -> Table:
     table = _table("top misses", "last 10 s", "total")
     table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in reading.top_misses:

@@ -18,7 +18,7 @@ from ..limits.limiter import RateLimiter
 from ..rules.limits.schedule import Schedule
 from ..rules.retries.retry import RetryPolicy
 from .costs import Costs
-from .counters import Counters
+from .counters import RunCounters
 from .endings import Endings
 from .key_lines import KeyLines
 from .outages import Outages
@@ -50,7 +50,7 @@ class Attempts(Generic[T, Resp]):
         schedule: Schedule,
         policy: RetryPolicy,
         attempt_timeout: float | None,
-        counters: Counters,
+        counters: RunCounters,
         work: Work[T],
         slots: Slots[T],
         endings: Endings[T, Resp],

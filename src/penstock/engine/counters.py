@@ -9,7 +9,7 @@ from ..observe.histogram import Histogram
 from .outcome import Outcome
 
 
-class Counters:
+class RunCounters:
     """What a run has done so far. `in_flight`, `parked` and `outage_since` are of now, the rest only grows.
 
     Outcomes are counted when they are handed to the consumer, so that what a commit saves of the one agrees with

@@ -15,11 +15,11 @@ from ..messages import Response
 from ..rules.in_flight.limit import Ending, InFlightLimit
 from ..rules.limits.schedule import Schedule
 from ..rules.retries.backoff import backoff
-from ..rules.retries.circuit import State
+from ..rules.retries.circuit import CircuitState
 from ..rules.retries.retry import Retry, RetryPolicy, Stop, decide
 from ..rules.retries.verdict import Classified, Verdict
 from .costs import Costs
-from .counters import Counters
+from .counters import RunCounters
 from .key_lines import KeyLines
 from .outages import Outages
 from .outcome import Item, Outcome
@@ -47,7 +47,7 @@ class Endings(Generic[T, Resp]):
         ceiling: InFlightLimit,
         adaptive: bool,
         policy: RetryPolicy,
-        counters: Counters,
+        counters: RunCounters,
         work: Work[T],
         outages: Outages[T],
         results: Results[Outcome[T, Resp]],
@@ -214,7 +214,7 @@ class Endings(Generic[T, Resp]):
         if throttled and self._keys is not None:
             # A refusal of one key says nothing about the others, nor about how many may be in flight.
             return
-        if self._adaptive and self._circuit.state is State.CLOSED:
+        if self._adaptive and self._circuit.state is CircuitState.CLOSED:
             ending = Ending.REFUSED if throttled else Ending.OVERLOAD if what.kind in _OVERLOAD else Ending.GOOD
             self._ceiling.on_end(now, self._counters.in_flight + 1, latency=now - item.sent, ending=ending)
             if throttled and self._limiter.pace is not self._ceiling.pace:

@@ -34,7 +34,7 @@ from ..rules.retries.retry import RetryPolicy
 from ..rules.retries.retry_budget import RetryBudget
 from .attempts import Attempts
 from .costs import Costs
-from .counters import Counters
+from .counters import RunCounters
 from .endings import Endings, Judge
 from .feed import BatchSource
 from .key_lines import KeyLines
@@ -77,7 +77,7 @@ class Engine(Generic[T, Resp]):
         listen: bool = False,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.counters = Counters()
+        self.counters = RunCounters()
         self._limiter = limiter
         self._ceiling = ceiling
         self._max_results = max_results

@@ -12,9 +12,9 @@ from ..errors import Outage
 from ..limits.limiter import RateLimiter
 from ..rules.in_flight.limit import InFlightLimit
 from ..rules.limits.schedule import Schedule
-from ..rules.retries.circuit import MOST_PROBES, Circuit, Sign, State, sign_of, sure_after
+from ..rules.retries.circuit import MOST_PROBES, Circuit, CircuitState, Sign, sign_of, sure_after
 from ..rules.retries.verdict import Classified
-from .counters import Counters
+from .counters import RunCounters
 from .outcome import Item
 from .slots import Slots
 from .work import Work
@@ -36,7 +36,7 @@ class Outages(Generic[T]):
         limiter: RateLimiter,
         schedule: Schedule,
         ceiling: InFlightLimit,
-        counters: Counters,
+        counters: RunCounters,
         work: Work[T],
         slots: Slots[T],
         max_outage: float,
@@ -145,9 +145,9 @@ class Outages(Generic[T]):
     def _follow(self, now: float) -> None:
         """Do what a change of the circuit's state asks for."""
         state = self.circuit.state
-        if state is State.OPEN and not self.parks:
+        if state is CircuitState.OPEN and not self.parks:
             self._opened(now)
-        elif state is State.TRIAL and self.parks:
+        elif state is CircuitState.TRIAL and self.parks:
             self.parks = False
             self._probe_wanted = False
             self._schedule.hold(now)
@@ -156,7 +156,7 @@ class Outages(Generic[T]):
             self._work.hold(self)
             self._slots.seek()
             self._arm()
-        elif state is State.CLOSED and self._work.gate is not None:
+        elif state is CircuitState.CLOSED and self._work.gate is not None:
             self._work.let_go()
             self._slots.seek()
 
@@ -176,7 +176,7 @@ class Outages(Generic[T]):
     def _arm(self) -> None:
         self.close()
         now = self._clock.now()
-        if self._work.stopping or self.circuit.state is State.CLOSED:
+        if self._work.stopping or self.circuit.state is CircuitState.CLOSED:
             return
         when = now + _STEP_SECONDS
         if self.parks:

@@ -8,9 +8,9 @@ from typing import Any
 from ..clock import current_clock
 from ..limits.limiter import RateLimiter
 from ..rules.in_flight.limit import InFlightLimit
-from ..rules.retries.circuit import Circuit, State
+from ..rules.retries.circuit import Circuit, CircuitState
 from ..rules.retries.verdict import Verdict
-from .counters import Counters
+from .counters import RunCounters
 from .endings import Judge
 
 
@@ -26,7 +26,7 @@ class SecondCalls:
         circuit: Circuit,
         ceiling: InFlightLimit,
         adaptive: bool,
-        counters: Counters,
+        counters: RunCounters,
     ) -> None:
         self.may_repeat = may_repeat
         self._judge = judge
@@ -48,7 +48,7 @@ class SecondCalls:
         if self._adaptive:
             # Slots are always taken where nothing else holds the traffic back; the ceiling is an estimate of ours.
             most += max(1, most // 20)
-        if self._circuit.state is not State.CLOSED or self._circuit.streak or counters.in_flight >= most:
+        if self._circuit.state is not CircuitState.CLOSED or self._circuit.streak or counters.in_flight >= most:
             return False
         if not self._limiter.try_once(current_clock().now()):
             return False

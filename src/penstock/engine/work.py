@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..clock import Clock, call_at
 from ..rules.retries.circuit import Circuit
 from ..rules.retries.retry_budget import RetryBudget
-from .counters import Counters
+from .counters import RunCounters
 from .delay_queue import DelayQueue
 from .feed import BatchSource, ReadAhead
 from .outcome import Item
@@ -51,7 +51,7 @@ class Work(Generic[T]):
         *,
         circuit: Circuit,
         budget: RetryBudget | None,
-        counters: Counters,
+        counters: RunCounters,
     ) -> None:
         self.ahead: ReadAhead[T] = ReadAhead(items)
         self.due: deque[Item[T]] = deque()

@@ -99,7 +99,7 @@ class _NotSent(Exception):  # no error: the second call was not wanted any more
 
 
 class PreparedRace(Generic[Req, Resp]):
-    """See Prepared."""
+    """A call that is ready to go, and will have a second one beside it where it takes too long."""
 
     __slots__ = ("_hedge", "_prepared", "_request")
 
@@ -109,11 +109,11 @@ class PreparedRace(Generic[Req, Resp]):
         self._prepared = prepared
 
     async def send(self) -> Resp:
-        """See Prepared."""
+        """Send now; return the answer of whichever call is the first to have a good one."""
         return await self._hedge.race(self._request, self._prepared.send())
 
     def release(self) -> None:
-        """See Prepared."""
+        """Give back what was prepared; nothing is sent."""
         self._prepared.release()
 
 

@@ -34,7 +34,7 @@ class LimitListener:
 
     def hear(self, response: Response, sent: float) -> None:
         """Look at an answer that has just come to a call sent at `sent` (clock seconds)."""
-        raw = response._raw_headers  # noqa: SLF001  # to decode the fields would cost more than all that is done here
+        raw = response.raw_headers  # to decode the fields would cost more than all that is done here
         if self._skip and response.status < 300:
             self._skip -= 1
         elif raw is None:

@@ -1,4 +1,4 @@
-"""The text that Prometheus reads, made of plain numbers; see `prometheus` for the endpoint of a run."""
+"""Families of metrics, and the text that Prometheus reads; see `prometheus` for the endpoint of a run."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def exposition(families: Iterable[Family]) -> bytes:
 
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    registry.register(_Collector(families))
+    registry.register(Collector(families))
     return generate_latest(registry)
 
 
-class _Collector:
-    """What a collector has to look like is duck-typed by the library."""
+class Collector:
+    """Hands families over to prometheus_client. What a collector has to look like is duck-typed there."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = families

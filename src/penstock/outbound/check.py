@@ -26,8 +26,8 @@ from ..runs.session import Session
 from ..runs.storage import DISK
 from .vectors.answers import Hit, compile_answer, compile_hits
 from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
-from .vectors.calibrate import SAMPLE, Reading, judging, learn
-from .vectors.census_sink import CensusSink, Found, load_counters
+from .vectors.calibrate import SAMPLE, AnswerReading, judging, learn
+from .vectors.census_sink import CensusAnswer, CensusSink, load_counters
 from .vectors.control import fooled, made_up
 from .vectors.duplicates import equal_rows, find_duplicates
 from .vectors.formats import open_vectors
@@ -226,10 +226,10 @@ class Census:
 
     # -- the first answers --------------------------------------------------------------------------------------------
 
-    async def _reading(self) -> Reading:
+    async def _reading(self) -> AnswerReading:
         path = self._folder.path / "calibration.json"
         if path.exists():
-            reading = Reading.from_json(orjson.loads(path.read_bytes()))
+            reading = AnswerReading.from_json(orjson.loads(path.read_bytes()))
         else:
             reading = await self._calibrate()
             DISK.write_new(path, orjson.dumps(reading.as_json(), option=orjson.OPT_INDENT_2))
@@ -244,11 +244,11 @@ class Census:
             )
         return reading
 
-    async def _calibrate(self) -> Reading:
+    async def _calibrate(self) -> AnswerReading:
         ranges = sample_ranges(self._source.count, min(SAMPLE, self._total))
         self._say(f"asking for {len(ranges)} of them first, to learn how to read the answers")
         answers: list[tuple[int, Hit]] = []
-        sink = _Collect(answers)
+        sink = _CollectAnswers(answers)
         call = self._call(lambda answer, query: self._read(answer))
         session = self._session(len(ranges), self._watch_first)
         summary = await session.carry_out(call, Queries(self._source, self._template, ranges), sink)
@@ -268,7 +268,7 @@ class Census:
         )
         return await self._control(reading)
 
-    async def _control(self, reading: Reading) -> Reading:
+    async def _control(self, reading: AnswerReading) -> AnswerReading:
         """Ask for vectors that are not stored, and note how many of them the server claims to have."""
         controls = made_up(self._source, self._template)
         claims = _Claims()
@@ -277,7 +277,7 @@ class Census:
 
     # -- the census ---------------------------------------------------------------------------------------------------
 
-    async def _main(self, reading: Reading, resumed_at: int) -> dict[str, Any]:
+    async def _main(self, reading: AnswerReading, resumed_at: int) -> dict[str, Any]:
         counters_path = self._folder.path / "counters.json"
         sink = CensusSink(self._scoreboard, reading.id_map, DISK, counters_path)
         call = self._call(judging(self._read, reading, self._same_vector(reading)))
@@ -304,7 +304,7 @@ class Census:
         by_kind = self._scoreboard.summary().by_kind if failed else {}
         return saved | {"items": done, "ok": done - failed, "failed": failed, "by_kind": by_kind}
 
-    def _same_vector(self, reading: Reading) -> Callable[[Any, Any], bool] | None:
+    def _same_vector(self, reading: AnswerReading) -> Callable[[Any, Any], bool] | None:
         id_map = reading.id_map
         if id_map is None:
             return None
@@ -323,7 +323,7 @@ class Census:
 
     # -- the second look ----------------------------------------------------------------------------------------------
 
-    async def _look_again(self, reading: Reading, summary: dict[str, Any]) -> None:
+    async def _look_again(self, reading: AnswerReading, summary: dict[str, Any]) -> None:
         path = self._folder.path / "second_look.json"
         if path.exists() and not self._job.retry_failed:
             summary["second_look"] = orjson.loads(path.read_bytes())
@@ -366,7 +366,7 @@ class _InMemory:
         """Nothing to write."""
 
 
-class _Collect(_InMemory):
+class _CollectAnswers(_InMemory):
     def __init__(self, answers: list[tuple[int, Hit]]) -> None:
         self._answers = answers
         self.last_failure = ""
@@ -400,4 +400,4 @@ class _Ranks(_InMemory):
             self._looked.failed += 1
 
 
-__all__ = ["Census", "CheckJob", "Found", "check", "open_check"]
+__all__ = ["Census", "CensusAnswer", "CheckJob", "check", "open_check"]

@@ -59,7 +59,7 @@ class Exchange:
         self._listener = listener
 
     async def send(self) -> Any:
-        """See Prepared."""
+        """Send now and read the answer; the limit hears it first."""
         if self._listener is None:
             return self._interpret(await self._prepared.send())
         sent = self._listener.now()
@@ -68,5 +68,5 @@ class Exchange:
         return self._interpret(response)
 
     def release(self) -> None:
-        """See Prepared."""
+        """Give back what was prepared; nothing is sent."""
         self._prepared.release()

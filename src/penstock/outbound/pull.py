@@ -29,7 +29,7 @@ from .paging.countable import CountablePlan
 from .paging.first_page import FirstPage, look
 from .paging.output import STATE, RowFile, RowSink
 from .paging.pages import AnyPaginator, LinkHeader, Offset, PageNumber, make_paginator
-from .paging.plan import Plan, Tally
+from .paging.plan import PagePlan, PullTally
 from .paging.reader import PageReader
 from .paging.source import PageCall, PageSource, page_headers
 from .tables import TableReport, finish_table, require, table_format
@@ -89,7 +89,7 @@ class PullRun:
         self.job = job
         self.folder = folder
         self.files = files
-        self.tally = Tally()
+        self.tally = PullTally()
         """What there is so far; it changes while the run goes on."""
         self._say = say
         self._redirects = RedirectPermits()
@@ -186,7 +186,7 @@ class PullRun:
             # JMESPath's own errors are ValueErrors.
             raise UsageError(f"{error}; the answer begins {first.begins}") from error
 
-    def _plan(self, paginator: AnyPaginator) -> Plan:
+    def _plan(self, paginator: AnyPaginator) -> PagePlan:
         job = self.job
         if isinstance(paginator, (Offset, PageNumber)):
             return CountablePlan(
@@ -198,7 +198,7 @@ class PullRun:
             )
         return ChainPlan(paginator, job.url, most_pages=job.most_pages, keep_repeats=job.keep_repeats)
 
-    def _finish(self, summary: dict[str, Any], plan: Plan, *, asked: int) -> dict[str, Any]:
+    def _finish(self, summary: dict[str, Any], plan: PagePlan, *, asked: int) -> dict[str, Any]:
         tally = plan.tally
         short = (tally.short or tally.broken) and not plan.limited
         if summary["complete"]:
@@ -241,7 +241,7 @@ class PullRun:
             self.folder.clear()
 
 
-def _known(tally: Tally) -> dict[str, Any]:
+def _known(tally: PullTally) -> dict[str, Any]:
     """What a report shows beside the counters."""
     return {
         "total": tally.promised_pages,

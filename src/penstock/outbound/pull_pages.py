@@ -22,7 +22,7 @@ from ..wire import Client
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.pages import AnyPaginator, Offset, Page, PageNumber
-from .paging.plan import Plan, Settled, Tally
+from .paging.plan import PagePlan, PullTally, Settled
 from .paging.reader import PageAnswer, PageAsk, PageReader
 from .paging.source import PageCall, PageSource, page_headers
 
@@ -104,7 +104,7 @@ class Pull:
     def __init__(
         self,
         reader: PageReader,
-        plan: Plan,
+        plan: PagePlan,
         request: Request,
         client: Call[Request, Response] | None,
         options: dict[str, Any],
@@ -120,7 +120,7 @@ class Pull:
         self._ready: deque[Page] = deque()
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> PullTally:
         """What there is so far: rows, pages, what was promised, warnings."""
         return self._plan.tally
 
@@ -178,7 +178,7 @@ class Pull:
             raise PagesFailed(dict(tally.failed))
 
 
-def _plan(paginate: AnyPaginator, url: str, stop_on: StopOn, most_pages: int | None, *, keep_repeats: bool) -> Plan:
+def _plan(paginate: AnyPaginator, url: str, stop_on: StopOn, most_pages: int | None, *, keep_repeats: bool) -> PagePlan:
     if isinstance(paginate, (Offset, PageNumber)):
         return CountablePlan(paginate, url, stop_on=stop_on, most_pages=most_pages, keep_repeats=keep_repeats)
     return ChainPlan(paginate, url, most_pages=most_pages, keep_repeats=keep_repeats)

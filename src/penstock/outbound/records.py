@@ -236,7 +236,7 @@ class RecordStream:
         self._parse = parse
 
     async def batches(self) -> AsyncIterator[list[Item[Record]]]:
-        """See BatchSource."""
+        """Records in order of position that are not done yet, read in a thread."""
         reader = _Reader(self._records, self._index, self._done, self._start, parse=self._parse)
         try:
             while batch := await asyncio.to_thread(reader.next_batch):

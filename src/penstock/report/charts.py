@@ -64,7 +64,7 @@ class Shade:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class VerticalLine:
     """An upright line at `x`: a restart, or a percentile, which has a `colour` of its own."""
 
     x: float
@@ -84,7 +84,7 @@ class Chart:
     lines: tuple[Line, ...] = ()
     bars: tuple[Bars, ...] = ()
     shades: tuple[Shade, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[VerticalLine, ...] = ()
     note: str = ""
     wide: bool = False
     durations: bool = False
@@ -125,8 +125,10 @@ def _shades(timeline: Timeline) -> tuple[Shade, ...]:
     return (*found, *(each for each in breaks if each.end > each.begin))
 
 
-def _restarts(timeline: Timeline) -> tuple[Mark, ...]:
-    return tuple(Mark(two.begin, f"{ending(one)}, then resumed") for one, two in itertools.pairwise(timeline.parts))
+def _restarts(timeline: Timeline) -> tuple[VerticalLine, ...]:
+    return tuple(
+        VerticalLine(two.begin, f"{ending(one)}, then resumed") for one, two in itertools.pairwise(timeline.parts)
+    )
 
 
 def ending(part: Part) -> str:
@@ -341,7 +343,7 @@ def _histogram(timeline: Timeline) -> Chart | None:
         counting_axis(max(height for _, _, height in bins) * 1.1),
         bars=(Bars("calls", "mist", bins),),
         marks=tuple(
-            Mark(value, f"{name} {duration(value)}", colour)
+            VerticalLine(value, f"{name} {duration(value)}", colour)
             for (name, value), colour in zip(run_percentiles(timeline).items(), _QUANTILE_COLOURS, strict=False)
         ),
         note="on a logarithmic scale" if wide else "",

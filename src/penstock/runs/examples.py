@@ -108,7 +108,7 @@ class Examples:
         }
 
     def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
-        """See Watcher."""
+        """Write what is new."""
         self.write()
 
     def write(self) -> None:

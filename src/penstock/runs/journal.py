@@ -32,7 +32,7 @@ _COMMIT = b"PNC1"
 
 
 @dataclass(slots=True)
-class State:
+class JournalState:
     """What is committed."""
 
     done: DoneSet = field(default_factory=DoneSet)
@@ -48,7 +48,7 @@ class State:
 class Journal:
     """Open with `Journal.open`; one writer at a time (the run folder's lock sees to that)."""
 
-    def __init__(self, storage: Storage, path: Path, file: AppendFile, state: State) -> None:
+    def __init__(self, storage: Storage, path: Path, file: AppendFile, state: JournalState) -> None:
         self._storage = storage
         self._path = path
         self._file = file
@@ -56,9 +56,9 @@ class Journal:
         self._snapshot_size = file.size()
 
     @classmethod
-    def create(cls, storage: Storage, path: Path, state: State | None = None) -> Journal:
+    def create(cls, storage: Storage, path: Path, state: JournalState | None = None) -> Journal:
         """A new journal that holds just `state`; it takes the place of an older one at once."""
-        state = state or State()
+        state = state or JournalState()
         storage.write_new(path, _snapshot(state))
         return cls(storage, path, storage.open(path), state)
 
@@ -99,7 +99,7 @@ class Journal:
         if self._file.size() - self._snapshot_size > COMPACT_BYTES:
             self.rewrite(state)
 
-    def rewrite(self, state: State) -> None:
+    def rewrite(self, state: JournalState) -> None:
         """Put a snapshot of `state` in the journal's place, atomically."""
         self._storage.write_new(self._path, _snapshot(state))
         self._file.close()
@@ -112,7 +112,7 @@ class Journal:
         self._file.close()
 
 
-def _facts(state: State) -> dict[str, Any]:
+def _facts(state: JournalState) -> dict[str, Any]:
     return {
         "output_size": state.output_size,
         "tail_size": state.tail_size,
@@ -133,15 +133,15 @@ def _checksum(magic: bytes, facts_size: int, body_size: int, data: bytes) -> int
     return zlib.crc32(data, zlib.crc32(_HEAD.pack(magic, facts_size, body_size, 0)))
 
 
-def _snapshot(state: State) -> bytes:
+def _snapshot(state: JournalState) -> bytes:
     done = state.done
     head = _facts(state) | {"base": done.base, "bits": len(done.bits), "swap": state.swap}
     return _frame(_SNAPSHOT, head, bytes(done.bits) + bytes(done.failed))
 
 
-def _replay(file: AppendFile) -> tuple[State | None, int]:
+def _replay(file: AppendFile) -> tuple[JournalState | None, int]:
     """The state after the last whole frame, and where that frame ends."""
-    state: State | None = None
+    state: JournalState | None = None
     offset = 0
     while True:
         magic, facts_size, body_size, checksum = _HEAD.unpack(file.read(offset, _HEAD.size).ljust(_HEAD.size, b"\0"))
@@ -156,10 +156,10 @@ def _replay(file: AppendFile) -> tuple[State | None, int]:
         offset += _HEAD.size + len(data)
 
 
-def _apply(state: State | None, head: dict[str, Any], body: bytes) -> State:
+def _apply(state: JournalState | None, head: dict[str, Any], body: bytes) -> JournalState:
     if state is None:
         bits = head["bits"]
-        state = State(DoneSet(head["base"], body[:bits], body[bits:]), swap=head["swap"])
+        state = JournalState(DoneSet(head["base"], body[:bits], body[bits:]), swap=head["swap"])
     else:
         positions, failed = array("Q"), array("Q")
         positions.frombytes(body[: 8 * head["done"]])

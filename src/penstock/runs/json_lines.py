@@ -12,7 +12,7 @@ import orjson
 from ..engine.outcome import Answer, Outcome
 from ..errors import OutputError, RunRefused
 from .done_set import DoneSet
-from .journal import Journal, State
+from .journal import Journal, JournalState
 from .storage import AppendFile, Storage
 
 
@@ -170,7 +170,7 @@ def drop_failed(storage: Storage, path: Path, journal: Journal) -> int:
     size, tail = _copy_ok(storage, path, fresh, journal.state.output_size)
     counters = dict(journal.state.counters)
     counters.update(items=counters.get("items", 0) - failed, failed=0, by_kind={})
-    state = State(done.without_failed(), size, len(tail), zlib.crc32(tail), counters, swap=fresh.name)
+    state = JournalState(done.without_failed(), size, len(tail), zlib.crc32(tail), counters, swap=fresh.name)
     journal.rewrite(state)
     _finish_swap(storage, path, journal)
     return failed

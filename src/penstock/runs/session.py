@@ -8,7 +8,7 @@ from typing import Any
 
 from ..clock import SYSTEM_CLOCK
 from ..engine.costs import CostEstimate, told_cost
-from ..engine.counters import Counters
+from ..engine.counters import RunCounters
 from ..engine.engine import Engine
 from ..engine.run import run
 from ..limits.limiter import RateLimiter
@@ -111,7 +111,9 @@ class Session:
             hedge=flow.hedge,
         )
 
-    def _summary(self, counters: Counters, limits: SessionLimits, driver: Driver, sent_before: int) -> dict[str, Any]:
+    def _summary(
+        self, counters: RunCounters, limits: SessionLimits, driver: Driver, sent_before: int
+    ) -> dict[str, Any]:
         return summarise(
             counters,
             limits.limiter,

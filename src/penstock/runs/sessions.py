@@ -93,7 +93,7 @@ class SessionRecord:
             self.watchers = (self._series, self.examples)
 
     def begin(self, **facts: Any) -> None:
-        """See SessionLog."""
+        """The session begins; `facts` are those of `SessionLog.begin`."""
         if self._log is not None:
             self._log.begin(**facts)
 

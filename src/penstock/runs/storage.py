@@ -111,7 +111,7 @@ class Disk:
     """The real thing."""
 
     def open(self, path: Path) -> AppendFile:
-        """See Storage."""
+        """Open for appending, and make its name durable."""
         file = _DiskFile(path)
         # Also where it is not new: an earlier process may have made it, or renamed it into place, and been killed
         # before it could sync the folder. What is now written to it would go with its name in a power cut.
@@ -119,7 +119,7 @@ class Disk:
         return file
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """See Storage."""
+        """Put `data` beside `path`, sync it, and rename it into place."""
         part = path.with_name(path.name + ".part")
         file = _DiskFile(part)
         try:
@@ -131,7 +131,7 @@ class Disk:
         self.replace(part, path)
 
     def replace(self, source: Path, target: Path) -> None:
-        """See Storage."""
+        """Rename, and make the new name durable."""
         with _told(target, "replacing"):
             source.replace(target)
         self._sync_folder(target.parent)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engine.counters import Counters
+from ..engine.counters import RunCounters
 from ..limits.limiter import RateLimiter
 
 
@@ -29,7 +29,7 @@ def peak_rss_bytes() -> int:
 
 
 def summarise(
-    counters: Counters,
+    counters: RunCounters,
     limiter: RateLimiter,
     *,
     limits: Sequence[Mapping[str, Any]],

@@ -167,11 +167,11 @@ class MemoryStore:
             stored.visited = before.visited
             self._remove(before)
         size = self._size(stored, tags)
-        needed = size + TagIndex.most_bytes(tags)
+        needed = size + TagIndex.most_bytes(tags) if tags else size
         if needed > self.max_object_bytes or not self._admit(stored.key, needed, known=before is not None):
             self.rejected += 1
             return False
-        stored.tags = self._tags.hold(tags)
+        stored.tags = self._tags.hold(tags) if tags else ()
         stored.size = size
         stored.valid_at = SOFT if soft > stored.sequence else self.purges
         self._link(stored)
@@ -318,7 +318,9 @@ class MemoryStore:
         return other
 
     def _size(self, stored: StoredResponse, tags: tuple[bytes, ...]) -> int:
-        size = charge(stored, self._freshness_bytes) + TagIndex.bytes_each(tags)
+        size = charge(stored, self._freshness_bytes)
+        if tags:
+            size += TagIndex.bytes_each(tags)
         if stored.reason:
             stored.reason = _share(self._reasons, stored.reason)
             if stored.reason not in self._reasons:
@@ -347,6 +349,8 @@ class MemoryStore:
     def _admit(self, key: bytes, needed: int, *, known: bool) -> bool:
         # One that needs the room of many: only with a second request behind it, and only the room of what is not used.
         missing = self.bytes_used + needed - self.max_bytes
+        if missing <= 0:
+            return True
         if missing * self.objects <= _MANY * self._object_bytes:
             return self._make_room(needed)
         mark = hash(key)

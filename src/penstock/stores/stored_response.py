@@ -23,7 +23,7 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     LF or NUL in either (RFC 9110, 5.5). So what is packed can be sent without another look.
     """
     pairs = list(fields)
-    packed = b"".join([b"%b: %b\r\n" % field for field in pairs])
+    packed = b"".join(map(b"%b: %b\r\n".__mod__, pairs))
     count = len(pairs)
     if (
         packed.count(b"\r\n") != count
@@ -32,7 +32,7 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
         or b"\0" in packed
     ):
         raise UsageError("a field to store holds a CR, LF or NUL, which is refused")
-    names = [name for name, _ in pairs]
+    names = dict(pairs)
     if b"" in names or b":" in b" ".join(names):
         raise UsageError("a field to store has a name that is not a token (RFC 9110, 5.1)")
     return packed

@@ -23,7 +23,7 @@ import orjson
 from .fault_answers import Reply
 from .fault_server import FaultServer
 from .fault_service import ServedRequest
-from .paged_rows import Rows
+from .paged_rows import PagedRows
 
 Style = Literal["offset", "page", "cursor", "next-url", "link"]
 BeyondEnd = Literal["empty", "last", "first", "404"]
@@ -121,9 +121,9 @@ class PagedApi:
             raise ValueError(f"two pages have the same token: {dict(self.tokens)}")
 
     @cached_property
-    def dataset(self) -> Rows:
+    def dataset(self) -> PagedRows:
         """The rows: `api.dataset[17]` is row 17."""
-        return Rows(self.rows, self.row_bytes)
+        return PagedRows(self.rows, self.row_bytes)
 
     @property
     def length(self) -> int:

@@ -13,7 +13,7 @@ KINDS = 64
 _SHORTEST = 120
 
 
-class Rows:
+class PagedRows:
     """`count` rows of about `row_bytes` bytes of JSON each: numbers, text, floats, booleans and nulls.
 
     Row `number` is the same in every process and version. Raises ValueError for a negative count, or rows too short
@@ -44,7 +44,7 @@ class Rows:
         return b",".join([b'{"id":%d,"name":"row %d",%b' % (each, each, rests[each % KINDS]) for each in numbers])
 
     def __repr__(self) -> str:
-        return f"<Rows {self.count}>"
+        return f"<PagedRows {self.count}>"
 
 
 def _rest(kind: int, padding: int) -> bytes:

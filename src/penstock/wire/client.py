@@ -19,7 +19,7 @@ from .pool import OriginPool
 from .prepared import PreparedRequest
 from .redirects import REDIRECTS, RedirectTrail
 from .request_bytes import RequestEncoder
-from .url import Origin, checked_target, split_url
+from .url import UrlOrigin, checked_target, split_url
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 _MAX_KNOWN_ORIGINS = 1024
@@ -92,7 +92,7 @@ class Client:
         self._repeat_stale = repeat_stale
         self._idle_timeout = idle_timeout
         self._accept_encoding = accept_encoding() if decompress else "identity"
-        self._pools: dict[Origin, OriginPool] = {}
+        self._pools: dict[UrlOrigin, OriginPool] = {}
         self._pool_by_text: dict[str, OriginPool] = {}
         # Runs often call one URL over and over, with a body that differs.
         self._last_url = ""
@@ -261,7 +261,7 @@ class Client:
             self._pool_by_text[text] = pool
         return pool, target
 
-    def _new_pool(self, origin: Origin) -> OriginPool:
+    def _new_pool(self, origin: UrlOrigin) -> OriginPool:
         self._check_usable()
         if len(self._pools) >= _MAX_KNOWN_ORIGINS or len(self._pool_by_text) >= 2 * _MAX_KNOWN_ORIGINS:
             self._forget_unused_pools()
@@ -284,7 +284,7 @@ class Client:
         self._pool_by_text.clear()
         self._last_url = ""
 
-    async def _open(self, origin: Origin, pool: OriginPool) -> Connection:
+    async def _open(self, origin: UrlOrigin, pool: OriginPool) -> Connection:
         self._check_usable()
         if self._sweeper is None:
             self._schedule_sweep()

@@ -22,7 +22,7 @@ _END = len(END_OF_HEAD)
 _NO_REQUEST = Request("GET", "")
 
 
-class Keeper(Protocol):
+class ConnectionKeeper(Protocol):
     """Who a connection reports to: its pool."""
 
     def finished(self, connection: Connection) -> None:
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: ConnectionKeeper,
         peer: str,
         heads: KnownHeads,
         *,

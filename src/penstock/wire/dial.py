@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import ConnectError, ConnectTimeout, DnsError, TlsError
 from .connection import Connection
-from .url import Origin
+from .url import UrlOrigin
 
 Address = tuple[int, Any]
 """The family, and what connect() takes for it."""
@@ -31,7 +31,7 @@ def client_tls() -> ssl.SSLContext:
 
 
 async def dial(
-    origin: Origin, tls: ssl.SSLContext | None, timeout: float, factory: Callable[[], Connection]
+    origin: UrlOrigin, tls: ssl.SSLContext | None, timeout: float, factory: Callable[[], Connection]
 ) -> Connection:
     """A connection made by `factory`; `timeout` is in seconds, for all three steps together.
 
@@ -46,7 +46,7 @@ async def dial(
         raise ConnectTimeout(f"{origin}: no connection within {timeout:g} s") from error
 
 
-async def _resolve(origin: Origin) -> list[Address]:
+async def _resolve(origin: UrlOrigin) -> list[Address]:
     for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
         try:
             socket.inet_pton(family, origin.host)
@@ -71,7 +71,7 @@ def _interleave(addresses: list[Address]) -> list[Address]:
     return pairs + first[shorter:] + other[shorter:]
 
 
-async def _connect_first(addresses: list[Address], origin: Origin) -> socket.socket:
+async def _connect_first(addresses: list[Address], origin: UrlOrigin) -> socket.socket:
     if len(addresses) == 1:
         try:
             return await _connect(addresses[0])
@@ -132,7 +132,7 @@ async def _connect(address: Address) -> socket.socket:
 
 
 async def _start(
-    sock: socket.socket, origin: Origin, tls: ssl.SSLContext | None, factory: Callable[[], Connection]
+    sock: socket.socket, origin: UrlOrigin, tls: ssl.SSLContext | None, factory: Callable[[], Connection]
 ) -> Connection:
     loop = asyncio.get_running_loop()
     connection = factory()

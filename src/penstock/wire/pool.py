@@ -61,6 +61,9 @@ class OriginPool:
         """Slots that are held, idle connections not counted."""
         self.opened = 0
 
+    def __repr__(self) -> str:
+        return f"<OriginPool {self.in_use} in use, {self.idle} idle, {self.waiting} waiting, {self.opened} opened>"
+
     @property
     def idle(self) -> int:
         """Connections ready for use."""

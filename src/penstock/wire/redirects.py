@@ -6,7 +6,7 @@ import urllib.parse
 
 from ..errors import ProtocolError, Sent
 from ..messages import Headers, Request, Response
-from .url import Origin, split_url
+from .url import UrlOrigin, split_url
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CREDENTIALS = {"authorization", "cookie", "proxy-authorization"}
@@ -67,7 +67,7 @@ def _resolve(base: str, location: str) -> str:
         raise _refusal("the redirect's Location is not a URL") from error
 
 
-def _origin_of(url: str, request: Request) -> Origin:
+def _origin_of(url: str, request: Request) -> UrlOrigin:
     try:
         return split_url(url)[0]
     except ValueError as error:

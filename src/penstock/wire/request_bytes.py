@@ -7,7 +7,7 @@ import re
 from .._version import __version__
 from ..errors import UsageError
 from ..messages import Headers, Request
-from .url import Origin
+from .url import UrlOrigin
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The wire frames the message and keeps the connection; a second opinion is how requests are smuggled.
@@ -37,7 +37,7 @@ class RequestEncoder:
 
     __slots__ = ("_accept_encoding", "_authority", "_known")
 
-    def __init__(self, origin: Origin, accept_encoding: str) -> None:
+    def __init__(self, origin: UrlOrigin, accept_encoding: str) -> None:
         self._authority = origin.authority
         self._accept_encoding = accept_encoding
         self._known: dict[int, _Fields] = {}

@@ -86,7 +86,9 @@ class ResponseReader:
         if self.complete:
             self._check_end(data)
         elif not self._head_done:
-            self._count_head(len(data))
+            self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise self._error(f"sent a head of more than {MAX_HEAD_BYTES} bytes")
         return self.complete
 
     def feed_eof(self) -> bool:
@@ -113,7 +115,7 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or of the trailers, which are dropped (RFC 9110, 6.5.1)."""
-        self._count_head(len(name) + len(value) + 4)
+        self._head_bytes += len(name) + len(value) + 4
         if not self._head_done:
             self.headers.append((name, value))
 
@@ -195,11 +197,6 @@ class ResponseReader:
             return data.endswith(self._chunks[-1])
         tail = data[-5:]
         return END_OF_HEAD.endswith(tail) or (tail.endswith(END_OF_HEAD) and not tail.startswith(b"\n"))
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._fail(self._error(f"sent a head of more than {MAX_HEAD_BYTES} bytes"))
 
     def _error(self, what: str) -> ProtocolError:
         return ProtocolError(f"{self._peer} {what}", sent=Sent.YES)

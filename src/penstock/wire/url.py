@@ -13,7 +13,7 @@ _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<po
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class UrlOrigin:
     """Scheme, host and port: what one connection serves (RFC 9110, 4.3.1). Hosts are lower case."""
 
     scheme: str
@@ -31,7 +31,7 @@ class Origin:
         return f"{self.scheme}://{self.authority}"
 
 
-def split_url(url: str) -> tuple[Origin, str]:
+def split_url(url: str) -> tuple[UrlOrigin, str]:
     """The origin and the request target (path and query; the fragment never leaves the client).
 
     Raises UsageError for anything but an absolute http or https URL of printable ASCII without userinfo.
@@ -58,7 +58,7 @@ def checked_target(target: str) -> str:
     )
 
 
-def _origin(scheme: str, authority: str, url: str) -> Origin:
+def _origin(scheme: str, authority: str, url: str) -> UrlOrigin:
     if "@" in authority:
         raise UsageError("a user name or password in the URL is refused: send an Authorization header instead")
     match = _AUTHORITY.fullmatch(authority)
@@ -68,7 +68,7 @@ def _origin(scheme: str, authority: str, url: str) -> Origin:
     port = int(match["port"] or _DEFAULT_PORTS[scheme])
     if not 0 < port < 65536:
         raise UsageError(f"{_shown(url)!r}: port {port} is not between 1 and 65535")
-    return Origin(scheme, match["host"].strip("[]").lower(), port)
+    return UrlOrigin(scheme, match["host"].strip("[]").lower(), port)
 
 
 def _shown(url: str) -> str:

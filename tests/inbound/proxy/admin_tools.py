@@ -152,6 +152,7 @@ class FakeExchange:
         size = sum(map(len, self._parts))
         self.head.chunked = chunked
         self.head.content_length = None if chunked else size
+        self.head.has_body = chunked or size > 0
         self.done = False
         self.status = 0
         self.fields: dict[bytes, bytes] = {}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.inbound.cache.counters import Counters
+from penstock.inbound.cache.counters import CacheCounters
 from penstock.inbound.cache.purging import requests_for
 from penstock.inbound.proxy.heavy_hitters import HeavyHitters
 from penstock.inbound.proxy.top_urls import TopUrls
@@ -80,7 +80,7 @@ def stored(key: bytes) -> StoredResponse:
 @pytest.mark.parametrize("rate", [1, 100, 10_000, 1_000_000])
 def test_samples_tell_the_truth(rate: int, shape: str) -> None:
     """At every rate and also where clients ask for URLs in turns; and a fast stream is looked at seldom."""
-    counters, clock = Counters(), Clock()
+    counters, clock = CacheCounters(), Clock()
     top = TopUrls(counters, lambda request: b"", clock)
     keys = [b"http://a/%d" % number for number in range(16)]
     objects = {key: stored(key) for key in keys}
@@ -108,7 +108,7 @@ def test_samples_tell_the_truth(rate: int, shape: str) -> None:
 
 def test_after_a_busy_time_the_quiet_is_seen() -> None:
     """A stride that is long because it was busy does not hide the next minutes."""
-    counters, clock = Counters(), Clock()
+    counters, clock = CacheCounters(), Clock()
     top = TopUrls(counters, lambda request: b"", clock)
     one = stored(b"http://a/")
     for _ in range(100_000):
@@ -126,7 +126,7 @@ def test_after_a_busy_time_the_quiet_is_seen() -> None:
 
 def test_endless_urls_stay_in_bounds() -> None:
     """Anybody may ask for as many URLs as they like, and long ones."""
-    counters, clock = Counters(), Clock()
+    counters, clock = CacheCounters(), Clock()
     top = TopUrls(counters, lambda request: request.target, clock, max_keys=10)
     for number in range(2000):
         (request, _) = requests_for(f"http://a/{number}{'x' * 3000}?y")
@@ -139,7 +139,7 @@ def test_endless_urls_stay_in_bounds() -> None:
 
 def test_a_long_silence_empties_both_windows() -> None:
     """Also where it was longer than many windows."""
-    counters, clock = Counters(), Clock()
+    counters, clock = CacheCounters(), Clock()
     top = TopUrls(counters, lambda request: request.target, clock)
     (request, _) = requests_for("http://a/")
     top.looked_up(request, "uri-miss", None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import UsageError
-from penstock.outbound.vectors.answers import compile_answer, compile_hits, plain_steps, read_answer
+from penstock.outbound.vectors.answers import compile_answer, compile_hits, plain_steps
 from penstock.rules.census.finding import Finding
 
 EMPTY = (None, None, Finding.EMPTY)
@@ -92,7 +92,7 @@ def test_plain_paths(path: str, steps: tuple[str | int, ...] | None) -> None:
 )
 def test_answers(paths: tuple[str, str | None], answer: Any, found: object) -> None:
     """A hit, no hit, or an answer of another kind."""
-    assert read_answer(answer, *paths) == found
+    assert compile_answer(*paths)(answer) == found
 
 
 @pytest.mark.parametrize(("path", "option"), [("a..b", "--similarity"), ("", "--similarity"), ("[", "--similarity")])
@@ -114,7 +114,7 @@ JSON = st.recursive(
 @given(JSON, st.sampled_from(["a", "a.b", "a[0]", "a[0].b", "b[0][1]", "a[-1].a", "a.b[0].a.b"]))
 def test_same_as_jmespath(answer: Any, path: str) -> None:
     """The compiled walk finds what JMESPath finds, for any JSON, and never raises."""
-    score, hit_id, problem = read_answer(answer, path)
+    score, hit_id, problem = compile_answer(path)(answer)
     wanted = jmespath.search(path, answer)
     assert hit_id is None
     # JMESPath gives null where a string is indexed; the walk may give the letter, which is no number either.
@@ -128,7 +128,7 @@ def test_same_as_jmespath(answer: Any, path: str) -> None:
 @given(JSON, st.sampled_from(["a", "a[0].b"]), st.sampled_from(["b", "a[0].a"]))
 def test_ids_are_ids(answer: Any, path: str, id_path: str) -> None:
     """With an id path, a hit always has an id that is a number or text."""
-    score, hit_id, problem = read_answer(answer, path, id_path)
+    score, hit_id, problem = compile_answer(path, id_path)(answer)
     assert problem is not None or (score is not None and type(hit_id) in (int, str))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from penstock.errors import StorageError
 from penstock.outbound.vectors.fields import NUMPY_CELL
 from penstock.outbound.vectors.scoreboard import KIND_CODES, NO_ID, Scoreboard
-from penstock.outbound.vectors.summary import Latency, summarise
+from penstock.outbound.vectors.summary import Percentiles, summarise
 from penstock.rules.census.finding import ANSWERED, Finding
 from penstock.rules.census.wilson import wilson
 
@@ -38,8 +38,8 @@ def test_a_small_census(tmp_path: Path) -> None:
     assert found.by_status == {0: 1, 200: 8}
     assert found.attempts == 14
     assert found.mean_similarity == 6.5 / 7
-    assert found.answered_latency == Latency(8, 0.004, 0.008, 0.008, 0.008)
-    assert found.done_latency == Latency(9, 0.005, 30.0, 30.0, 30.0)
+    assert found.answered_latency == Percentiles(8, 0.004, 0.008, 0.008, 0.008)
+    assert found.done_latency == Percentiles(9, 0.005, 30.0, 30.0, 30.0)
     first = found.worst[0]
     assert (first.position, first.similarity, first.finding, first.hit_position) == (6, 0.5, Finding.WRONG, 1)
     assert [worst.position for worst in found.worst] == [6, 0, 1, 2, 3, 4, 5]
@@ -50,7 +50,7 @@ def test_nothing_done(tmp_path: Path) -> None:
     with Scoreboard.open(tmp_path / "b", 10) as board:
         found = board.summary()
     assert (found.accuracy, found.success_rate, found.mean_similarity, found.worst) == (None, None, None, ())
-    assert found.answered_latency == Latency(0, None, None, None, None)
+    assert found.answered_latency == Percentiles(0, None, None, None, None)
     assert found.by_kind == {}
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from penstock.rules.census.finding import Id
 from penstock.rules.census.id_map import IdMap, infer_id_map
-from penstock.rules.census.score_map import Refusal
+from penstock.rules.census.score_map import NotInferred
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_known_rules(sample: list[tuple[int, Id | None]], found: IdMap) -> None:
 def test_unclear_ids_are_refused(sample: list[tuple[int, Id | None]]) -> None:
     """Ids that tell nothing would call every vector wrong."""
     found = infer_id_map(sample)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, NotInferred)
     assert "--id" in found.reason
 
 

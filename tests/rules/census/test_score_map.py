@@ -12,7 +12,7 @@ from penstock.rules.census.score_map import (
     MODE_BAND,
     SCORE_MAPS,
     Calibration,
-    Refusal,
+    NotInferred,
     calibrate,
     distance_of_score,
     infer_score_map,
@@ -93,13 +93,13 @@ def test_whole_numbers_count() -> None:
     assert to_similarity(1, SCORE_MAPS["identity"].apply) == 1.0
 
 
-def _calibration(found: Calibration | Refusal) -> Calibration:
+def _calibration(found: Calibration | NotInferred) -> Calibration:
     assert isinstance(found, Calibration), found
     return found
 
 
-def _refusal(found: Calibration | Refusal) -> str:
-    assert isinstance(found, Refusal), found
+def _refusal(found: Calibration | NotInferred) -> str:
+    assert isinstance(found, NotInferred), found
     return found.reason
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import UsageError
 from penstock.rules.limits import rate
-from penstock.rules.limits.rate import Limit, Window, default_guard, oldest_cell, parse_limit
+from penstock.rules.limits.rate import Limit, Window, default_guard, parse_limit
 from penstock.testing import most_in_any_window
 
 
@@ -193,7 +193,6 @@ class Traffic:
     def restart(self) -> None:
         """A killed process leaves its cells; the next one sorts them into its own."""
         cells = sorted(self.window._cells[index] for index in range(self.window._size))
-        assert oldest_cell(cells) == 0
         self.window = Window(self.limit, self.guard, cells=array("d", cells))
 
 
@@ -275,11 +274,3 @@ def test_a_long_log_counts_in_groups_and_wastes_almost_nothing(count: int) -> No
     assert cells <= rate.MAX_LOG_CELLS
     group = count // cells
     assert count * (1 - 2 / 65_536) <= cells * group <= count
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.integers(0, 49))
-def test_the_oldest_cell_is_found_however_the_ring_stands(times: list[float], turn: int) -> None:
-    """A rotated row of rising times begins after its newest."""
-    times = sorted(set(times))
-    turn %= len(times)
-    assert oldest_cell(times[turn:] + times[:turn]) == (len(times) - turn) % len(times)

@@ -18,8 +18,8 @@ from penstock.rules.retries.circuit import (
     REFUSED_SECONDS,
     TRIAL_SECONDS,
     Circuit,
+    CircuitState,
     Sign,
-    State,
     sign_of,
     sure_after,
 )
@@ -32,7 +32,7 @@ def fail(circuit: Circuit, times: int, now: float = 0.0, *, fresh: bool = True, 
         circuit.failed(now, sent_at=now, fresh=fresh, refused=refused)
 
 
-def state(circuit: Circuit) -> State:
+def state(circuit: Circuit) -> CircuitState:
     """Its state, which a type checker would take to stay what it was."""
     return circuit.state
 
@@ -41,7 +41,7 @@ def opened(now: float = 0.0) -> Circuit:
     """A circuit that has just opened."""
     circuit = Circuit()
     fail(circuit, EVIDENCE, now)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
     return circuit
 
 
@@ -49,9 +49,9 @@ def test_it_opens_when_so_many_items_fail_and_none_succeeds() -> None:
     """One less is not enough."""
     circuit = Circuit()
     fail(circuit, EVIDENCE - 1)
-    assert (state(circuit), circuit.era) == (State.CLOSED, 1)
+    assert (state(circuit), circuit.era) == (CircuitState.CLOSED, 1)
     fail(circuit, 1, now=7.0)
-    assert (state(circuit), circuit.era, circuit.failing_since) == (State.OPEN, 2, 0.0)
+    assert (state(circuit), circuit.era, circuit.failing_since) == (CircuitState.OPEN, 2, 0.0)
 
 
 @pytest.mark.parametrize("kind", ["connect", "http_5xx"])
@@ -62,9 +62,9 @@ def test_with_one_host_three_that_find_nobody_there_are_enough(kind: str) -> Non
         circuit = Circuit(one_host=one_host)
         for now in (0.0, 0.3 * after, 0.6 * after, 0.9 * after):
             circuit.failed(now, sent_at=now, fresh=False, sure_after=after)
-        assert state(circuit) is State.CLOSED
+        assert state(circuit) is CircuitState.CLOSED
         circuit.failed(1.1 * after, sent_at=1.1 * after, fresh=False, sure_after=after)
-        assert (state(circuit) is State.OPEN) == one_host
+        assert (state(circuit) is CircuitState.OPEN) == one_host
 
 
 def test_a_good_answer_between_them_shows_that_somebody_is_there() -> None:
@@ -75,7 +75,7 @@ def test_a_good_answer_between_them_shows_that_somebody_is_there() -> None:
         for _ in range(5):
             circuit.failed(now, sent_at=now, fresh=False, sure_after=NO_CONNECTION_SECONDS)
         circuit.answered(now, sent_at=now)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
 
 
 def test_the_same_few_items_over_and_over_are_no_evidence() -> None:
@@ -83,7 +83,7 @@ def test_the_same_few_items_over_and_over_are_no_evidence() -> None:
     circuit = Circuit()
     fail(circuit, EVIDENCE - 1)
     fail(circuit, 1000, fresh=False)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize(("failing", "opens"), [(0.5, False), (0.8, False), (1.0, True)])
@@ -96,9 +96,9 @@ def test_partial_failure_is_no_outage(failing: float, opens: bool) -> None:
             circuit.failed(now, sent_at=now, fresh=True)
         else:
             circuit.answered(now, sent_at=now)
-        if state(circuit) is State.OPEN:
+        if state(circuit) is CircuitState.OPEN:
             break
-    assert (state(circuit) is State.OPEN) == opens
+    assert (state(circuit) is CircuitState.OPEN) == opens
 
 
 def test_late_answers_of_what_was_in_flight_do_not_hide_an_outage_for_long() -> None:
@@ -108,7 +108,7 @@ def test_late_answers_of_what_was_in_flight_do_not_hide_an_outage_for_long() -> 
         fail(circuit, 1)
         circuit.answered(0.0, sent_at=-0.2)
     fail(circuit, 60)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 def busy(circuit: Circuit, begin: float, seconds: float) -> float:
@@ -129,11 +129,11 @@ def test_a_busy_host_that_refuses_most_at_once_is_not_down() -> None:
     """Good answers all the time, and many refusals between any two of them: once it is known, it stays closed."""
     circuit = Circuit()
     now = busy(circuit, 0.0, 2.0 + TRIAL_SECONDS)
-    assert (state(circuit), circuit.era) == (State.CLOSED, 2)
+    assert (state(circuit), circuit.era) == (CircuitState.CLOSED, 2)
     now = busy(circuit, now, 60.0)
-    assert (state(circuit), circuit.era) == (State.CLOSED, 2)
+    assert (state(circuit), circuit.era) == (CircuitState.CLOSED, 2)
     fail(circuit, 40, now=now + 1.0)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 def test_late_answers_do_not_hide_that_all_items_have_failed_since() -> None:
@@ -145,7 +145,7 @@ def test_late_answers_do_not_hide_that_all_items_have_failed_since() -> None:
     for number in range(20):
         circuit.answered(1.0 + number / 100, sent_at=0.9)
     fail(circuit, 1, now=1.0 + MOST_SILENCE, fresh=False)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 def test_nothing_is_remembered_while_all_is_well() -> None:
@@ -164,15 +164,15 @@ def test_refusals_open_it_only_after_a_minute_without_a_good_answer() -> None:
     circuit = Circuit()
     fail(circuit, 100, refused=True)
     fail(circuit, 100, now=REFUSED_SECONDS - 1, refused=True)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
     fail(circuit, 1, now=REFUSED_SECONDS, refused=True)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
     calm = Circuit()
     fail(calm, 100, refused=True)
     calm.answered(30.0, sent_at=29.0)
     fail(calm, REFUSED_EVIDENCE - 1, now=REFUSED_SECONDS + 31, refused=True)
     fail(calm, 50, now=2 * REFUSED_SECONDS + 31, fresh=False, refused=True)
-    assert state(calm) is State.CLOSED
+    assert state(calm) is CircuitState.CLOSED
 
 
 def test_probes_begin_close_together_and_are_never_further_apart_than_recovery_may_wait() -> None:
@@ -194,9 +194,9 @@ def test_only_what_was_sent_after_it_opened_says_that_the_host_is_back() -> None
     """What was in flight when it opened may still be answered."""
     circuit = opened(now=10.0)
     circuit.answered(11.0, sent_at=9.0)
-    assert state(circuit) is State.OPEN
+    assert state(circuit) is CircuitState.OPEN
     circuit.answered(12.0, sent_at=11.0)
-    assert state(circuit) is State.TRIAL
+    assert state(circuit) is CircuitState.TRIAL
     assert math.isinf(circuit.failing_since)
 
 
@@ -210,9 +210,9 @@ def test_the_traffic_comes_back_in_steps_and_then_wholly() -> None:
         circuit.answered(5.5, sent_at=5.1)
     assert circuit.allowance(5.5) == 22
     circuit.tick(5.0 + TRIAL_SECONDS - 0.1)
-    assert state(circuit) is State.TRIAL
+    assert state(circuit) is CircuitState.TRIAL
     circuit.tick(5.0 + TRIAL_SECONDS)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
     assert math.isinf(circuit.allowance(100.0))
 
 
@@ -221,9 +221,9 @@ def test_a_trial_that_fails_opens_it_again() -> None:
     circuit = opened()
     circuit.answered(5.0, sent_at=4.0)
     fail(circuit, 4, now=5.2)
-    assert state(circuit) is State.TRIAL
+    assert state(circuit) is CircuitState.TRIAL
     fail(circuit, 1, now=5.2)
-    assert (state(circuit), circuit.era) == (State.OPEN, 3)
+    assert (state(circuit), circuit.era) == (CircuitState.OPEN, 3)
     assert circuit.failing_since == 5.2
 
 
@@ -234,7 +234,7 @@ def test_what_was_sent_before_the_recovery_is_excused() -> None:
     circuit.answered(5.0, sent_at=4.0)
     for _ in range(100):
         circuit.failed(6.0, sent_at=4.5, fresh=True)
-    assert state(circuit) is State.TRIAL
+    assert state(circuit) is CircuitState.TRIAL
     assert circuit.excuses(4.5)
     assert not circuit.excuses(5.0)
 
@@ -244,7 +244,7 @@ def test_one_without_evidence_never_opens() -> None:
     circuit = Circuit(evidence=math.inf)
     fail(circuit, 1000)
     fail(circuit, 1000, now=1e6, refused=True)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_it_always_opens_for_a_dead_host_and_always_closes_for_a_live_one(
     fail(dead, 1100, now=alive)
     alive += MOST_SILENCE
     fail(dead, 1, now=alive)
-    assert state(dead) is State.OPEN
+    assert state(dead) is CircuitState.OPEN
     dead.answered(alive + 1, sent_at=alive + 0.5)
     dead.tick(alive + 1 + TRIAL_SECONDS)
-    assert state(circuit) is State.CLOSED
+    assert state(circuit) is CircuitState.CLOSED

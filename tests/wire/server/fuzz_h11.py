@@ -50,7 +50,7 @@ def ours(data: bytes) -> list[Seen]:
             head = reader.parse(raw)
             target = raw.strip().split(b" ", 2)[1]
             body = reader.take_body() if head.has_body else b""
-            if not reader.body_complete:
+            if reader.body is not None:
                 break
             fields = head.fields
             if target.startswith((b"/", b"*")):

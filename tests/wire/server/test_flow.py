@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from penstock.wire.server import Exchange
+from penstock.wire.server import ServerExchange
 
 from .world import CLOSING, GET, OK, Answers, World, echo, serve
 
@@ -92,7 +92,7 @@ def test_body_is_held_within_a_bound_until_it_is_wanted() -> None:
 def test_bad_body_is_refused_and_told(run: Callable[[Any], Any]) -> None:
     gone: list[bool] = []
 
-    def begin(exchange: Exchange) -> None:
+    def begin(exchange: ServerExchange) -> None:
         exchange.on_closed = lambda: gone.append(True)
         exchange.receive_body(lambda _: None, lambda: None)
 
@@ -153,7 +153,7 @@ def test_write_backpressure_reaches_the_handler() -> None:
     pauses: list[int] = []
     total = 10_000_000
 
-    def begin(exchange: Exchange) -> None:
+    def begin(exchange: ServerExchange) -> None:
         left = [total]
         exchange.start(200, b"OK", [], total)
 
@@ -178,3 +178,25 @@ def test_write_backpressure_reaches_the_handler() -> None:
         assert pauses
 
     serve(Answers(begin), body)
+
+
+def test_a_connection_says_where_it_is() -> None:
+    handler = Answers(lambda _: None)
+
+    async def body(world: World) -> None:
+        reader, writer = await world.connect()
+        writer.write(GET + b"GET")
+        while not handler.kept:
+            await asyncio.sleep(0.01)
+        connection: Any = handler.kept[0]._channel
+        assert repr(connection) == "<ServerConnection busy, 1 requests, 3 bytes not read>"
+        handler.kept[0].respond(200, b"OK", [], b"ok")
+        assert await reader.readexactly(len(OK)) == OK
+        assert repr(connection) == "<ServerConnection head, 1 requests, 3 bytes not read>"
+        connection.drain()
+        assert repr(connection) == "<ServerConnection head draining, 1 requests, 3 bytes not read>"
+        writer.close()
+        while "closed" not in repr(connection):
+            await asyncio.sleep(0.01)
+
+    serve(handler, body)

@@ -23,13 +23,13 @@ def read(data: bytes, step: int | None = None) -> list[tuple[RequestHead, bytes,
         while True:
             if found and not found[-1][2]:
                 head, body, _ = found[-1]
-                found[-1] = (head, body + reader.take_body(), reader.body_complete)
-                if not reader.body_complete:
+                found[-1] = (head, body + reader.take_body(), reader.body is None)
+                if reader.body is not None:
                     break
             head_or_none = reader.head()
             if head_or_none is None:
                 break
-            found.append((head_or_none, b"", reader.body_complete))
+            found.append((head_or_none, b"", reader.body is None))
     return found
 
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from penstock.errors import UsageError
-from penstock.wire.server import Exchange, Server, ServerLimits
+from penstock.wire.server import Server, ServerExchange, ServerLimits
 
 from .world import CLOSING, GET, OK, Answers, World, echo, ok, serve
 
@@ -87,7 +87,7 @@ def test_pipelined_requests_are_answered_in_order_though_later_ones_are_ready_fi
 
 
 def test_half_closed_clients_get_their_answer(run: Callable[[Any], Any]) -> None:
-    def later(exchange: Exchange) -> None:
+    def later(exchange: ServerExchange) -> None:
         asyncio.get_running_loop().call_later(0.05, ok, exchange)
 
     handler = Answers(later)
@@ -132,7 +132,7 @@ def test_framing_of_whole_answers(data: bytes, answer: bytes) -> None:
     ],
 )
 def test_framing_of_pieces(status: int, length: int | None, version: bytes, expected: bytes) -> None:
-    def begin(exchange: Exchange) -> None:
+    def begin(exchange: ServerExchange) -> None:
         exchange.start(status, b"R", [(b"content-length", b"7"), (b"transfer-encoding", b"x")], length)
         for chunk in (b"a", b"", b"bc") if b"chunked" not in expected else (b"", b"abc"):
             exchange.write(chunk)
@@ -173,7 +173,7 @@ def test_refusals_are_read_although_more_was_sent(run: Callable[[Any], Any]) -> 
 )
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 def test_broken_answers_look_broken(
-    begin: Callable[[Exchange], None], version: bytes, run: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+    begin: Callable[[ServerExchange], None], version: bytes, run: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
 
@@ -190,7 +190,7 @@ def test_failing_handler_is_500_and_logged(caplog: pytest.LogCaptureFixture, mon
     # import-linter, which runs in the test of the architecture, disables all loggers that were there before it.
     monkeypatch.setattr(logging.getLogger("penstock.wire.server.connection"), "disabled", False)
 
-    def begin(_: Exchange) -> None:
+    def begin(_: ServerExchange) -> None:
         raise RuntimeError
 
     async def body(world: World) -> None:
@@ -201,7 +201,7 @@ def test_failing_handler_is_500_and_logged(caplog: pytest.LogCaptureFixture, mon
 
 
 def test_wrong_use_is_said() -> None:
-    def begin(exchange: Exchange) -> None:
+    def begin(exchange: ServerExchange) -> None:
         wrongs: list[Callable[[], None]] = [
             lambda: exchange.write(b"x"),
             exchange.end,
@@ -224,7 +224,7 @@ def test_wrong_use_is_said() -> None:
 
 
 def test_interim_answers() -> None:
-    def begin(exchange: Exchange) -> None:
+    def begin(exchange: ServerExchange) -> None:
         exchange.interim(103, b"Early Hints", [(b"link", b"x")])
         ok(exchange)
 

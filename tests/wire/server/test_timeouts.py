@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import UsageError
 from penstock.testing.virtual_loop import run_virtual
-from penstock.wire.server import Exchange, ServerLimits
+from penstock.wire.server import ServerExchange, ServerLimits
 
 from .world import GET, OK, Answers, World, echo, ok, serve
 
@@ -62,7 +62,7 @@ def test_slow_body_is_408_and_progress_is_enough() -> None:
 
 
 def test_slow_handler_and_paused_body_have_no_timeout() -> None:
-    def begin(exchange: Exchange) -> None:
+    def begin(exchange: ServerExchange) -> None:
         exchange.receive_body(lambda _: exchange.pause_body(), lambda: None)
         asyncio.get_running_loop().call_later(400, ok, exchange)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from penstock.wire.server import Exchange, Server, ServerLimits
+from penstock.wire.server import Server, ServerExchange, ServerLimits
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -17,11 +17,11 @@ Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 
 
-def ok(exchange: Exchange) -> None:
+def ok(exchange: ServerExchange) -> None:
     exchange.respond(200, b"OK", [], b"ok")
 
 
-def echo(exchange: Exchange) -> None:
+def echo(exchange: ServerExchange) -> None:
     got: list[bytes] = []
     exchange.receive_body(got.append, lambda: exchange.respond(200, b"OK", [], b"".join(got)))
 
@@ -29,15 +29,15 @@ def echo(exchange: Exchange) -> None:
 class Answers:
     """A handler made of one function; `kept` are the exchanges."""
 
-    def __init__(self, begin: Callable[[Exchange], None] = ok) -> None:
+    def __init__(self, begin: Callable[[ServerExchange], None] = ok) -> None:
         self._begin = begin
-        self.kept: list[Exchange] = []
+        self.kept: list[ServerExchange] = []
         self.table: dict[bytes, bytes] = {}
 
     def known(self, data: bytes) -> bytes | None:
         return self.table.get(data)
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: ServerExchange) -> None:
         self.kept.append(exchange)
         self._begin(exchange)
 

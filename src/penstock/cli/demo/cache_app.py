@@ -71,7 +71,7 @@ class App:
         self._file.close()
 
 
-class Connection(asyncio.Protocol):
+class AppConnection(asyncio.Protocol):
     """One request after another, without bodies."""
 
     def __init__(self, app: App) -> None:
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
 async def serve(port: int, path: Path) -> None:
     """Until it is killed."""
     app = App(path)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(app), "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(lambda: AppConnection(app), "127.0.0.1", port)
     async with server:
         await server.serve_forever()
 

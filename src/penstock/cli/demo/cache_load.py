@@ -17,7 +17,7 @@ _WORKERS = 32
 
 
 @dataclass
-class Tally:
+class ClientTally:
     """What the clients got, and what of it was wrong."""
 
     requests: int = 0
@@ -45,7 +45,7 @@ class Load:
     """`rate` requests a second to `url` until `stop`; whether the app is there is for the caller to say."""
 
     def __init__(self, url: str, rate: float, clock: Clock) -> None:
-        self.tally = Tally()
+        self.tally = ClientTally()
         self.current = 0
         """The edit that every page asked for from now on must show, or a later one."""
         self.app_is_down = False

@@ -21,7 +21,7 @@ from ...messages import Request
 from ...wire.client import Client
 from ..loop import run_loop
 from .cache_app import DELAY, MAX_AGE, Counts, read_counts
-from .cache_load import PAGES, Load, Tally
+from .cache_load import PAGES, ClientTally, Load
 from .stage import Check, judge, tell
 
 _START_SECONDS = 30.0
@@ -45,7 +45,7 @@ class Stage:
         self._app_port, self._port, self._admin_port = free_ports(3)
         self._app: subprocess.Popen[bytes] | None = None
         self._load = Load(f"http://127.0.0.1:{self._port}", rate, SYSTEM_CLOCK)
-        self._shown = Tally()
+        self._shown = ClientTally()
         self._shown_counts = Counts()
         self._shown_at = 0.0
         tell(
@@ -104,7 +104,7 @@ class Stage:
         tally, counts = self._load.tally, read_counts(self._counts)
         before, counted = self._shown, self._shown_counts
         tell(line_of(tally, before, counts.pages + counts.new - counted.pages - counted.new, span))
-        self._shown = Tally(requests=tally.requests, hits=tally.hits, stale=tally.stale)
+        self._shown = ClientTally(requests=tally.requests, hits=tally.hits, stale=tally.stale)
         self._shown_counts = counts
 
     async def _purge(self) -> None:
@@ -153,7 +153,7 @@ class Stage:
             process.wait()
 
 
-def line_of(tally: Tally, before: Tally, asked: int, span: float) -> str:
+def line_of(tally: ClientTally, before: ClientTally, asked: int, span: float) -> str:
     """What happened in the last `span` seconds; the app was asked `asked` times in them, by its own count."""
     requests, hits, stale = tally.requests - before.requests, tally.hits - before.hits, tally.stale - before.stale
     share = f"{hits / requests:4.0%}" if requests else "   -"
@@ -161,7 +161,7 @@ def line_of(tally: Tally, before: Tally, asked: int, span: float) -> str:
     return text + (f"   ({stale:,} answers stale)" if stale else "")
 
 
-def report(tally: Tally, counts: Counts, seconds: float) -> bool:
+def report(tally: ClientTally, counts: Counts, seconds: float) -> bool:
     """Judge what the clients saw in `seconds` by what the app counted; whether all is well."""
     asked = counts.pages + counts.new
     # At the beginning, after the purge, and at the end of the time without the app each page is due as well.

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ...rules.caching.lookup import BARRED, Act
 from ...rules.caching.options import CacheOptions
-from ..cache.counters import Counters
+from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
 from ..cache.flight import Found
 from ..cache.policy import NO_POLICY, Policy
@@ -84,7 +84,7 @@ class CacheMiddleware:
         self._warned = False
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> CacheCounters:
         """As `SharedCache.counters`."""
         return self.cache.counters
 

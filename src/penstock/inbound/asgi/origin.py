@@ -29,7 +29,7 @@ class AppOrigin:
         """The exception of an app, while those who waited for its answer are told."""
 
     def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, _reply: Reply | None) -> AppRun:
-        """See Origin. The requests are AsgiRequests without a body."""
+        """Run the app; the answer goes to `receiver`. The requests are AsgiRequests without a body."""
         assert isinstance(request, AsgiRequest)
         if request.run is not None:
             # The engine asks again for the same flight; it wants no more of the first answer.

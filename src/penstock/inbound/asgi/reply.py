@@ -27,7 +27,6 @@ class AsgiReply:
     __slots__ = (
         "_ahead",
         "_body",
-        "_closed",
         "_done",
         "_failing",
         "_head",
@@ -35,8 +34,11 @@ class AsgiReply:
         "_waiter",
         "broken",
         "error",
+        "is_closed",
+        "is_whole",
         "on_closed",
         "on_resumed",
+        "paused",
     )
 
     def __init__(self, failing: list[BaseException], *, head_only: bool) -> None:
@@ -46,7 +48,12 @@ class AsgiReply:
         self._body: deque[bytes] = deque()
         self._ahead = 0
         self._done = False
-        self._closed = False
+        self.is_closed = False
+        """The client has gone before its answer was complete."""
+        self.is_whole = False
+        """Everything is there, so it can be sent in one go."""
+        self.paused = False
+        """The client is slow: write no more until `on_resumed` is called."""
         self._waiter: asyncio.Future[None] | None = None
         self.broken = False
         """The answer will not be complete."""
@@ -55,28 +62,13 @@ class AsgiReply:
         self.on_resumed: Callable[[], None] | None = None
         self.on_closed: Callable[[], None] | None = None
 
-    @property
-    def is_whole(self) -> bool:
-        """Everything is there, so it can be sent in one go."""
-        return self._done and not self.broken and self.error is None
-
-    @property
-    def is_closed(self) -> bool:
-        """The client has gone before its answer was complete."""
-        return self._closed
-
     # What the engine calls.
-
-    @property
-    def paused(self) -> bool:
-        """See Reply."""
-        return self._ahead > _AHEAD
 
     def interim(self, status: int, reason: bytes, fields: RawFields) -> None:
         """ASGI has no 1xx responses, so it is dropped."""
 
     def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
-        """See Reply. To HEAD, and with 204 and 304, `body` is not sent."""
+        """Send a whole answer. To HEAD, and with 204 and 304, `body` is not sent."""
         if self._failing and not _is_hit(fields):
             self.error = self._failing[-1]
         if status in _BODILESS:
@@ -87,28 +79,30 @@ class AsgiReply:
         self._head = {"type": "http.response.start", "status": status, "headers": fields}
         if body and not self._head_only:
             self._body.append(body)
+        self.is_whole = self.error is None
         self._finish()
 
     def start(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        """See Reply."""
+        """Send a head; `length` bytes of body will follow, or an unknown number (None)."""
         if length is not None and status not in _BODILESS and not self._head_only:
             fields.append((b"content-length", b"%d" % length))
         self._head = {"type": "http.response.start", "status": status, "headers": fields}
         self._wake()
 
     def write(self, chunk: bytes) -> None:
-        """See Reply."""
+        """Send a piece of the body; not to HEAD."""
         if not self._head_only:
             self._body.append(chunk)
             self._ahead += len(chunk)
+            self.paused = self._ahead > _AHEAD
             self._wake()
 
     def end(self) -> None:
-        """See Reply."""
+        """The body is complete."""
         self._finish()
 
     def abort(self) -> None:
-        """See Reply: `deliver` sends what is there and then raises, at which servers break off the transfer."""
+        """Break off: `deliver` sends what is there and then raises, at which servers break off the transfer."""
         if self._failing:
             self.error = self._failing[-1]
         self.broken = True
@@ -154,14 +148,14 @@ class AsgiReply:
     async def _send_all(self, send: Send, own_error: Callable[[], BaseException | None]) -> None:
         while self._head is None:
             await self._more()
-            if self._closed:
+            if self.is_closed:
                 return
         if self.error is not None and not self.broken:
             if self.error is not own_error():
                 await _send_error(send)
             return
         await send(self._head)
-        while not self._closed:
+        while not self.is_closed:
             if self._body:
                 chunk = self._body.popleft()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -170,7 +164,7 @@ class AsgiReply:
                 break
             else:
                 await self._more()
-        if self._closed:
+        if self.is_closed:
             return
         if not self.broken:
             await send({"type": "http.response.body", "body": b""})
@@ -180,6 +174,7 @@ class AsgiReply:
     def _sent(self, size: int) -> None:
         was_paused = self.paused
         self._ahead -= size
+        self.paused = self._ahead > _AHEAD
         if was_paused and not self.paused and self.on_resumed is not None:
             self.on_resumed()
 
@@ -200,9 +195,9 @@ class AsgiReply:
         self._leave()
 
     def _leave(self) -> None:
-        if self._closed:
+        if self.is_closed:
             return
-        self._closed = True
+        self.is_closed = True
         if not self._done and self.on_closed is not None:
             self.on_closed()
         self._wake()

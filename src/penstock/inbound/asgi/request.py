@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import normalise_host
+from ...wire.streams import Receiver
 from ..cache.protocols import InboundRequest
-
-if TYPE_CHECKING:
-    from .origin import AppRun
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -60,6 +58,36 @@ _MOST_FIELDS = 100
 _LONGEST_TARGET = 8192
 
 
+class Answering(Protocol):
+    """The app at work on a request, as it is seen by whoever waits for the answer."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the app raised."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """It ended before its answer was complete, and whoever waited was told so."""
+        ...
+
+    def mute(self, receiver: Receiver) -> None:
+        """Tell `receiver` no more."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until the app has returned. Who waits may be cancelled without any harm to the app."""
+        ...
+
+    def raise_error(self) -> None:
+        """Raise what the app raised, if it did."""
+        ...
+
+    def report(self) -> None:
+        """Log what the app raised, where it has ended and nobody else will hear of it."""
+        ...
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class AsgiRequest(InboundRequest):
     """A request with the scope it came in, the app that is to answer it, and the run of that app, once there is one."""
@@ -68,7 +96,7 @@ class AsgiRequest(InboundRequest):
     scope: Scope = field(kw_only=True)
     barred: PassBy | None = field(default=None, kw_only=True)
     """Why it may not be answered from the cache, though its URL is certain."""
-    run: AppRun | None = field(default=None, init=False)
+    run: Answering | None = field(default=None, init=False)
     attended: bool = field(default=False, init=False)
     """Somebody waits for `run` and will raise its error."""
 

@@ -14,7 +14,7 @@ from ...rules.caching.cache_key import normalise_host, primary_key
 from ...rules.caching.options import CacheOptions
 from ...rules.size import parse_size
 from ...stores.memory import MemoryStore
-from ..cache.counters import Counters
+from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
 from ..cache.policy import Policy
 from ..cache.policy_file import read_policy
@@ -98,13 +98,13 @@ class SharedCache:
         self._sites: dict[asyncio.AbstractEventLoop, Site] = {}
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> CacheCounters:
         """What the cache of the running loop has done; from a thread without one, that of the loop used last."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             last = next(reversed(self._sites.values()), None)
-            return Counters() if last is None else last.engine.counters
+            return CacheCounters() if last is None else last.engine.counters
         return self.site().engine.counters
 
     def purge_url(self, url: str, *, soft: bool = False) -> int | None:

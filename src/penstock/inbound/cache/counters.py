@@ -8,7 +8,7 @@ from ...observe.histogram import Histogram
 
 
 @dataclass(slots=True, eq=False)
-class Counters:
+class CacheCounters:
     """All but `sample_at` grow and never shrink."""
 
     requests: int = 0

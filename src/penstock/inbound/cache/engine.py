@@ -20,7 +20,7 @@ from ...rules.caching.validation import validators
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import Resource, StoredResponse
 from .answers import answer_stored, hit_fields, part_of
-from .counters import Counters, count
+from .counters import CacheCounters, count
 from .flight import Flight, Found
 from .flights import Flights
 from .health import OriginHealth
@@ -63,7 +63,7 @@ class CacheEngine:
         self.policy = policy or Policy()
         self.clock = clock or current_clock()
         self.adds_date = adds_date
-        self.counters = Counters()
+        self.counters = CacheCounters()
         self.refusals = HitForMiss(uncacheable_ttl)
         self.health = OriginHealth()
         self.flights = Flights(store.max_object_bytes, store.max_bytes // 4, max_refreshes)

@@ -34,6 +34,8 @@ class OriginHealth:
 
     def answered(self) -> None:
         """The origin sent a head, of whatever status."""
+        if not self.failures:
+            return
         was_up = self.is_up
         self.failures = 0
         if not was_up and self.on_change is not None:

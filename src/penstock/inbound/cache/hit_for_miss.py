@@ -12,7 +12,7 @@ from ...rules.caching.decisions import Decision
 from ...rules.caching.http_fields import FieldMap
 
 
-class Refusal(NamedTuple):
+class RememberedRefusal(NamedTuple):
     """Why the last answer was not shared. `until` is in seconds on the monotonic clock."""
 
     until: float
@@ -38,21 +38,21 @@ class HitForMiss:
     def __init__(self, seconds: float = 120.0, max_keys: int = 65_536) -> None:
         self._seconds = seconds
         self._max_keys = max_keys
-        self._refusals: dict[bytes, Refusal] = {}
+        self._refusals: dict[bytes, RememberedRefusal] = {}
 
     def note(self, key: bytes, fields: FieldMap, now: float, verdict: Decision, status: int) -> None:
         """Remember why the answer for `key` could not be shared."""
         key = of_kind(key, fields)
         self._refusals.pop(key, None)
-        self._refusals[key] = Refusal(now + self._seconds, verdict, status)
+        self._refusals[key] = RememberedRefusal(now + self._seconds, verdict, status)
         if len(self._refusals) > self._max_keys:
             del self._refusals[next(iter(self._refusals))]
 
-    def look_up(self, key: bytes, fields: FieldMap, now: float) -> Refusal | None:
+    def look_up(self, key: bytes, fields: FieldMap, now: float) -> RememberedRefusal | None:
         """The entry, unless its time is over."""
         return self._of_key(of_kind(key, fields), now) if self._refusals else None
 
-    def _of_key(self, key: bytes, now: float) -> Refusal | None:
+    def _of_key(self, key: bytes, now: float) -> RememberedRefusal | None:
         found = self._refusals.get(key)
         if found is None:
             return None
@@ -61,7 +61,7 @@ class HitForMiss:
             return None
         return found
 
-    def of_all_kinds(self, key: bytes, now: float) -> list[tuple[str, Refusal]]:
+    def of_all_kinds(self, key: bytes, now: float) -> list[tuple[str, RememberedRefusal]]:
         """What is remembered for `key`, by the fields that the requests had ("" for none of them)."""
         found = [(whose, self._of_key(key + kind, now)) for kind, whose in _KINDS.items()]
         return [(whose, refusal) for whose, refusal in found if refusal is not None]

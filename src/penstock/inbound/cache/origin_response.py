@@ -39,7 +39,7 @@ from ...rules.caching.validation import (
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
-from .counters import Counters, count
+from .counters import CacheCounters, count
 from .flight import Delivery, Flight, FlightState, Head
 from .flights import Flights
 from .health import OriginHealth
@@ -61,7 +61,7 @@ class Asker(Protocol):
     options: CacheOptions
     clock: Clock
     adds_date: bool
-    counters: Counters
+    counters: CacheCounters
     refusals: HitForMiss
     health: OriginHealth
     flights: Flights

@@ -11,7 +11,7 @@ import orjson
 
 from ...clock import Clock
 from ...errors import OutputError
-from ...wire.server import Exchange
+from ...wire.server import ServerExchange
 
 _FLUSH_SECONDS = 0.5
 _FLUSH_LINES = 1000
@@ -33,7 +33,7 @@ class AccessLog:
         self.lost = 0
         self.reopen()
 
-    def answered(self, exchange: Exchange | None, status: int, size: int) -> None:
+    def answered(self, exchange: ServerExchange | None, status: int, size: int) -> None:
         """Called by the server for each answer; `exchange` is None for a request that was refused."""
         line: dict[str, object] = {"time": round(self._clock.wall(), 3), "status": status, "bytes": size}
         if exchange is not None:

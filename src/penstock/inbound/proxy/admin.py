@@ -18,7 +18,7 @@ import orjson
 
 from ...errors import UsageError
 from ...messages import Headers
-from ...wire.server import Exchange
+from ...wire.server import ServerExchange
 from ..cache.explain import explain_url
 from ..cache.purging import MAX_NAMES, purge
 from .metrics import MetricsText, respond_metrics
@@ -64,17 +64,17 @@ class AdminHandler:
         self._watched = watched
         self._expected = b"bearer " + checked_token(token)
         self._metrics = MetricsText(watched)
-        self._gets: dict[bytes, Callable[[Exchange, dict[str, list[str]]], None]] = {
+        self._gets: dict[bytes, Callable[[ServerExchange, dict[str, list[str]]], None]] = {
             b"/explain": self._explain,
             b"/stats": self._stats,
             b"/metrics": self._serve_metrics,
         }
 
     def known(self, data: bytes) -> bytes | None:
-        """See Handler."""
+        """None: no answer is known beforehand."""
 
-    def begin(self, exchange: Exchange) -> None:
-        """See Handler."""
+    def begin(self, exchange: ServerExchange) -> None:
+        """Answer who has the token, and no page in a browser."""
         head = exchange.head
         if not self._may_enter(head.fields):
             say(exchange, 401, error="the admin token is missing or wrong", fields=[(b"www-authenticate", CHALLENGE)])
@@ -103,7 +103,9 @@ class AdminHandler:
 
     # What changes nothing.
 
-    def _get(self, exchange: Exchange, get: Callable[[Exchange, dict[str, list[str]]], None], query: bytes) -> None:
+    def _get(
+        self, exchange: ServerExchange, get: Callable[[ServerExchange, dict[str, list[str]]], None], query: bytes
+    ) -> None:
         try:
             parameters = urllib.parse.parse_qs(
                 query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
@@ -113,7 +115,7 @@ class AdminHandler:
             # UsageError is one as well.
             say(exchange, 400, error=str(error))
 
-    def _explain(self, exchange: Exchange, parameters: dict[str, list[str]]) -> None:
+    def _explain(self, exchange: ServerExchange, parameters: dict[str, list[str]]) -> None:
         urls = parameters.pop("url", [])
         fields = [_field(text) for text in parameters.pop("header", [])]
         _refuse_others(parameters)
@@ -121,7 +123,7 @@ class AdminHandler:
             raise UsageError("give one url: /explain?url=http%3A%2F%2Fhost%2Fpath")
         say(exchange, 200, explain_url(self._watched.engine, urls[0], fields))
 
-    def _stats(self, exchange: Exchange, parameters: dict[str, list[str]]) -> None:
+    def _stats(self, exchange: ServerExchange, parameters: dict[str, list[str]]) -> None:
         top = parameters.pop("top", ["20"])[-1]
         with_query = parameters.pop("with_query", ["0"])[-1]
         _refuse_others(parameters)
@@ -131,7 +133,7 @@ class AdminHandler:
             raise UsageError("with_query is 0 or 1")
         say(exchange, 200, self._watched.snapshot(int(top), with_query=with_query == "1"))
 
-    def _serve_metrics(self, exchange: Exchange, parameters: dict[str, list[str]]) -> None:
+    def _serve_metrics(self, exchange: ServerExchange, parameters: dict[str, list[str]]) -> None:
         del parameters
         try:
             respond_metrics(exchange, self._metrics)
@@ -140,7 +142,7 @@ class AdminHandler:
 
     # Purging.
 
-    def _take_body(self, exchange: Exchange) -> None:
+    def _take_body(self, exchange: ServerExchange) -> None:
         head = exchange.head
         kinds = [value for name, value in head.fields if name == b"content-type"]
         if len(kinds) != 1 or kinds[0].partition(b";")[0].strip().lower() != b"application/json":
@@ -153,7 +155,7 @@ class AdminHandler:
             parts = bytearray()
             exchange.receive_body(lambda data: self._more(exchange, parts, data), lambda: self._purge(exchange, parts))
 
-    def _more(self, exchange: Exchange, parts: bytearray, data: bytes) -> None:
+    def _more(self, exchange: ServerExchange, parts: bytearray, data: bytes) -> None:
         if exchange.done:
             return
         parts += data
@@ -161,10 +163,10 @@ class AdminHandler:
             parts.clear()
             self._too_large(exchange)
 
-    def _too_large(self, exchange: Exchange) -> None:
+    def _too_large(self, exchange: ServerExchange) -> None:
         say(exchange, 413, error=f"a purge may have {MAX_BODY} bytes")
 
-    def _purge(self, exchange: Exchange, parts: bytearray) -> None:
+    def _purge(self, exchange: ServerExchange, parts: bytearray) -> None:
         if exchange.done:
             return
         clock = self._watched.engine.clock
@@ -222,7 +224,7 @@ def _refuse_others(parameters: dict[str, list[str]]) -> None:
 
 
 def say(
-    exchange: Exchange,
+    exchange: ServerExchange,
     status: int,
     answer: dict[str, Any] | None = None,
     *,

@@ -41,28 +41,23 @@ class _Listener:
         self._decided = decided
 
     def interim(self, status: int, reason: bytes, fields: RawFields) -> None:
-        """See Reply."""
+        """Nothing is learnt from a 1xx response."""
 
     def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
-        """See Reply."""
         self.status, self.fields = status, fields
         self._finish()
 
     def start(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        """See Reply."""
         self.status, self.fields = status, fields
         self._look()
 
     def write(self, chunk: bytes) -> None:
-        """See Reply."""
         self._look()
 
     def end(self) -> None:
-        """See Reply."""
         self._finish()
 
     def abort(self) -> None:
-        """See Reply."""
         self.broken = True
         self._finish()
 

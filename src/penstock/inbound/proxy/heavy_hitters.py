@@ -20,7 +20,7 @@ class Row(NamedTuple, Generic[Key]):
     """Of the last time."""
 
 
-class _Entry:
+class _Hitter:
     __slots__ = ("before", "before_part", "count", "note", "part", "recent", "recent_part", "worth")
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class HeavyHitters(Generic[Key]):
 
     def __init__(self, max_keys: int) -> None:
         self._max_keys = max(1, max_keys)
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, _Hitter] = {}
 
     def add(self, key: Key, weight: int, part: int, note: Any = None) -> None:
         """Count `key` `weight` times, of which `part` were of the kind that is counted besides."""
@@ -49,7 +49,7 @@ class HeavyHitters(Generic[Key]):
         if entry is None:
             if len(self._entries) >= 2 * self._max_keys:
                 self._decrement()
-            entry = self._entries[key] = _Entry()
+            entry = self._entries[key] = _Hitter()
         entry.worth += weight
         entry.note = note
         entry.count += weight

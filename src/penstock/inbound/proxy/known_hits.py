@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import Resource, StoredResponse
-from ..cache.counters import Counters
+from ..cache.counters import CacheCounters
 
 MAX_BODY = 64 * 1024
 _MAX_REQUEST = 4096
@@ -74,7 +74,7 @@ class KnownHits:
     def __init__(
         self,
         store: MemoryStore,
-        counters: Counters,
+        counters: CacheCounters,
         now: Callable[[], float],
         make: Callable[[StoredResponse, float], tuple[bytes, float]],
     ) -> None:
@@ -87,7 +87,7 @@ class KnownHits:
         self._plain_by_encoding: dict[bytes, KnownHit] = {}
         self._find = self._table.get
         self.on_sample: Callable[[StoredResponse], None] = _nothing
-        """Told of the hit that reaches `Counters.sample_at`."""
+        """Told of the hit that reaches `CacheCounters.sample_at`."""
 
     def answer(self, data: bytes) -> bytes | None:
         """The complete answer to the request `data`, or None where it has to be looked at."""

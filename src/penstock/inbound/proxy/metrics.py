@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ...observe.exposition import CONTENT_TYPE, Family, exposition
 from ...observe.histogram import Histogram
-from ...wire.server import Exchange
+from ...wire.server import ServerExchange
 from .snapshot import Watched
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -97,10 +97,10 @@ class MetricsHandler:
         self._text = MetricsText(watched)
 
     def known(self, data: bytes) -> bytes | None:
-        """See Handler."""
+        """None: no answer is known beforehand."""
 
-    def begin(self, exchange: Exchange) -> None:
-        """See Handler."""
+    def begin(self, exchange: ServerExchange) -> None:
+        """Answer with the metrics, 404 for other paths, or 405 for other methods."""
         head = exchange.head
         if head.target.partition(b"?")[0] != b"/metrics":
             exchange.respond(404, b"Not Found", _TEXT, b"There is only /metrics here.\n")
@@ -110,7 +110,7 @@ class MetricsHandler:
             respond_metrics(exchange, self._text)
 
 
-def respond_metrics(exchange: Exchange, text: MetricsText) -> None:
+def respond_metrics(exchange: ServerExchange, text: MetricsText) -> None:
     """Answer with the metrics. Raises UsageError where prometheus_client is missing."""
     fields = [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store")]
     exchange.respond(200, b"OK", fields, text.read())

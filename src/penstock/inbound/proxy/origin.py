@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...messages import RawFields
-from ...wire.server import Exchange
+from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
 from ..cache.protocols import InboundRequest, Reply
 
@@ -27,8 +27,8 @@ class ProxyOrigin:
     def fetch(
         self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None
     ) -> StreamExchange:
-        """See Origin."""
-        exchange = reply if isinstance(reply, Exchange) else None
+        """Ask the app for `request`, with `fields` in place of its own; the answer goes to `receiver`."""
+        exchange = reply if isinstance(reply, ServerExchange) else None
         framing = _framing(request, exchange)
         head = self.head(request, fields, framing)
         fetch = self._client.fetch(
@@ -70,7 +70,7 @@ class ProxyOrigin:
         return text
 
 
-def _framing(request: InboundRequest, exchange: Exchange | None) -> bytes:
+def _framing(request: InboundRequest, exchange: ServerExchange | None) -> bytes:
     if exchange is None:
         # These methods say what an empty body means, so its length is stated (RFC 9110, 8.6).
         return b"\r\n" if request.method in _NO_BODY_METHODS else b"Content-Length: 0\r\n\r\n"
@@ -83,7 +83,7 @@ class RequestBody:
 
     __slots__ = ("_chunked", "_exchange", "_fetch", "_waiting")
 
-    def __init__(self, exchange: Exchange, fetch: StreamExchange, *, chunked: bool) -> None:
+    def __init__(self, exchange: ServerExchange, fetch: StreamExchange, *, chunked: bool) -> None:
         self._exchange = exchange
         self._fetch = fetch
         self._chunked = chunked

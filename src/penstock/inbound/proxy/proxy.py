@@ -14,7 +14,7 @@ from ...rules.caching.http_fields import combine
 from ...rules.caching.options import CacheOptions
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
-from ...wire.server import Exchange, Handler, Server, ServerLimits
+from ...wire.server import Handler, Server, ServerExchange, ServerLimits
 from ...wire.server.answer_bytes import answer_head
 from ...wire.streams import StreamClient
 from ..cache.answers import age_right_until, fresh_until, hit_fields
@@ -70,7 +70,7 @@ class Proxy:
         settings: ProxySettings,
         *,
         clock: Clock | None = None,
-        on_answered: Callable[[Exchange | None, int, int], None] | None = None,
+        on_answered: Callable[[ServerExchange | None, int, int], None] | None = None,
         origin_tls: ssl.SSLContext | None = None,
     ) -> None:
         self.settings = settings
@@ -149,7 +149,7 @@ class Proxy:
             await server.drain(_OTHER_DRAIN_SECONDS)
 
     def keep_collector_away(self) -> None:
-        """See StoreCollector: for a process that does nothing else."""
+        """Let a StoreCollector see to garbage: for a process whose only business is the cache."""
         collector = StoreCollector(self.store)
         drop_dead = self.handler.known_hits.drop_dead
 
@@ -193,8 +193,8 @@ class ProxyHandler:
         self.known: Callable[[bytes], bytes | None] = self.known_hits.answer if fast else _nothing
         self._fast = fast
 
-    def begin(self, exchange: Exchange) -> None:
-        """See Handler."""
+    def begin(self, exchange: ServerExchange) -> None:
+        """Answer for the hosts that are ours, through the engine; 421 for others."""
         head = exchange.head
         scheme = b"https" if exchange.tls else b"http"
         host = normalise_host(head.host or self._default_host, scheme)

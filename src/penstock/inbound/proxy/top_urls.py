@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...stores.stored_response import StoredResponse
-from ..cache.counters import Counters
+from ..cache.counters import CacheCounters
 from ..cache.protocols import InboundRequest
 from .heavy_hitters import HeavyHitters
 
@@ -53,7 +53,7 @@ class TopUrls:
 
     def __init__(
         self,
-        counters: Counters,
+        counters: CacheCounters,
         key_of: Callable[[InboundRequest], bytes],
         now: Callable[[], float],
         max_keys: int = 512,

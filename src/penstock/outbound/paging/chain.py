@@ -10,9 +10,9 @@ from ...errors import PenstockError, UsageError
 from ...rules.hash_set import HashSet
 from ...rules.pagination.extent import LOOK_BEYOND, PageKind, Step, next_step
 from ...rules.pagination.page_url import hide, reveal
-from .marks import Mark
+from .marks import PageMark
 from .pages import Paginator, Token, follows_urls
-from .plan import Settled, Tally, first_failed
+from .plan import PullTally, Settled, first_failed
 from .reader import PageAnswer, PageAsk, token_hash
 
 _SAYS_NOTHING = frozenset({401, 403, 408, 429})
@@ -25,7 +25,7 @@ class ChainPlan:
     def __init__(
         self, paginator: Paginator, base: str, *, most_pages: int | None = None, keep_repeats: bool = False
     ) -> None:
-        self.tally = Tally()
+        self.tally = PullTally()
         self.outstanding = 0
         self._paginator = paginator
         self._base = base
@@ -53,26 +53,26 @@ class ChainPlan:
 
     @property
     def held_bytes(self) -> int:
-        """See Plan."""
+        """Of pages without new rows, of which a later one says whether they count."""
         return sum(answer.size for answer in self._held)
 
     @property
     def limited(self) -> bool:
-        """See Plan."""
+        """Whether it ended because so many pages are enough, and not because there are no more."""
         if self._most_pages == 1 and self.tally.no_next:
             # One page is what the user wants, so it does not matter that it names no other.
             return True
         return not self._ended and self._most_pages is not None and self._number >= self._most_pages
 
     def asks(self) -> list[PageAsk]:
-        """See Plan."""
+        """The next page, once the one before it has come."""
         if self.outstanding or self._ended or self.limited:
             return []
         self.outstanding = 1
         return [PageAsk(self._number, self._paginator.url(self._base, self._token), self._token)]
 
     def answered(self, answer: PageAnswer) -> list[Settled]:
-        """See Plan."""
+        """A page came, and says which is next. Raises UsageError or PenstockError if going on makes no sense."""
         self.outstanding = 0
         self.tally.begun = True
         if answer.total is not None and not self._partial and (answer.rows or answer.number == 0):
@@ -165,7 +165,7 @@ class ChainPlan:
         return settled
 
     def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
-        """See Plan."""
+        """Without this page nothing can follow, unless the API refuses an empty token, which is the end."""
         self.outstanding = 0
         if _is_empty(ask) and outcome.kind == "http_4xx" and outcome.status not in _SAYS_NOTHING:
             self.tally.warn('the last page names "" as the next, which the API refuses; taken for the end')
@@ -191,7 +191,7 @@ class ChainPlan:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """See Plan. What is held back is not settled, so it will be asked for again."""
+        """Where the chain goes on. What is held back is not settled, so it will be asked for again."""
         number, token = (self._held[0].number, self._held[0].token) if self._held else (self._number, self._token)
         if isinstance(token, int) and abs(token) >= 1 << 63:
             # The journal has no room for longer numbers; as text they make the same request.
@@ -209,8 +209,8 @@ class ChainPlan:
         # A token may look like anything, and it holds nothing that the user's own URL does.
         return isinstance(token, str) and follows_urls(self._paginator)
 
-    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
-        """See Plan."""
+    def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
+        """Go on from what was kept; the marks tell which rows and tokens were seen before."""
         token = saved["token"]
         self._number, self._ended = saved["number"], saved["ended"]
         self._token = reveal(token, self._base) if self._is_url(token) else token

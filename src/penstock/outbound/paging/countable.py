@@ -10,9 +10,9 @@ from ...engine.outcome import Outcome
 from ...errors import UsageError
 from ...rules.hash_set import HashSet
 from ...rules.pagination.extent import MOST_AHEAD, Countable, End, PageKind, StopOn
-from .marks import Mark
+from .marks import PageMark
 from .pages import CountablePaginator, Offset
-from .plan import Settled, Tally, first_failed
+from .plan import PullTally, Settled, first_failed
 from .reader import PageAnswer, PageAsk
 from .seams import Seams
 
@@ -53,7 +53,7 @@ class CountablePlan:
         most_pages: int | None = None,
         keep_repeats: bool = False,
     ) -> None:
-        self.tally = Tally()
+        self.tally = PullTally()
         self.outstanding = 0
         self._paginator = paginator
         self._base = base
@@ -76,17 +76,17 @@ class CountablePlan:
 
     @property
     def held_bytes(self) -> int:
-        """See Plan."""
+        """Of pages that came, and wait until it is clear whether they count."""
         return self._held.bytes
 
     @property
     def limited(self) -> bool:
-        """See Plan."""
+        """Whether it ended because so many pages are enough, and not because there are no more."""
         promised = self._extent.promised_pages
         return self._extent.end is End.MOST_PAGES and (promised is None or self._extent.floor < promised)
 
     def asks(self) -> list[PageAsk]:
-        """See Plan."""
+        """As many pages as can be asked for at once, few where the end is not known."""
         extent = self._extent
         if self._ask_first_again:
             self._ask_first_again = False
@@ -98,7 +98,7 @@ class CountablePlan:
         return [PageAsk(page, self._paginator.page_url(self._base, page, extent.size)) for page in pages]
 
     def answered(self, answer: PageAnswer) -> list[Settled]:
-        """See Plan."""
+        """A page came, in any order. Raises UsageError or PenstockError if going on makes no sense."""
         self.outstanding -= 1
         self.tally.begun = True
         self._note_total(answer)
@@ -144,7 +144,7 @@ class CountablePlan:
             self._most_owners = 2 * max(MOST_AHEAD, len(self._owners))
 
     def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
-        """See Plan."""
+        """A page could not be had. Behind the promised ones that may be the end; before, its rows are missing."""
         self.outstanding -= 1
         if self._extent.is_beyond(ask.number):
             # Many APIs refuse a page beyond the last, each in its own way. Nothing that was promised is lost by it.
@@ -312,16 +312,16 @@ class CountablePlan:
         return settled
 
     def as_json(self) -> dict[str, Any]:
-        """See Plan."""
+        """What must be kept to go on: the size of pages, and what the first one said."""
         return {"size": self._extent.size, "total": self._extent.total, "first": self._first_digest}
 
-    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
-        """See Plan."""
+    def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
+        """Go on from what was kept: pages that have a mark are settled."""
         self._extent.total = saved["total"]
         self._first_digest = saved["first"]
         # A page that was moved after it was marked has a later mark, if it was settled since; if not, it is asked for
         # again.
-        moved: dict[int, Mark] = {}
+        moved: dict[int, PageMark] = {}
         for mark in marks:
             if mark.kind is PageKind.MOVED or mark.number in moved:
                 moved[mark.number] = mark
@@ -333,7 +333,7 @@ class CountablePlan:
         self._ends = {page: how for page, how in self._ends.items() if page >= fresh - 1}
         self._note_promise()
 
-    def _restore(self, mark: Mark) -> None:
+    def _restore(self, mark: PageMark) -> None:
         if mark.kind is PageKind.GONE and mark.number and self._stop_on is not StopOn.NOT_FOUND:
             # The user no longer takes a 404 for the end, so it is looked at again.
             return

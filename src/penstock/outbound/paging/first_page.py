@@ -36,7 +36,7 @@ async def look(session: Session, client: Any, url: str, headers: Headers, asked:
     """
     if asked.page_size is not None and asked.size_param is not None:
         url = with_query(url, {asked.size_param: str(asked.page_size)})
-    sink = _Collect()
+    sink = _LastOutcome()
     reader = _Keep(url)
     summary = await session.carry_out(PageCall(client, headers, reader, None), [PageAsk(0, url)], sink)
     if not summary["complete"]:
@@ -67,7 +67,7 @@ class _Keep:
         return PageAnswer(ask, response.status)
 
 
-class _Collect:
+class _LastOutcome:
     """A sink that keeps nothing on disk."""
 
     pending_bytes = 0
@@ -76,7 +76,7 @@ class _Collect:
     def put(self, outcome: Outcome[Any, Any]) -> None:
         self.outcome = outcome
 
-    def cut(self, counters: dict[str, Any]) -> _Collect:
+    def cut(self, counters: dict[str, Any]) -> _LastOutcome:
         return self
 
     def write(self) -> None:

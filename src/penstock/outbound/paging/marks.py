@@ -15,7 +15,7 @@ _MARK = struct.Struct("<QQQIB3x")
 _BLOCK = 1 << 12
 
 
-class Mark(NamedTuple):
+class PageMark(NamedTuple):
     """What is kept of a page. `digest` is of its rows, `token` of what it was asked for with; 0 for none."""
 
     number: int
@@ -41,12 +41,12 @@ class MarkFile:
             raise RunRefused(f"{path} was changed since the last commit; put it back, or use --fresh to start afresh")
         self._file.truncate(size)
 
-    def __iter__(self) -> Iterator[Mark]:
+    def __iter__(self) -> Iterator[PageMark]:
         size = self._file.size()
         for offset in range(0, size, _BLOCK * _MARK.size):
             block = self._file.read(offset, min(_BLOCK * _MARK.size, size - offset))
             for number, digest, token, rows, kind in _MARK.iter_unpack(block):
-                yield Mark(number, digest, token, rows, PageKind(kind))
+                yield PageMark(number, digest, token, rows, PageKind(kind))
 
     def append(self, marks: bytes | bytearray) -> None:
         """Add marks. Durable on return; blocks."""

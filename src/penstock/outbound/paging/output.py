@@ -15,8 +15,8 @@ from ...rules.pagination.extent import PageKind
 from ...runs.journal import Journal
 from ...runs.storage import AppendFile, Storage
 from .keys import SeenKeys
-from .marks import Mark, MarkFile
-from .plan import Plan, Settled
+from .marks import MarkFile, PageMark
+from .plan import PagePlan, Settled
 from .reader import PageAnswer, PageReader, token_hash
 
 _KEY_BYTES = 64
@@ -79,7 +79,7 @@ class RowSink:
     `feed` is called with the number of each page when the plan knows of it, and so what to ask for next.
     """
 
-    def __init__(self, files: RowFile, plan: Plan, reader: PageReader, feed: Callable[[int], None]) -> None:
+    def __init__(self, files: RowFile, plan: PagePlan, reader: PageReader, feed: Callable[[int], None]) -> None:
         self._files = files
         self._plan = plan
         self._reader = reader
@@ -109,7 +109,10 @@ class RowSink:
         self._feed(outcome.position)
 
     def cut(self, counters: dict[str, Any]) -> RowCommit:
-        """See Sink. What failed is not done, so it does not count in what the next session goes on from."""
+        """All pages since the last cut, as one commit.
+
+        What failed is not done, so it does not count in what the next session goes on from.
+        """
         counters.update(items=counters["items"] - counters["failed"], failed=0, by_kind={})
         state = {"plan": self._plan.as_json(), "rows_path": self._reader.rows_path}
         counters[STATE] = self._plan.tally.as_json() | state
@@ -135,7 +138,7 @@ class RowCommit:
     def __init__(
         self,
         files: RowFile,
-        plan: Plan,
+        plan: PagePlan,
         pages: list[Settled],
         positions: array[int],
         counters: dict[str, Any],
@@ -153,7 +156,7 @@ class RowCommit:
         for page, kind in self._pages:
             rows += self._new_rows(page) if files.keys is not None and page.lines else page.lines
             token = 0 if page.token is None else token_hash(page.token)
-            marks += Mark(page.number, page.digest, token, page.rows, kind).pack()
+            marks += PageMark(page.number, page.digest, token, page.rows, kind).pack()
         self._pages.clear()
         if rows:
             files.file.append(rows)

@@ -132,15 +132,15 @@ class Cursor:
         self._start = start
 
     def first(self) -> Token | None:
-        """See Paginator."""
+        """The token that was given to start from; None for the URL as it is."""
         return self._start
 
     def url(self, base: str, token: Token | None) -> str:
-        """See Paginator."""
+        """The base URL with the token in its parameter."""
         return with_query(base, self._size if token is None else {self.parameter: str(token)} | self._size)
 
     def next(self, page: Page) -> Token | None:
-        """See Paginator."""
+        """The value at the path; None after the last page. Raises UsageError where it cannot be a cursor."""
         value = self._find(page.answer)
         if value is None or value is False:
             return None
@@ -167,15 +167,15 @@ class NextUrl:
         self._start = start
 
     def first(self) -> Token | None:
-        """See Paginator."""
+        """The token that was given to start from; None for the URL as it is."""
         return self._start
 
     def url(self, base: str, token: Token | None) -> str:
-        """See Paginator; a token is the URL itself, resolved by whoever read it."""
+        """The token itself, which is a URL that whoever read it has resolved; the base URL where there is none."""
         return with_query(base, self._size) if token is None else str(token)
 
     def next(self, page: Page) -> Token | None:
-        """See Paginator."""
+        """The URL at the path; None after the last page. Raises UsageError where it is no string."""
         value = self._find(page.answer)
         if value is None or value is False or value == "":
             # An empty reference would be the page itself (RFC 3986, 4.4), which nobody means by it.
@@ -194,15 +194,15 @@ class LinkHeader:
         self._start = start
 
     def first(self) -> Token | None:
-        """See Paginator."""
+        """The token that was given to start from; None for the URL as it is."""
         return self._start
 
     def url(self, base: str, token: Token | None) -> str:
-        """See Paginator; a token is the URL itself, resolved by whoever read it."""
+        """The token itself, which is a URL that whoever read it has resolved; the base URL where there is none."""
         return with_query(base, self._size) if token is None else str(token)
 
     def next(self, page: Page) -> Token | None:
-        """See Paginator."""
+        """The URL that the Link header calls `next`; None after the last page."""
         return parse_links(page.headers.get_all("link")).get("next")
 
 

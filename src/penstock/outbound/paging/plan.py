@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ...engine.outcome import Outcome
 from ...errors import PenstockError, UsageError
 from ...rules.pagination.extent import PageKind
-from .marks import Mark
+from .marks import PageMark
 from .reader import PageAnswer, PageAsk
 
 Settled = tuple[PageAnswer, PageKind]
@@ -24,7 +24,7 @@ _LASTING = frozenset({"http_3xx", "http_4xx", "bad_body", "unexpected", "too_lar
 
 
 @dataclass(slots=True)
-class Tally:
+class PullTally:
     """What a pull has got so far. Rows are those that count; `duplicates` of them were dropped by their key."""
 
     rows: int = 0
@@ -151,10 +151,10 @@ _KEPT = (
 )
 
 
-class Plan(Protocol):
+class PagePlan(Protocol):
     """Decides what to ask for. All of it happens between two awaits, and nothing blocks."""
 
-    tally: Tally
+    tally: PullTally
     outstanding: int
     """Pages asked for and not settled."""
 
@@ -184,7 +184,7 @@ class Plan(Protocol):
         """What must be kept to go on from here."""
         ...
 
-    def restore(self, saved: dict[str, Any], marks: Iterable[Mark]) -> None:
+    def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
         """Go on from what was kept; `marks` can be gone through more than once."""
         ...
 

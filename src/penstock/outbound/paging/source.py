@@ -12,7 +12,7 @@ from ...limits.limiter import RateLimiter
 from ...limits.listener import LimitListener
 from ...messages import Headers, Request, Response
 from ..http_call import Exchange
-from .plan import Plan
+from .plan import PagePlan
 from .reader import PageAnswer, PageAsk
 
 MOST_WAITING_BYTES = 8 << 20
@@ -31,7 +31,7 @@ class Reads(Protocol):
 class PageSource:
     """A BatchSource (see `feed`) of the pages that the plan wants, for as long as it may want more."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: PagePlan) -> None:
         self.asked = 0
         """Pages that were handed out in this session."""
         self._plan = plan

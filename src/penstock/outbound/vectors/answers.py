@@ -58,11 +58,6 @@ def compile_answer(
     return _walk(score_steps, id_steps)
 
 
-def read_answer(answer: Any, similarity: str, id: str | None = None) -> Hit:  # noqa: A002 - the option's name
-    """The best hit of one answer; for many answers compile the paths once with `compile_answer`."""
-    return compile_answer(similarity, id)(answer)
-
-
 def compile_hits(
     similarity: str,
     id: str | None = None,  # noqa: A002 - the option's name

@@ -13,21 +13,21 @@ from ...rules.census.id_map import IdMap, infer_id_map
 from ...rules.census.score_map import (
     SCORE_MAPS,
     Calibration,
-    Refusal,
+    NotInferred,
     calibrate,
     infer_score_map,
     score_map,
     to_similarity,
 )
 from .answers import Hit
-from .census_sink import Found
+from .census_sink import CensusAnswer
 from .queries import Query
 
 SAMPLE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AnswerReading:
     """How an answer is read, once calibrated."""
 
     calibration: Calibration
@@ -54,7 +54,7 @@ class Reading:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Reading:
+    def from_json(cls, data: dict[str, Any]) -> AnswerReading:
         """The inverse of `as_json`."""
         calibration = Calibration(
             SCORE_MAPS[data["score_map"]],
@@ -77,7 +77,7 @@ def learn(
     chosen_map: str | None,
     with_ids: bool,
     ids_required: bool,
-) -> Reading:
+) -> AnswerReading:
     """The reading that fits `sample`, (position, hit) of the first answers.
 
     Raises UsageError, which says what was seen and how to decide by hand, where it is not clear.
@@ -87,41 +87,41 @@ def learn(
         calibration = calibrate(scores, score_map(chosen_map), tolerance=tolerance)
     else:
         calibration = infer_score_map(scores, path=similarity_path, tolerance=tolerance)
-    if isinstance(calibration, Refusal):
+    if isinstance(calibration, NotInferred):
         raise UsageError(f"the first answers are not clear: {calibration.reason}")
     if not with_ids:
-        return Reading(calibration, None)
+        return AnswerReading(calibration, None)
     id_map = infer_id_map([(position, hit_id) for position, (_, hit_id, _) in sample])
-    if isinstance(id_map, Refusal):
+    if isinstance(id_map, NotInferred):
         if ids_required:
             raise UsageError(f"the first answers are not clear: {id_map.reason}")
-        return Reading(calibration, None, "the ids do not tell positions, so similarity alone decides")
-    return Reading(calibration, id_map)
+        return AnswerReading(calibration, None, "the ids do not tell positions, so similarity alone decides")
+    return AnswerReading(calibration, id_map)
 
 
 def judging(
-    read: Callable[[Any], Hit], reading: Reading, same_vector: Callable[[Id, Id | None], bool] | None
-) -> Callable[[Any, Query], Found]:
+    read: Callable[[Any], Hit], reading: AnswerReading, same_vector: Callable[[Id, Id | None], bool] | None
+) -> Callable[[Any, Query], CensusAnswer]:
     """The function that turns an answer into what was found."""
     calibration, id_map = reading.calibration, reading.id_map
     apply = calibration.score_map.apply
     plain = calibration.score_map.name == "identity"
     low, high = calibration.low, calibration.high
 
-    def found(answer: Any, query: Query) -> Found:
+    def found(answer: Any, query: Query) -> CensusAnswer:
         score, hit_id, problem = read(answer)
         expected = None if id_map is None else id_map.expected(query.position)
         # The plain case first: it is passed ten million times, and `judge` would say the same.
         if plain and type(score) is float and low <= score <= high and (hit_id == expected or id_map is None):
-            return Found(200, score, hit_id, Finding.SELF)
+            return CensusAnswer(200, score, hit_id, Finding.SELF)
         if problem is not None:
-            return Found(200, math.nan, None, problem)
+            return CensusAnswer(200, math.nan, None, problem)
         if isinstance(score, bool) or not isinstance(score, (int, float)):
             spelt = isinstance(score, str) and score.lower() == "nan"
-            return Found(200, math.nan, None, Finding.BAD_SCORE if spelt else Finding.MALFORMED)
+            return CensusAnswer(200, math.nan, None, Finding.BAD_SCORE if spelt else Finding.MALFORMED)
         similarity = to_similarity(score, apply)
         if id_map is None:
-            return Found(200, similarity, None, judge(similarity, None, None, calibration))
-        return Found(200, similarity, hit_id, judge(similarity, hit_id, expected, calibration, same_vector))
+            return CensusAnswer(200, similarity, None, judge(similarity, None, None, calibration))
+        return CensusAnswer(200, similarity, hit_id, judge(similarity, hit_id, expected, calibration, same_vector))
 
     return found

@@ -20,7 +20,7 @@ _COUNTERS_EVERY = 20
 """Commits between two saves of the counters: findings are exact at any time, attempts as of seconds ago."""
 
 
-class Found(NamedTuple):
+class CensusAnswer(NamedTuple):
     """What one answer said: the value of a census outcome."""
 
     status: int
@@ -41,7 +41,7 @@ class CensusSink:
         self._counters = counters
         self._commits = 0
 
-    def put(self, outcome: Outcome[Any, Found]) -> None:
+    def put(self, outcome: Outcome[Any, CensusAnswer]) -> None:
         """Keep what was found; the scoreboard bounds what is pending by itself."""
         found = outcome.value
         latency_us = int(outcome.service * 1e6)
@@ -62,7 +62,7 @@ class CensusSink:
         return NO_ID if position is None or not 0 <= position < NO_ID else position
 
     def cut(self, counters: dict[str, Any]) -> CensusCommit:
-        """See Sink."""
+        """What was found since the last cut, and now and then the counters too."""
         self._commits += 1
         save = counters if self._commits % _COUNTERS_EVERY == 1 or not counters else None
         return CensusCommit(self._scoreboard, self._scoreboard.freeze(), self._storage, self._counters, save)

@@ -14,7 +14,7 @@ from ...engine.outcome import Item
 from ...rules.census.score_map import to_similarity
 from .answers import Hit
 from .bodies import BodyTemplate
-from .calibrate import Reading
+from .calibrate import AnswerReading
 from .numeric import Array, np
 from .queries import Query
 from .source import VectorSource
@@ -51,11 +51,11 @@ class Controls:
         return len(self._queries)
 
     async def batches(self) -> AsyncIterator[list[Item[Query]]]:
-        """See BatchSource."""
+        """All of them at once; they are few."""
         yield [Item(query.position, query) for query in self._queries]
 
 
-def fooled(read: Callable[[Any], Hit], reading: Reading) -> Callable[[Any, Query], bool]:
+def fooled(read: Callable[[Any], Hit], reading: AnswerReading) -> Callable[[Any, Query], bool]:
     """The function that says of an answer whether it claims to have found the made-up vector."""
     calibration = reading.calibration
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import UsageError
 from .detect import FORMATS, Asked, detect
 from .raw import FixedRows, Layout, open_binary
-from .source import Rows, VectorSource
+from .source import VectorRows, VectorSource
 
 __all__ = ["FORMATS", "open_vectors"]
 
@@ -39,7 +39,7 @@ def open_vectors(
     return VectorSource(file_path, _rows(file_path, found, asked, column))
 
 
-def _rows(path: Path, found: Layout | str, asked: Asked, column: str | None) -> Rows:
+def _rows(path: Path, found: Layout | str, asked: Asked, column: str | None) -> VectorRows:
     if isinstance(found, Layout):
         return FixedRows(path, found)
     if found == "parquet":

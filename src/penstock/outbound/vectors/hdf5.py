@@ -39,7 +39,7 @@ class Hdf5Rows:
         self._block: Array = np.empty((0, self.dim), self.dtype)
 
     def load(self, start: int, count: int) -> Array:
-        """See Rows."""
+        """Rows of the dataset, converted by HDF5 while it reads."""
         if len(self._block) < count:
             self._block = np.empty((count, self.dim), self.dtype)
         block = self._block[:count]
@@ -55,7 +55,7 @@ class Hdf5Rows:
         return block
 
     def close(self) -> None:
-        """See Rows."""
+        """Close the file; again does nothing."""
         self._file.close()
 
 

@@ -61,7 +61,7 @@ class ParquetRows:
         self._block: Array = np.empty((0, self.dim), self.dtype)
 
     def load(self, start: int, count: int) -> Array:
-        """See Rows."""
+        """Rows of the column, across the batches they lie in."""
         if len(self._block) < count:
             self._block = np.empty((count, self.dim), self.dtype)
         filled = 0
@@ -74,7 +74,7 @@ class ParquetRows:
         return self._block[:count]
 
     def close(self) -> None:
-        """See Rows."""
+        """Close the file; again does nothing."""
         self._batches = iter(())
         self._file.close()
 

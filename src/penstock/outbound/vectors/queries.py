@@ -40,7 +40,7 @@ class Queries:
         self._closed = False
 
     async def batches(self) -> AsyncIterator[list[Item[Query]]]:
-        """See BatchSource."""
+        """Queries in order of position, read in a thread."""
         try:
             while batch := await asyncio.to_thread(self._next):
                 yield batch

@@ -70,7 +70,7 @@ class FixedRows:
         _advise(self._file.fileno(), 0, 0, "POSIX_FADV_SEQUENTIAL")
 
     def load(self, start: int, count: int) -> Array:
-        """See Rows."""
+        """Rows of the file, in the type they are kept in or as float32."""
         raw = self._read_bytes(start, count)
         if self._direct:
             block: Array = raw.view(self._item).reshape(count, self.dim)
@@ -95,7 +95,7 @@ class FixedRows:
         return self._block[:count]
 
     def close(self) -> None:
-        """See Rows."""
+        """Close the file; again does nothing."""
         self._file.close()
 
     def _read_bytes(self, start: int, count: int) -> Array:

@@ -13,7 +13,7 @@ from ...rules.census.wilson import Interval
 from ...runs.storage import Storage
 from .fields import CELL, KIND_NAMES, NO_ID
 from .scoreboard import Scoreboard
-from .summary import Latency, Summary, Worst
+from .summary import Percentiles, Summary, Worst
 
 _WORST_SHOWN = 10
 _RIGHT = frozenset({int(each) for each in RIGHT} | {int(Finding.NOT_DONE)})
@@ -49,7 +49,7 @@ def _interval(interval: Interval) -> list[float]:
     return [round(interval.low, 8), round(interval.high, 8)]
 
 
-def _milliseconds(latency: Latency) -> dict[str, float | None]:
+def _milliseconds(latency: Percentiles) -> dict[str, float | None]:
     values = {"p50": latency.p50, "p95": latency.p95, "p99": latency.p99, "max": latency.max}
     return {name: None if value is None else round(value * 1e3, 3) for name, value in values.items()}
 

@@ -12,12 +12,11 @@ from typing import Any
 
 from ...rules.census.finding import Finding, Id, rank_of_self
 from ...rules.census.score_map import to_similarity
-from .calibrate import Reading
+from .calibrate import AnswerReading
 from .queries import Query
 
 LOOKED_AT = frozenset({Finding.WRONG, Finding.EMPTY, Finding.NEAR})
 HITS = 100
-MOST = 10_000
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ class SecondLook:
 
 
 def ranking(
-    hits: Callable[[Any], list[tuple[object, Id | None]]], reading: Reading
+    hits: Callable[[Any], list[tuple[object, Id | None]]], reading: AnswerReading
 ) -> Callable[[Any, Query], int | None]:
     """The function from an answer to the rank of the vector that was asked for."""
     apply = reading.calibration.score_map.apply

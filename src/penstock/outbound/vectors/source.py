@@ -21,7 +21,7 @@ MAX_ROWS = 2**32 - 2
 """Row numbers are kept in 32 bits in the scoreboard; the last one is taken for "none"."""
 
 
-class Rows(Protocol):
+class VectorRows(Protocol):
     """One family of formats: knows where rows are, checks nothing about their values."""
 
     count: int
@@ -42,7 +42,7 @@ class Rows(Protocol):
 class VectorSource:
     """`count` vectors of `dim` numbers each. Not safe for use by two threads at once."""
 
-    def __init__(self, path: Path, rows: Rows) -> None:
+    def __init__(self, path: Path, rows: VectorRows) -> None:
         if rows.count < 1:
             rows.close()
             raise InputError("holds no vectors", path=str(path))

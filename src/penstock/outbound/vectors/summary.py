@@ -30,7 +30,7 @@ _IS_ANSWERED[[int(finding) for finding in ANSWERED]] = True
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class Percentiles:
     """Exact percentiles in seconds; None where nothing was measured."""
 
     count: int
@@ -63,8 +63,8 @@ class Summary:
     attempts: int
     mean_similarity: float | None
     """Over answers with a finite score, None without any."""
-    answered_latency: Latency
-    done_latency: Latency
+    answered_latency: Percentiles
+    done_latency: Percentiles
     """Of failures too: leaving timeouts out would make a failing server look fast."""
     worst: tuple[Worst, ...]
     """At most 100 answers of least similarity, the worst first, below 1 or not."""
@@ -182,7 +182,7 @@ def _worst(row: Array) -> Worst:
     return Worst(int(row["position"]), float(row["similarity"]), finding, None if hit == NO_ID else hit)
 
 
-def _latencies(upper: Array, scan: Scan) -> tuple[Latency, Latency]:
+def _latencies(upper: Array, scan: Scan) -> tuple[Percentiles, Percentiles]:
     """Percentiles of the answered and of all that are done, from the counts of their upper digits."""
     totals = [int(row.sum()) for row in upper]
     # For each group and quantile: the upper digit, and which value of that digit's bucket (1-based) is
@@ -196,7 +196,7 @@ def _latencies(upper: Array, scan: Scan) -> tuple[Latency, Latency]:
         [(digit << 16 | _nth(lower[group, digit], rank)) / 1e6 for digit, rank in wanted[group]] for group in (0, 1)
     ]
     answered, done = (
-        Latency(n, *v) if n else Latency(0, None, None, None, None) for n, v in zip(totals, values, strict=True)
+        Percentiles(n, *v) if n else Percentiles(0, None, None, None, None) for n, v in zip(totals, values, strict=True)
     )
     return answered, done
 

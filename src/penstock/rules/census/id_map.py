@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .finding import Id
-from .score_map import Refusal
+from .score_map import NotInferred
 
 ID_SHARE = 0.75
 """Share of the sample that one rule must explain; the rest may be misses of the index."""
@@ -40,7 +40,7 @@ class IdMap:
         return parts[2] - self.offset
 
 
-def infer_id_map(sample: Sequence[tuple[int, Id | None]]) -> IdMap | Refusal:
+def infer_id_map(sample: Sequence[tuple[int, Id | None]]) -> IdMap | NotInferred:
     """The map that explains most of `sample`: (0-based position asked for, id of the best hit)."""
     rules: Counter[IdMap] = Counter()
     for position, hit_id in sample:
@@ -55,7 +55,7 @@ def infer_id_map(sample: Sequence[tuple[int, Id | None]]) -> IdMap | Refusal:
             return best
     asked = [position for position, _ in sample[:3]]
     shown = ", ".join(repr(hit_id) for _, hit_id in sample[:3]) or "none"
-    return Refusal(
+    return NotInferred(
         f"the ids of the first hits do not tell positions in the file (positions {asked} gave {shown}): "
         "leave --id out to judge by similarity alone, or point it at a field that holds the position"
     )

@@ -131,7 +131,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class NotInferred:
     """Why nothing was inferred; `reason` says what was seen and what to give instead."""
 
     reason: str
@@ -139,7 +139,7 @@ class Refusal:
 
 def infer_score_map(
     self_scores: Sequence[object], *, path: str = "", tolerance: float = TOLERANCE
-) -> Calibration | Refusal:
+) -> Calibration | NotInferred:
     """The map that fits `self_scores`, the scores of the best hit for vectors that should all be stored.
 
     `path` is where the score was found in the answer. Scores at 0 are only taken for distances if it says so:
@@ -147,7 +147,7 @@ def infer_score_map(
     """
     scores = _numbers(self_scores)
     if len(scores) < MODE_SHARE * len(self_scores) or not scores:
-        return Refusal(
+        return NotInferred(
             f"{len(self_scores) - len(scores)} of {len(self_scores)} first answers hold no score"
             f"{f' at {path!r}' if path else ''}: give --similarity PATH, and look at one answer by hand"
         )
@@ -157,12 +157,12 @@ def infer_score_map(
         return _calibration(SCORE_MAPS["identity"], scores, tolerance, "inferred")
     if at_zero >= MODE_SHARE and "dist" in path.lower():
         return _calibration(SCORE_MAPS["1-d"], scores, tolerance, "inferred")
-    return Refusal(_why_unclear(scores, at_one, at_zero, path))
+    return NotInferred(_why_unclear(scores, at_one, at_zero, path))
 
 
 def calibrate(
     self_scores: Sequence[object], chosen: ScoreMap, *, tolerance: float = TOLERANCE
-) -> Calibration | Refusal:
+) -> Calibration | NotInferred:
     """The bands for a map that was given by hand; an empty sample gives the narrow band alone.
 
     Refuses only if not one score of the sample maps to within MODE_BAND of 1: then the map is wrong, or the
@@ -171,7 +171,7 @@ def calibrate(
     scores = _numbers(self_scores)
     if self_scores and not any(abs(chosen.apply(score) - 1.0) <= MODE_BAND for score in scores):
         seen = f"they lie from {min(scores):.6g} to {max(scores):.6g}" if scores else "no answer holds a score"
-        return Refusal(
+        return NotInferred(
             f"with the score map {chosen.name} not one of {len(self_scores)} first answers is near 1 "
             f"({seen}): either the vectors are not stored there or the score map does not fit"
         )

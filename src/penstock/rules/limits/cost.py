@@ -27,7 +27,7 @@ _MOST_ENTRIES = 65_536
 _MEMORY = 0.98  # what an answer still counts when the next has come
 
 
-class _Entry:
+class _Charge:
     """What was charged from `first` to `time`, in millionths; it leaves the window with the latest."""
 
     __slots__ = ("cost", "first", "time")
@@ -37,7 +37,7 @@ class _Entry:
         self.cost = cost
 
 
-def _time(entry: _Entry) -> float:
+def _time(entry: _Charge) -> float:
     return entry.first
 
 
@@ -69,7 +69,7 @@ class CostWindow:
         self._span = limit.seconds + self.guard
         self._grain = self._span / _MOST_ENTRIES
         self._most = limit.count * _PARTS
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[_Charge] = deque()
         self._sum = 0
         self._pace = -math.inf
         self._actual = self._reserved = 0.0
@@ -171,7 +171,7 @@ class CostWindow:
             last.cost += parts
             last.time = max(last.time, now)
         elif parts:
-            self._entries.append(_Entry(now, parts))
+            self._entries.append(_Charge(now, parts))
 
     def _refund(self, sent: float, parts: int) -> None:
         """Take `parts` off what was charged at `sent`, or before it: that leaves the window no later."""

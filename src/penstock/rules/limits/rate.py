@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -100,31 +99,34 @@ class LimitWindow(Protocol):
         ...
 
     def earliest(self, weight: int = 1) -> float:
-        """See Window."""
+        """The time at which `weight` sends may start; in the past if at once. UsageError where that is never."""
         ...
 
     def take(self, now: float, weight: int = 1, *, waited: bool = False) -> int:
-        """See Window."""
+        """Record `weight` sends at `now`; returns a number by which they can be restamped or given back.
+
+        `waited`: there was demand before `now`.
+        """
         ...
 
     def restamp(self, cell: int, now: float, weight: int = 1) -> bool:
-        """See Window. False: the permit is void, ask for another."""
+        """The sends recorded last in `cell` really start at `now`. False: the permit is void, ask for another."""
         ...
 
     def give_back(self, cell: int, weight: int = 1) -> None:
-        """See Window."""
+        """The sends recorded last in `cell` will not happen."""
         ...
 
     def hold(self, until: float) -> None:
-        """See Window."""
+        """Start the pace again at `until`, so that the end of a pause is not a burst."""
         ...
 
     def used(self) -> float:
-        """See Window."""
+        """The share of the limit that was used from the first send to the last."""
         ...
 
     def detach(self) -> None:
-        """See Window."""
+        """Go on with a copy of the log, so that the place it was kept in can be closed."""
         ...
 
 
@@ -312,14 +314,3 @@ def log_cells(limit: Limit) -> int:
     """How many cells the log of `limit` takes."""
     # As many as stand for the same number of sends each: 100,000 sends are 50,000 cells of two.
     return limit.count // -(-limit.count // MAX_LOG_CELLS)
-
-
-def oldest_cell(cells: Sequence[float]) -> int:
-    """Where a log that was kept across a restart goes on: the cell after the newest.
-
-    Sends are written in rising order around the ring, so the newest is followed by the only step down.
-    """
-    for index in range(len(cells) - 1):
-        if cells[index] > cells[index + 1]:
-            return index + 1
-    return 0

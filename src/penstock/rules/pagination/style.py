@@ -108,7 +108,7 @@ class Paging:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedPaging:
     """How an API pages, as its first answer shows, and what in it shows that.
 
     With a `doubt`, which says what was seen, `paging` is what can be suggested and nothing to act upon.
@@ -136,7 +136,7 @@ def detect(
     asked: Paging,
     *,
     count: int | None = None,
-) -> Found:
+) -> DetectedPaging:
     """Work out the paging of an API from its first answer.
 
     `headers` in lower case; `next_link` is the Link header's rel=next; `names_in_url` are the query parameters that the
@@ -159,7 +159,7 @@ def detect(
     if found is None:
         return _unclear(seen, signs, known, count, promised)
     paging, sign = found
-    return Found(_with(paging, known), (*signs, sign))
+    return DetectedPaging(_with(paging, known), (*signs, sign))
 
 
 def _with(paging: Paging, known: Paging) -> Paging:
@@ -177,7 +177,7 @@ def _is_named_next(each: _Seen) -> bool:
     return each.name != "href" or ".next." in f".{each.path}"
 
 
-def _unclear(seen: list[_Seen], signs: list[str], known: Paging, count: int, promised: int | None) -> Found:
+def _unclear(seen: list[_Seen], signs: list[str], known: Paging, count: int, promised: int | None) -> DetectedPaging:
     names = ", ".join(each.path for each in seen[:12])
     token = next((each for each in seen if each.name == "next" and isinstance(each.value, (str, int))), None)
     known = replace(known, page_size=known.page_size or count or None)
@@ -193,7 +193,7 @@ def _unclear(seen: list[_Seen], signs: list[str], known: Paging, count: int, pro
         )
     else:
         paging, hint = _with(Paging("offset"), known), "If it takes offset and limit (or else --paginate page)"
-    return Found(
+    return DetectedPaging(
         paging,
         doubt=f"cannot tell how this API pages. Seen: {'; '.join(signs)}; no Link header with rel=next; "
         f"{f'fields {names}' if names else 'no other fields'}. Give --paginate offset, page, cursor, next-url or link, "

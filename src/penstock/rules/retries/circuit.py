@@ -106,7 +106,7 @@ def sure_after(what: Classified) -> float:
     return NOBODY_BEHIND_SECONDS if what.status in _NOBODY_BEHIND else math.inf
 
 
-class State(enum.Enum):
+class CircuitState(enum.Enum):
     """Whether traffic flows."""
 
     CLOSED = "closed"
@@ -149,7 +149,7 @@ class Circuit:
         """
         self._evidence = evidence
         self._sure_evidence = SURE_EVIDENCE if one_host and evidence < math.inf else math.inf
-        self.state = State.CLOSED
+        self.state = CircuitState.CLOSED
         self.era = 1
         self.streak = 0
         """Failures since the last good answer."""
@@ -177,7 +177,7 @@ class Circuit:
         `fresh`: its item had not failed in this era. `refused`: it was told to slow down. `sure_after`: see the
         function of that name.
         """
-        if self.excuses(sent_at) and self.state is not State.OPEN:
+        if self.excuses(sent_at) and self.state is not CircuitState.OPEN:
             return
         if not self.troubled:
             self._latest_good = now
@@ -185,10 +185,10 @@ class Circuit:
         self.streak += 1
         if math.isinf(self.failing_since):
             self.failing_since = now
-        if self.state is State.CLOSED:
+        if self.state is CircuitState.CLOSED:
             self._sure += sure_after < math.inf
             self._doubt(now, fresh=fresh, refused=refused, sure_after=sure_after)
-        elif self.state is State.TRIAL and not refused:
+        elif self.state is CircuitState.TRIAL and not refused:
             self._bad += 1
             if self._bad >= _TRIAL_FAILURES and self._bad > 4 * self._good and self._silent(now):
                 self._open(now)
@@ -197,23 +197,23 @@ class Circuit:
         """An attempt that was sent at `sent_at` had an answer at `now`."""
         silence = now - self._latest_good
         # One that answers the first probe was busy and not down.
-        if self.troubled and (self.state is not State.OPEN or sent_at < self._opened_at or silence < _SHORT):
+        if self.troubled and (self.state is not CircuitState.OPEN or sent_at < self._opened_at or silence < _SHORT):
             self._silence = max(silence, _FADES * self._silence)
         self._latest_good = now
-        if self.streak and sent_at < self.failing_since and self.state is State.CLOSED:
+        if self.streak and sent_at < self.failing_since and self.state is CircuitState.CLOSED:
             # It was sent when all was well: that it still comes says nothing about those that were sent since.
             return
-        if self.state is State.OPEN:
+        if self.state is CircuitState.OPEN:
             # What was sent before it went down may still come in.
             if sent_at < self._opened_at:
                 return
-            self.state = State.TRIAL
+            self.state = CircuitState.TRIAL
             self._recovered_at = now
             self._good = self._bad = 0
             self._forget()
         self.streak = self._fresh = self._sure = 0
         self.failing_since = math.inf
-        if self.state is State.TRIAL:
+        if self.state is CircuitState.TRIAL:
             self._good += 1
             return
         self._remember(failure=False)
@@ -221,12 +221,12 @@ class Circuit:
 
     def excuses(self, sent_at: float) -> bool:
         """Whether an attempt that was sent then and failed did so because of the host and not because of its item."""
-        return self.state is State.OPEN or sent_at < self._recovered_at
+        return self.state is CircuitState.OPEN or sent_at < self._recovered_at
 
     def tick(self, now: float) -> None:
         """Time has passed: a trial that has lasted long enough is over."""
-        if self.state is State.TRIAL and now >= self._recovered_at + TRIAL_SECONDS:
-            self.state = State.CLOSED
+        if self.state is CircuitState.TRIAL and now >= self._recovered_at + TRIAL_SECONDS:
+            self.state = CircuitState.CLOSED
             self._interval = FIRST_PROBE
 
     def probe_sent(self, now: float, chance: float) -> None:
@@ -236,9 +236,9 @@ class Circuit:
 
     def allowance(self, now: float) -> float:
         """How many attempts may be under way."""
-        if self.state is State.CLOSED:
+        if self.state is CircuitState.CLOSED:
             return math.inf
-        if self.state is State.OPEN:
+        if self.state is CircuitState.OPEN:
             return MOST_PROBES
         # Doubles with time as well as with answers: where one takes half a minute, the limit would be left unused.
         steps = min(now - self._recovered_at, TRIAL_SECONDS) / _DOUBLING_SECONDS
@@ -269,9 +269,9 @@ class Circuit:
             self._window.clear()
 
     def _open(self, now: float) -> None:
-        if self.state is State.CLOSED:
+        if self.state is CircuitState.CLOSED:
             self._interval = FIRST_PROBE
-        self.state = State.OPEN
+        self.state = CircuitState.OPEN
         self.era += 1
         self._opened_at = now
         self.next_probe = now + self._interval

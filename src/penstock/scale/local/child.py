@@ -171,7 +171,7 @@ class _Sight:
     engine: Engine[Any, Any] | None = None
 
     def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
-        """See Watcher."""
+        """Take note of the engine; it is the parent that shows the run."""
         self.engine = engine
 
 
@@ -186,7 +186,7 @@ class _RangeSource:
         self._writer = writer
 
     async def batches(self) -> AsyncIterator[list[Item[Record]]]:
-        """See BatchSource."""
+        """Items of one range after another, until the parent has no more."""
         while True:
             await asyncio.to_thread(self._writer.write, {"want": True})
             wanted = await self.ranges.get()
@@ -234,7 +234,7 @@ class _PipeSink:
         self.pending_bytes = 0
 
     def put(self, outcome: Outcome[Any, Answer]) -> None:
-        """See Sink."""
+        """Take one outcome, as a line of the output."""
         line = record_of(outcome)
         self._data += line
         self._positions.append(outcome.position)
@@ -244,7 +244,7 @@ class _PipeSink:
         self._examples.see(outcome)
 
     def cut(self, counters: dict[str, Any]) -> _PipeCommit:
-        """See Sink."""
+        """All lines since the last cut, as one message to the parent."""
         facts: dict[str, Any] = {"counters": counters, "positions": len(self._positions), "failed": len(self._failed)}
         facts["examples"] = self._examples.kept()
         blob = self._positions.tobytes() + self._failed.tobytes() + self._data
@@ -259,5 +259,5 @@ class _PipeCommit:
     blob: bytes
 
     def write(self) -> None:
-        """See PendingCommit."""
+        """Send it; blocks while the pipe is full."""
         self.writer.write({"commit": self.facts}, self.blob)

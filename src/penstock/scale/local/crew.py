@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...clock import current_clock
-from ...engine.counters import Counters
+from ...engine.counters import RunCounters
 from ...errors import PenstockError, UsageError
 from ...observe.histogram import Histogram
 from .child import LIVE
@@ -80,7 +80,7 @@ class Crew:
         self._ranges = ranges
         self._put = put
         self._paused = paused
-        self._saved = Counters()
+        self._saved = RunCounters()
         self._saved.restore(saved)
         self._members: list[_Member] = []
         self._minders: list[asyncio.Task[None]] = []
@@ -91,7 +91,7 @@ class Crew:
         self.stopping = False
         self.stopped = False
         self.complete = False
-        self.counters = Counters()
+        self.counters = RunCounters()
         self.counters.restore(saved)
 
     # -- what a Driver asks of an engine ------------------------------------------------------------------------------
@@ -124,7 +124,10 @@ class Crew:
             self._put(self._counted(batch))
 
     async def some(self) -> list[Batch]:
-        """See Engine. Raises what kept the processes from going on, after all that came before it."""
+        """All batches that are there, at least one; none only at the end.
+
+        Raises what kept the processes from going on, after all that came before it.
+        """
         while not self._batches:
             if all(minder.done() for minder in self._minders):
                 for minder in self._minders:
@@ -140,7 +143,7 @@ class Crew:
         return [self._counted(batch) for batch in batches]
 
     def stop(self) -> None:
-        """See Engine."""
+        """Tell every process to send nothing more; what is in flight comes to its outcome."""
         if not self.stopping:
             self.stopping = True
             for member in self._members:

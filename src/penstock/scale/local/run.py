@@ -166,7 +166,7 @@ class _SeenWindow(Window):
         self._told = told
 
     def used(self) -> float:
-        """See LimitWindow."""
+        """The share of the limit that was used, as the processes last told it."""
         told = self._told()
         return told[self._number] if self._number < len(told) else 0.0
 
@@ -180,7 +180,7 @@ class _CrewSink:
 
     @property
     def pending_bytes(self) -> int:
-        """See Sink."""
+        """Of records that were taken and not written yet."""
         return self._output.pending_bytes
 
     @pending_bytes.setter
@@ -196,5 +196,5 @@ class _CrewSink:
                 self._examples.keep(example)
 
     def cut(self, counters: dict[str, Any]) -> PendingCommit:
-        """See Sink."""
+        """All batches since the last cut, as one commit together with `counters`."""
         return self._output.cut(counters)

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from .answer_bytes import plain_answer
-from .exchange import Exchange, Handler
+from .exchange import Handler, ServerExchange
 from .limits import ServerLimits
 from .rejected import RequestRejected
 from .request_reader import RequestReader
 
-_IDLE, _HEAD, _BUSY, _DROP, _LINGER, _CLOSED = range(6)
+# Plain numbers: since 3.12 members of an IntEnum take a fifth longer to compare.
+_PHASES = ("idle", "head", "busy", "drop", "linger", "closed")
+_IDLE, _HEAD, _BUSY, _DROP, _LINGER, _CLOSED = range(len(_PHASES))
 _BATCH = 32
 """Pipelined requests of one connection that are begun before others have a turn."""
 _COPIED_BYTES = 64 * 1024
@@ -30,23 +32,23 @@ _RESET = struct.pack("ii", 1, 0)
 _log = logging.getLogger(__name__)
 
 
-class Keeper(Protocol):
+class ServerKeeper(Protocol):
     """Who a connection reports to: its server."""
 
     handler: Handler
     limits: ServerLimits
-    on_answered: Callable[[Exchange | None, int, int], None] | None
+    on_answered: Callable[[ServerExchange | None, int, int], None] | None
 
-    def made(self, connection: Connection) -> None:
+    def made(self, connection: ServerConnection) -> None:
         """The connection is open."""
         ...
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: ServerConnection) -> None:
         """The connection is closed for good."""
         ...
 
 
-class Connection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """Made for the loop's create_server."""
 
     __slots__ = (
@@ -68,21 +70,21 @@ class Connection(asyncio.Protocol):
         "_send_due",
         "_transport",
         "_unsent",
-        "_write",
         "client",
         "draining",
         "paused",
         "requests",
+        "send",
         "tls",
     )
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: ServerKeeper) -> None:
         self._keeper = keeper
         self._limits = limits = keeper.limits
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(limits)
         self._known = keeper.handler.known if limits.max_requests_per_connection is None else self._known_if_not_last
-        self._exchange: Exchange | None = None
+        self._exchange: ServerExchange | None = None
         self._phase = _IDLE
         self._idle = False
         self._eof = False
@@ -102,13 +104,18 @@ class Connection(asyncio.Protocol):
         """The client does not take what it is sent."""
         self.draining = False
 
+    def __repr__(self) -> str:
+        flags = "".join(f" {flag}" for flag in ("paused", "draining") if getattr(self, flag))
+        counts = f"{self.requests} requests, {self._reader.buffered} bytes not read"
+        return f"<ServerConnection {_PHASES[self._phase]}{flags}, {counts}>"
+
     # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         # uvloop's transports do not derive from asyncio.Transport, so isinstance cannot be asked.
         self._transport = cast("asyncio.Transport", transport)
-        self._write = self._transport.write
+        self.send = self._transport.write
         peer = transport.get_extra_info("peername")
         self.client = peer[0] if isinstance(peer, tuple) else ""
         self.tls = transport.get_extra_info("sslcontext") is not None
@@ -122,9 +129,12 @@ class Connection(asyncio.Protocol):
             answer = self._known(data)
             if answer is not None:
                 self.requests += 1
-                self._write(answer)
+                self.send(answer)
                 return
-        self._receive(data)
+            self._reader.feed(data)
+            self._next(data)
+        else:
+            self._receive(data)
 
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more, and may still wait for answers."""
@@ -133,7 +143,7 @@ class Connection(asyncio.Protocol):
         if self._phase == _LINGER or self.tls:
             return False
         if self._exchange is not None:
-            if self._reader.body_complete:
+            if self._reader.body is None:
                 return True
             self.abort()
             return False
@@ -207,18 +217,16 @@ class Connection(asyncio.Protocol):
 
     # Called by the exchange.
 
-    def send(self, data: bytes) -> None:
-        """Write."""
-        self._write(data)
-
-    def send_parts(self, parts: list[bytes]) -> None:
-        """Write; parts are put together only where copying costs less than a write of more than one buffer."""
-        if sum(map(len, parts)) <= _COPIED_BYTES:
-            self._write(b"".join(parts))
+    def send_parts(self, *parts: bytes) -> int:
+        """Write, and count. Parts are put together where copying costs less than a write of more than one buffer."""
+        size = sum(map(len, parts))
+        if size <= _COPIED_BYTES or len(parts) == 1:
+            self.send(b"".join(parts))
         else:
             self._transport.writelines(parts)
+        return size
 
-    def must_close(self, exchange: Exchange) -> bool:
+    def must_close(self, exchange: ServerExchange) -> bool:
         """Whether no request can follow this one."""
         head = exchange.head
         reader = self._reader
@@ -227,7 +235,7 @@ class Connection(asyncio.Protocol):
         most = self._limits.max_requests_per_connection
         if most is not None and self.requests >= most:
             return True
-        if reader.body_complete:
+        if reader.body is None:
             return False
         if head.expect_continue and not exchange.continued:
             # The body may or may not come: what follows cannot be told apart (RFC 9110, 10.1.1).
@@ -246,7 +254,7 @@ class Connection(asyncio.Protocol):
             self._due = math.inf
         self._settle()
 
-    def finished(self, exchange: Exchange, *, close: bool) -> None:
+    def finished(self, exchange: ServerExchange, *, close: bool) -> None:
         """The answer was written."""
         if self._exchange is not exchange:
             return
@@ -258,7 +266,7 @@ class Connection(asyncio.Protocol):
             self._shut(asked=not exchange.head.keep_alive)
             return
         self._phase = _IDLE
-        if not self._reader.body_complete:
+        if self._reader.body is not None:
             self._phase = _DROP
             self._dropped = 0
             self._due = self._loop.time() + self._limits.body_timeout
@@ -295,19 +303,19 @@ class Connection(asyncio.Protocol):
             self._next()
         else:
             exchange.continued = True
-            if self._reader.body_complete:
+            if self._reader.body is None:
                 self._settle()
             else:
                 self.pump()
 
-    def _next(self) -> None:
-        """Begin what has arrived, until an answer is waited for."""
+    def _next(self, unknown: bytes = b"") -> None:
+        """Begin what has arrived, until an answer is waited for. `unknown` is what the handler was just asked for."""
         if self._running or self._scheduled:
             return
         self._running = True
         try:
             for _ in range(_BATCH):
-                if self.paused or self._exchange is not None or self._phase >= _LINGER or not self._one():
+                if self.paused or self._exchange is not None or self._phase >= _LINGER or not self._one(unknown):
                     break
             else:
                 self._scheduled = True
@@ -322,7 +330,7 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         self._next()
 
-    def _one(self) -> bool:
+    def _one(self, unknown: bytes) -> bool:
         reader = self._reader
         if self._phase == _DROP and not self._drop():
             return False
@@ -331,18 +339,16 @@ class Connection(asyncio.Protocol):
             self._wait()
             return False
         self._phase = _IDLE
-        if not self.draining:
+        if raw != unknown and not self.draining:
             answer = self._known(raw)
             if answer is not None:
                 self.requests += 1
-                self._write(answer)
+                self.send(answer)
                 return True
         head = reader.parse(raw)
         self.requests += 1
-        if head.has_body or head.http_1_0 or not head.keep_alive:
-            exchange = Exchange(self, head, None)
-        else:
-            exchange = Exchange(self, head, raw)
+        plain = head.keep_alive and not head.has_body and not head.http_1_0
+        exchange = ServerExchange(self, head, raw if plain else None)
         exchange.continued = reader.buffered > 0
         self._exchange = exchange
         self._phase = _BUSY
@@ -355,14 +361,13 @@ class Connection(asyncio.Protocol):
 
     def _wait(self) -> None:
         """For the rest of a head, or for its first byte."""
-        if self._eof:
+        buffered = self._reader.buffered
+        if self._eof or (self.draining and not buffered):
             self._shut()
-        elif self._reader.buffered:
+        elif buffered:
             if self._phase != _HEAD:
                 self._phase = _HEAD
                 self._due = self._loop.time() + self._limits.header_timeout
-        elif self.draining:
-            self._shut()
         else:
             self._phase = _IDLE
 
@@ -370,7 +375,7 @@ class Connection(asyncio.Protocol):
         """What is left of an answered request's body; True at its end."""
         reader = self._reader
         piece = reader.take_body()
-        if reader.body_complete:
+        if reader.body is None:
             return True
         self._dropped += len(piece)
         if self._dropped > self._limits.max_dropped_bytes:
@@ -386,7 +391,7 @@ class Connection(asyncio.Protocol):
         piece = reader.take_body()
         if piece:
             exchange.on_data(piece)
-        if reader.body_complete and self._exchange is exchange and not exchange.body_paused:
+        if reader.body is None and self._exchange is exchange and not exchange.body_paused:
             self._due = math.inf
             exchange.body_ended()
 
@@ -404,7 +409,7 @@ class Connection(asyncio.Protocol):
             return
         if self._phase == _LINGER:
             reading = True
-        elif waiting or self._reader.body_complete:
+        elif waiting or self._reader.body is None:
             reading = not self.paused and not self._scheduled and (waiting or buffered <= self._limits.max_held_bytes)
         else:
             # A client that sends all of its body before it reads would otherwise wait for us, and we for it.
@@ -419,9 +424,7 @@ class Connection(asyncio.Protocol):
     # The end.
 
     def _refuse(self, status: int, text: str) -> None:
-        data = plain_answer(status, text)
-        self._write(data)
-        self._report(None, status, len(data))
+        self._report(None, status, self.send_parts(plain_answer(status, text)))
         self._shut()
 
     def _expire(self, phase: int) -> None:
@@ -450,7 +453,7 @@ class Connection(asyncio.Protocol):
         `asked` if the client has said that it sends no more requests.
         """
         self._idle = False
-        clean = asked and not self._reader.buffered and self._reader.body_complete
+        clean = asked and not self._reader.buffered and self._reader.body is None
         transport = self._transport
         self._reader.forget()
         if self._eof or clean or not transport.can_write_eof():
@@ -464,7 +467,7 @@ class Connection(asyncio.Protocol):
         transport.write_eof()
         self._settle()
 
-    def _guard(self, exchange: Exchange, callback: Callable[[], None]) -> None:
+    def _guard(self, exchange: ServerExchange, callback: Callable[[], None]) -> None:
         try:
             callback()
         except RequestRejected as error:
@@ -474,12 +477,12 @@ class Connection(asyncio.Protocol):
             self._failed(exchange)
             self._tell_closed(exchange)
 
-    def _failed(self, exchange: Exchange) -> None:
+    def _failed(self, exchange: ServerExchange) -> None:
         _log.exception("the handler failed at %r", exchange.head.target)
         if not exchange.done:
             exchange.fail(500, "the server failed")
 
-    def _tell_closed(self, exchange: Exchange) -> None:
+    def _tell_closed(self, exchange: ServerExchange) -> None:
         exchange.lost()
         on_closed, exchange.on_closed = exchange.on_closed, None
         if on_closed is not None:
@@ -488,7 +491,7 @@ class Connection(asyncio.Protocol):
             except Exception:  # noqa: BLE001 - whatever a handler raises, the server goes on
                 _log.exception("the handler failed at the end of %r", exchange.head.target)
 
-    def _report(self, exchange: Exchange | None, status: int, size: int) -> None:
+    def _report(self, exchange: ServerExchange | None, status: int, size: int) -> None:
         on_answered = self._keeper.on_answered
         if on_answered is not None:
             try:

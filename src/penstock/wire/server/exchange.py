@@ -14,7 +14,6 @@ from .answer_bytes import CONTINUE, Fields, answer_head, length_in, plain_answer
 from .request_reader import RequestHead
 
 _NEW, _STARTED, _DONE = range(3)
-_LARGE = 4 * 1024
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -24,12 +23,12 @@ class Handler(Protocol):
     def known(self, data: bytes) -> bytes | None:
         """The whole answer to the request whose bytes are `data`, or None to have it parsed.
 
-        `data` is anything that arrived. Answer only what `Exchange.raw` once was, byte for byte: such a request
+        `data` is anything that arrived. Answer only what `ServerExchange.raw` once was, byte for byte: such a request
         has no body and leaves the connection open, and so must the answer. Not reported to `on_answered`.
         """
         ...
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: ServerExchange) -> None:
         """Answer, now or later. An exception is logged and answered with 500."""
         ...
 
@@ -45,11 +44,11 @@ class Channel(Protocol):
         """Write."""
         ...
 
-    def send_parts(self, parts: list[bytes]) -> None:
-        """Write, without putting the parts together."""
+    def send_parts(self, *parts: bytes) -> int:
+        """Write, without putting large parts together; returns how many bytes that are."""
         ...
 
-    def must_close(self, exchange: Exchange) -> bool:
+    def must_close(self, exchange: ServerExchange) -> bool:
         """Whether no request can follow this one."""
         ...
 
@@ -57,7 +56,7 @@ class Channel(Protocol):
         """Hand over what there is of the request body."""
         ...
 
-    def finished(self, exchange: Exchange, *, close: bool) -> None:
+    def finished(self, exchange: ServerExchange, *, close: bool) -> None:
         """The answer was written."""
         ...
 
@@ -66,7 +65,7 @@ class Channel(Protocol):
         ...
 
 
-class Exchange:
+class ServerExchange:
     """Answer with `respond`, or `respond_raw`, or `start`, `write` and `end`. Calls after `closed` do nothing."""
 
     __slots__ = (
@@ -79,6 +78,7 @@ class Exchange:
         "_without_body",
         "body_paused",
         "bytes_sent",
+        "client",
         "closed",
         "continued",
         "head",
@@ -88,10 +88,15 @@ class Exchange:
         "on_resumed",
         "raw",
         "status",
+        "tls",
     )
 
     def __init__(self, channel: Channel, head: RequestHead, raw: bytes | None) -> None:
         self._channel = channel
+        self.client = channel.client
+        """The client's address, without its port; empty where it has none (Unix sockets)."""
+        self.tls = channel.tls
+        """Whether the connection is encrypted."""
         self.head = head
         self.raw = raw
         """The bytes of the request, if it has no body and keeps the connection: see `Handler.known`."""
@@ -118,16 +123,6 @@ class Exchange:
         self._body_ended = False
 
     @property
-    def client(self) -> str:
-        """The client's address, without its port; empty where it has none (Unix sockets)."""
-        return self._channel.client
-
-    @property
-    def tls(self) -> bool:
-        """Whether the connection is encrypted."""
-        return self._channel.tls
-
-    @property
     def paused(self) -> bool:
         """The client takes the answer too slowly: write no more until `on_resumed`."""
         return self._channel.paused
@@ -151,8 +146,7 @@ class Exchange:
             return
         head = self._head(status, reason, fields, len(body), sized=bool(body))
         self._state = _STARTED
-        parts = [head] if self._without_body or not body else [head, body]
-        self._send(parts)
+        self.bytes_sent = self._channel.send_parts(head, b"" if self._without_body else body)
         self._finish()
 
     def respond_raw(self, data: bytes, *, close: bool = False) -> None:
@@ -198,7 +192,7 @@ class Exchange:
         head = self._head(status, reason, fields, length, sized=length is not None)
         self._state = _STARTED
         self._left = length
-        self._send([head])
+        self.bytes_sent = self._channel.send_parts(head)
 
     def write(self, chunk: bytes) -> None:
         """Send a piece of the body. Raises UsageError before `start`, or for more than the length said there."""
@@ -213,12 +207,10 @@ class Exchange:
                 self.abort()
                 raise UsageError("the body is longer than was said")
             self._left -= len(chunk)
-        if not self._chunked:
-            self._send([chunk])
-        elif len(chunk) < _LARGE:
-            self._send([b"%x\r\n%b\r\n" % (len(chunk), chunk)])
+        if self._chunked:
+            self.bytes_sent += self._channel.send_parts(b"%x\r\n" % len(chunk), chunk, b"\r\n")
         else:
-            self._send([b"%x\r\n" % len(chunk), chunk, b"\r\n"])
+            self.bytes_sent += self._channel.send_parts(chunk)
 
     def end(self) -> None:
         """The answer is complete. One that is shorter than was said is broken off. Raises UsageError before `start`."""
@@ -230,7 +222,7 @@ class Exchange:
             self.abort()
             return
         if self._chunked:
-            self._send([b"0\r\n\r\n"])
+            self.bytes_sent += self._channel.send_parts(b"0\r\n\r\n")
         self._finish()
 
     def abort(self) -> None:
@@ -285,7 +277,9 @@ class Exchange:
             self._state = _DONE
             self.status = status
             self._close = True
-            self._send([plain_answer(status, text, head_only=self.head.method == b"HEAD")])
+            self.bytes_sent = self._channel.send_parts(
+                plain_answer(status, text, head_only=self.head.method == b"HEAD")
+            )
             self._channel.finished(self, close=True)
         else:
             self.abort()
@@ -332,14 +326,6 @@ class Exchange:
         self._close = close
         self._chunked = chunked
         return data
-
-    def _send(self, parts: list[bytes]) -> None:
-        if len(parts) == 1:
-            self.bytes_sent += len(parts[0])
-            self._channel.send(parts[0])
-        else:
-            self.bytes_sent += sum(map(len, parts))
-            self._channel.send_parts(parts)
 
     def _finish(self) -> None:
         self._state = _DONE

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
-from .connection import Connection
-from .exchange import Exchange, Handler
+from .connection import ServerConnection
+from .exchange import Handler, ServerExchange
 from .limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Server:
     the bytes handed to the transport.
     """
 
-    def __init__(self, *, on_answered: Callable[[Exchange | None, int, int], None] | None = None) -> None:
+    def __init__(self, *, on_answered: Callable[[ServerExchange | None, int, int], None] | None = None) -> None:
         self.on_answered = on_answered
         self.handler: Handler
         self.limits = ServerLimits()
@@ -42,10 +42,10 @@ class Server:
         """Connections so far, without those that were refused."""
         self.refused = 0
         """Connections over one of the bounds."""
-        self._connections: set[Connection] = set()
+        self._connections: set[ServerConnection] = set()
         self._per_address: dict[str, int] = {}
         self._listening: AsyncioServer | None = None
-        self._round: list[Connection] = []
+        self._round: list[ServerConnection] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
         self._draining = False
@@ -73,8 +73,8 @@ class Server:
         handshake = None if tls is None else self.limits.header_timeout
         where = f"{host}:{port}" if sock is None else "the socket"
 
-        def make() -> Connection:
-            return Connection(self)
+        def make() -> ServerConnection:
+            return ServerConnection(self)
 
         try:
             if sock is None:
@@ -122,7 +122,7 @@ class Server:
         if self._timer is not None:
             self._timer.cancel()
 
-    def made(self, connection: Connection) -> None:
+    def made(self, connection: ServerConnection) -> None:
         """Called by a connection: it is open."""
         limits = self.limits
         address = connection.client
@@ -143,7 +143,7 @@ class Server:
         else:
             connection.refuse()
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: ServerConnection) -> None:
         """Called by a connection: it is closed."""
         self._connections.discard(connection)
         count = self._per_address.get(connection.client, 0)

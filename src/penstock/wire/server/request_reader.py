@@ -45,6 +45,7 @@ class RequestHead:
         "content_length",
         "expect_continue",
         "fields",
+        "has_body",
         "host",
         "http_1_0",
         "keep_alive",
@@ -64,26 +65,24 @@ class RequestHead:
         self.keep_alive = not http_1_0
         self.content_length: int | None = None
         self.chunked = False
+        self.has_body = False
+        """A body of at least one byte, or of chunks, follows."""
         self.expect_continue = False
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body of at least one byte, or of chunks, follows."""
-        return self.chunked or bool(self.content_length)
 
 
 class RequestReader:
-    """One request after another: `take_raw`, `parse`, then `take_body` until `body_complete`."""
+    """One request after another: `take_raw`, `parse`, then `take_body` until `body` is None."""
 
     __slots__ = (
         "_at",
-        "_body",
         "_data",
         "_fields",
         "_limits",
         "_parser",
         "_searched",
         "_url",
+        "body",
+        "buffered",
     )
 
     def __init__(self, limits: ServerLimits) -> None:
@@ -91,34 +90,25 @@ class RequestReader:
         self._data = b""
         self._at = 0
         self._searched = 0
-        self._body: LengthBody | ChunkedBody | None = None
+        self.buffered = 0
+        """Bytes that were fed and not taken yet."""
+        self.body: LengthBody | ChunkedBody | None = None
+        """What is still to be taken of the last request; None once that is all."""
         self._parser: httptools.HttpRequestParser | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
 
     def feed(self, data: bytes) -> None:
         """Add what arrived."""
-        if self._at == len(self._data):
-            self._data = data
-        else:
-            self._data = self._data[self._at :] + data
+        self._data = self._data[self._at :] + data if self.buffered else data
+        self.buffered = len(self._data)
         self._searched = max(0, self._searched - self._at)
         self._at = 0
 
     @property
-    def buffered(self) -> int:
-        """Bytes that were fed and not taken yet."""
-        return len(self._data) - self._at
-
-    @property
-    def body_complete(self) -> bool:
-        """Whether all of the last request was taken."""
-        return self._body is None
-
-    @property
     def body_left(self) -> int | None:
         """Bytes of the body not taken yet; None where they are not known."""
-        body = self._body
+        body = self.body
         if body is None:
             return 0
         return body.left if isinstance(body, LengthBody) else None
@@ -127,7 +117,7 @@ class RequestReader:
         """Drop all input, and break the reference cycle with the parser."""
         self._parser = None
         self._data = b""
-        self._at = self._searched = 0
+        self._at = self._searched = self.buffered = 0
 
     def head(self) -> RequestHead | None:
         """The next head, None as long as it is not complete. Raises RequestRejected."""
@@ -139,9 +129,9 @@ class RequestReader:
 
         Not to be called before the body of the last request is complete. Raises RequestRejected.
         """
-        data, at = self._data, self._at
-        if at == len(data):
+        if not self.buffered:
             return None
+        data, at = self._data, self._at
         if data[at] == 13 and data.startswith(b"\r\n", at):
             # Not counted: a second empty line begins with CR as well and is refused below.
             at += 2
@@ -153,6 +143,7 @@ class RequestReader:
         if data[at] == 13:
             raise RequestRejected(400, "more than one empty line before a request")
         self._at = end + 4
+        self.buffered = len(data) - self._at
         self._searched = 0
         return data[at : end + 4]
 
@@ -181,7 +172,7 @@ class RequestReader:
         reusable = _read_fields(head)
         if head.has_body:
             length = head.content_length
-            self._body = ChunkedBody(limits.max_trailer_bytes) if length is None else LengthBody(length)
+            self.body = ChunkedBody(limits.max_trailer_bytes) if length is None else LengthBody(length)
         elif reusable:
             self._parser = parser
         if b"_" in raw:
@@ -190,14 +181,15 @@ class RequestReader:
 
     def take_body(self) -> bytes:
         """What is there of the body. Empty where nothing is, or its end. Raises RequestRejected."""
-        body = self._body
+        body = self.body
         if body is None:
             return b""
         piece, self._at = body.take(self._data, self._at)
         if body.complete:
-            self._body = None
+            self.body = None
             self._searched = 0
-        if self._at == len(self._data):
+        self.buffered = len(self._data) - self._at
+        if not self.buffered:
             self._data = b""
             self._at = 0
         return piece
@@ -281,6 +273,7 @@ def _read_fields(head: RequestHead) -> bool:
             reusable = False
     if transfer:
         _set_transfer(head, transfer)
+    head.has_body = head.chunked or bool(head.content_length)
     if connection and connection != b"keep-alive":
         reusable = False
     if connection:

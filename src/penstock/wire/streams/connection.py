@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ...errors import CallError
-from ..connection import Connection, Keeper
+from ..connection import Connection, ConnectionKeeper
 from ..known_heads import KnownHeads
 from .receiver import Receiver
 from .stream_reader import StreamReader
@@ -17,12 +19,17 @@ class StreamConnection(Connection):
 
     __slots__ = ("_head_only", "_owner", "_stream", "writable")
 
-    def __init__(self, keeper: Keeper, peer: str, *, lenient: bool) -> None:
+    def __init__(self, keeper: ConnectionKeeper, peer: str, *, lenient: bool) -> None:
         super().__init__(keeper, peer, _NO_HEADS, max_bytes=0, decompress=False)
         self._stream = StreamReader(peer, lenient=lenient)
         self._owner: StreamOwner | None = None
         self._head_only = False
         self.writable = True
+
+    def __repr__(self) -> str:
+        waits = "asked" if self._unanswered else "answering"
+        state = "closed" if self.closed else "idle" if self._owner is None else waits
+        return f"<StreamConnection {self.peer} {state}, {self.exchanges} exchanges>"
 
     def begin(self, data: bytes, owner: StreamOwner, *, head_only: bool) -> None:
         """Write the head of a request (perhaps with its body) and expect the answer to it."""
@@ -104,11 +111,10 @@ class StreamConnection(Connection):
         reader = self._stream
         head = reader.take_head()
         receiver = owner.receiver
+        if not complete:
+            owner.on_progress()
         if head is not None:
-            owner.on_progress()
             receiver.on_head(*head)
-        elif not complete:
-            owner.on_progress()
         # The receiver may cancel within any of these calls; then it wants to hear no more.
         for chunk in reader.take_chunks():
             if self._owner is not owner:
@@ -146,28 +152,25 @@ class StreamConnection(Connection):
             self._fail_stream(self._loss(exc))
 
 
-class StreamOwner:
-    """What a StreamConnection tells of its exchange; the exchange derives from it."""
+class StreamOwner(Protocol):
+    """Whom a StreamConnection tells what becomes of an exchange."""
 
-    __slots__ = ("receiver", "sent_all")
-
-    def __init__(self, receiver: Receiver) -> None:
-        self.receiver = receiver
-        self.sent_all = True
-        """Whether the whole request was handed to the transport: only then can the connection be used again."""
+    receiver: Receiver
+    sent_all: bool
+    """Whether the whole request was handed to the transport: only then can the connection be used again."""
 
     def on_progress(self) -> None:
         """Bytes came."""
-        raise NotImplementedError
+        ...
 
     def on_settled(self) -> None:
         """The answer is complete."""
-        raise NotImplementedError
+        ...
 
     def on_lost(self, error: CallError, *, stale: bool) -> None:
         """The exchange failed; `stale` where the connection looks closed before the request came."""
-        raise NotImplementedError
+        ...
 
     def on_writable(self) -> None:
         """The transport takes more of the body."""
-        raise NotImplementedError
+        ...

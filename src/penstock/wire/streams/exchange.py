@@ -3,58 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ...errors import CallError
-from .connection import StreamConnection, StreamOwner
+from .connection import StreamConnection
 from .receiver import Receiver
 
-if TYPE_CHECKING:
-    from .client import StreamClient
+
+class ExchangeKeeper(Protocol):
+    """Who made an exchange and watches its time: the client."""
+
+    def touch(self, exchange: StreamExchange) -> None:
+        """The origin sent something, or the reader goes on."""
+        ...
+
+    def sent(self, exchange: StreamExchange) -> None:
+        """More of the request went out."""
+        ...
+
+    def forget(self, exchange: StreamExchange) -> None:
+        """The exchange is over."""
+        ...
+
+    def again(self, exchange: StreamExchange) -> None:
+        """Send `exchange` once more, on a connection that was never used."""
+        ...
 
 
-class StreamExchange(StreamOwner):
-    """Made by `StreamClient.fetch`. All methods may be called at any time; after the end they do nothing."""
+class StreamExchange:
+    """Made by `StreamClient.fetch`; a StreamOwner. Methods may be called at any time; after the end they do nothing."""
 
     __slots__ = (
-        "_cancelled",
-        "_client",
-        "_paused",
+        "_keeper",
         "_pending",
         "_settled",
+        "cancelled",
         "connection",
         "data",
         "head_only",
         "on_drained",
+        "paused",
+        "receiver",
         "repeatable",
+        "sent_all",
         "touched",
     )
 
-    def __init__(self, client: StreamClient, data: bytes, receiver: Receiver, *, head_only: bool, repeatable: bool):
-        super().__init__(receiver)
-        self._client = client
+    def __init__(self, keeper: ExchangeKeeper, data: bytes, receiver: Receiver, *, head_only: bool, repeatable: bool):
+        self._keeper = keeper
+        self.receiver = receiver
+        self.sent_all = True
         self.data = data
         self.head_only = head_only
         self.repeatable = repeatable
         self.connection: StreamConnection | None = None
         self._pending: list[bytes] = []
-        self._paused = False
-        self._cancelled = False
+        self.paused = False
+        """The reader asked the origin to wait."""
+        self.cancelled = False
+        """Nobody waits for the answer any more."""
         self._settled = False
         self.touched = 0.0
         """When the origin last sent something, or was sent the request; seconds on the loop's clock."""
         self.on_drained: Callable[[], None] | None = None
         """Called when more of the request's body may be sent."""
-
-    @property
-    def cancelled(self) -> bool:
-        """Nobody waits for the answer any more."""
-        return self._cancelled
-
-    @property
-    def paused(self) -> bool:
-        """The reader asked the origin to wait."""
-        return self._paused
 
     @property
     def can_send(self) -> bool:
@@ -66,14 +78,14 @@ class StreamExchange(StreamOwner):
         self.connection = connection
         pending, self._pending = self._pending, []
         connection.begin(self.data + b"".join(pending), self, head_only=self.head_only)
-        if self._paused:
+        if self.paused:
             connection.pause_reading()
         if pending and self.on_drained is not None:
             self.on_drained()
 
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the request's body, which the caller has framed. `last` with the final one (may be empty)."""
-        if self._settled or self._cancelled:
+        if self._settled or self.cancelled:
             return
         # What has been sent once cannot be sent again: it is not kept.
         self.repeatable = False
@@ -83,35 +95,35 @@ class StreamExchange(StreamOwner):
             self._pending.append(data)
         elif data:
             self.connection.send(data)
-            self._client.sent(self)
+            self._keeper.sent(self)
 
     def pause(self) -> None:
         """Let the origin wait: the answer is not taken from its socket for now."""
-        if not self._paused and not self._settled:
-            self._paused = True
+        if not self.paused and not self._settled:
+            self.paused = True
             if self.connection is not None:
                 self.connection.pause_reading()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        if self._paused and not self._settled and not self._cancelled:
-            self._paused = False
-            self._client.touch(self)
+        if self.paused and not self._settled and not self.cancelled:
+            self.paused = False
+            self._keeper.touch(self)
             if self.connection is not None:
                 self.connection.resume_reading()
 
     def cancel(self) -> None:
         """Give up: the connection is closed and the receiver hears no more."""
-        if self._settled or self._cancelled:
+        if self._settled or self.cancelled:
             return
-        self._cancelled = True
-        self._client.forget(self)
+        self.cancelled = True
+        self._keeper.forget(self)
         if self.connection is not None:
             self.connection.cancel()
 
     def fail(self, error: CallError) -> None:
         """End with `error`, as if the connection had failed."""
-        if not self._settled and not self._cancelled:
+        if not self._settled and not self.cancelled:
             connection = self.connection
             self.on_settled()
             if connection is not None:
@@ -120,16 +132,16 @@ class StreamExchange(StreamOwner):
 
     def on_progress(self) -> None:
         """See StreamOwner."""
-        self._client.touch(self)
+        self._keeper.touch(self)
 
     def on_settled(self) -> None:
         """See StreamOwner."""
         self._settled = True
         connection = self.connection
-        if self._paused and connection is not None:
+        if self.paused and connection is not None:
             # The connection goes back to the pool, and whoever uses it next wants to read.
             connection.resume_reading()
-        self._client.forget(self)
+        self._keeper.forget(self)
         self.connection = None
 
     def on_lost(self, error: CallError, *, stale: bool) -> None:
@@ -137,7 +149,7 @@ class StreamExchange(StreamOwner):
         if stale and self.repeatable:
             self.repeatable = False
             self.connection = None
-            self._client.again(self)
+            self._keeper.again(self)
             return
         self.on_settled()
         self.receiver.on_failed(error)

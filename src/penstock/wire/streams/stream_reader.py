@@ -43,6 +43,7 @@ class StreamReader(ResponseReader):
         """Called by httptools: hand on an interim response, or note the final head."""
         parser = self._parser
         assert parser is not None
+        self.headers = [(name.lower(), value) for name, value in self.headers]
         status = parser.get_status_code()
         if status < 200:
             self._interim(status)
@@ -55,18 +56,15 @@ class StreamReader(ResponseReader):
             self._fail(self._error(f"sent more than {_MAX_INTERIMS} interim responses"))
         # 100 is about our own sending of the body; the others are for the client (RFC 9110, 15.2).
         if self.receiver is not None and status in {102, 103}:
-            self.receiver.on_interim(status, _lowered(self.headers))
+            self.receiver.on_interim(status, self.headers)
 
     def take_head(self) -> tuple[int, bytes, RawFields, int | None] | None:
         """Status, reason, fields and length, once, as soon as they are complete."""
         if not self._head_done or self._reported:
             return None
         self._reported = True
-        fields = _lowered(self.headers)
-        length = None if self._until_eof or self._is_chunked(fields) else self.declared_length
-        if self._head_only or self.status in _BODILESS:
-            length = 0
-        return self.status, self.reason, fields, length
+        length = 0 if self._head_only or self.status in _BODILESS else self.declared_length
+        return self.status, self.reason, self.headers, length
 
     def take_chunks(self) -> list[bytes]:
         """What came of the body since the last call."""
@@ -75,13 +73,6 @@ class StreamReader(ResponseReader):
             self._chunks = []
         return chunks
 
-    def _is_chunked(self, fields: RawFields) -> bool:
-        return self.declared_length is None and any(name == b"transfer-encoding" for name, _ in fields)
-
     def _refuse_coding(self) -> None:
         if not self._lenient:
             super()._refuse_coding()
-
-
-def _lowered(fields: list[tuple[bytes, bytes]]) -> RawFields:
-    return [(name.lower(), value) for name, value in fields]

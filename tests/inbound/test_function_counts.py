@@ -1,0 +1,38 @@
+"""How many functions a miss goes through: a count repeats where a time does not, so it can be held."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from benchmarks.function_counts import Counts, MiddlewareBench, proxy_bench
+
+# As reached with Python 3.11; later ones have no frames for comprehensions and need fewer.
+MOST = {"proxy": 176, "middleware": 140}
+
+
+async def proxy_miss() -> Counts:
+    async with proxy_bench() as bench:
+        return await bench.stored_miss()
+
+
+async def middleware_miss() -> Counts:
+    return await MiddlewareBench().stored_miss()
+
+
+@pytest.mark.real
+def test_a_stored_miss_through_the_proxy() -> None:
+    """Who makes it dearer has to say so here; who makes it cheaper, too."""
+    assert_at_most(asyncio.run(proxy_miss()), MOST["proxy"])
+
+
+def test_a_stored_miss_through_the_middleware() -> None:
+    """The same without a wire."""
+    assert_at_most(asyncio.run(middleware_miss()), MOST["middleware"])
+
+
+def assert_at_most(counts: Counts, most: int) -> None:
+    by_file = {f"{file} {name}": calls for (file, name), calls in sorted(counts.calls.items())}
+    assert counts.total <= most, json.dumps(by_file, indent=1)
+    assert counts.total > most / 2, "half of it was not counted"
