@@ -52,11 +52,6 @@ HOMES = {
 }
 # Needed by every installation; all others are extras and are imported inside the function that needs them.
 CORE = {"click", "http_sf", "httptools", "jmespath", "orjson", "rich", "uvloop"}
-# Classes that share their name, and why that is no harm. All others have a name of their own: a reader, a search and a
-# traceback are not to guess which is meant.
-NAMES_BORNE_TWICE = {
-    "Reply": "until the branch of the cache lands: penstock.testing's is public, the other is to get another name",
-}
 # Modules that import each other, if only for types.
 CIRCLES = {
     # The process runs the server as `python -m penstock.testing.fault_server`.
@@ -116,15 +111,13 @@ def test_extras_are_imported_where_they_are_needed(path: Path) -> None:
 
 
 def test_no_class_name_is_borne_twice() -> None:
-    """Outside of the list, whose every line is needed."""
+    """A reader, a search and a traceback are not to guess which is meant."""
     homes = defaultdict(list)
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(module_name(path))
-    twice = {name: where for name, where in homes.items() if len(where) > 1}
-    assert {name: where for name, where in twice.items() if name not in NAMES_BORNE_TWICE} == {}
-    assert set(NAMES_BORNE_TWICE) - set(twice) == set(), "these are told apart by now: take them off the list"
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
 def test_no_modules_import_each_other() -> None:

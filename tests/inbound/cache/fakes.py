@@ -9,7 +9,7 @@ from typing import Any
 from penstock.errors import CallError, ConnectionLost
 from penstock.inbound.cache.engine import CacheEngine
 from penstock.inbound.cache.policy import Policy
-from penstock.inbound.cache.protocols import InboundRequest, Reply
+from penstock.inbound.cache.protocols import ClientReply, InboundRequest
 from penstock.messages import RawFields
 from penstock.rules.caching.http_fields import combine
 from penstock.rules.caching.options import CacheOptions
@@ -29,7 +29,9 @@ def raw_fields(fields: Any) -> RawFields:
 class ScriptedFetch:
     """One request to the origin, which the test answers piece by piece."""
 
-    def __init__(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None) -> None:
+    def __init__(
+        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None
+    ) -> None:
         self.request = request
         self.fields = combine(fields)
         self.receiver = receiver
@@ -96,7 +98,7 @@ class ScriptedOrigin:
         self.fetches: list[ScriptedFetch] = []
 
     def fetch(
-        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None
+        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None
     ) -> ScriptedFetch:
         fetch = ScriptedFetch(request, fields, receiver, reply)
         self.fetches.append(fetch)
@@ -110,7 +112,7 @@ class ScriptedOrigin:
 
 
 class RecordingReply:
-    """A Reply that keeps what it is told and refuses what a client's protocol would."""
+    """A ClientReply that keeps what it is told and refuses what a client's protocol would."""
 
     def __init__(self) -> None:
         self.on_resumed: Callable[[], None] | None = None

@@ -11,7 +11,7 @@ import orjson
 from penstock.errors import CallError
 from penstock.inbound.cache.engine import CacheEngine
 from penstock.inbound.cache.policy import Policy
-from penstock.inbound.cache.protocols import InboundRequest, Reply
+from penstock.inbound.cache.protocols import ClientReply, InboundRequest
 from penstock.inbound.cache.purging import requests_for
 from penstock.inbound.proxy.snapshot import Watched
 from penstock.inbound.proxy.top_urls import TopUrls
@@ -48,7 +48,9 @@ class FakeApp:
         self.delay = 0.0
         self.asked: list[bytes] = []
 
-    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None) -> FakeFetch:
+    def fetch(
+        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None
+    ) -> FakeFetch:
         del fields, reply
         self.asked.append(request.target)
         fetch = FakeFetch()

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from ...errors import CallError, ConnectionLost
 from ...messages import RawFields
 from ...wire.streams import Receiver
-from ..cache.protocols import InboundRequest, Reply
+from ..cache.protocols import ClientReply, InboundRequest
 from .request import AsgiRequest, Message, Scope, length_in
 
 _LOG = logging.getLogger("penstock.cache")
@@ -28,7 +28,9 @@ class AppOrigin:
         self.failing: list[BaseException] = []
         """The exception of an app, while those who waited for its answer are told."""
 
-    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, _reply: Reply | None) -> AppRun:
+    def fetch(
+        self, request: InboundRequest, fields: RawFields, receiver: Receiver, _reply: ClientReply | None
+    ) -> AppRun:
         """Run the app; the answer goes to `receiver`. The requests are AsgiRequests without a body."""
         assert isinstance(request, AsgiRequest)
         if request.run is not None:

@@ -18,7 +18,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class AsgiReply:
-    """A Reply. The engine fills it in; the coroutine of the request sends what is there: `deliver`.
+    """A ClientReply. The engine fills it in; the coroutine of the request sends what is there: `deliver`.
 
     `failing` is where the app's exception is while its failure is made known (see AppOrigin): answers that come out
     of that say what happened (`error`).

@@ -12,7 +12,7 @@ from ...rules.caching.ranges import answer_from_part, answer_range
 from ...rules.caching.request import CacheRequest
 from ...rules.caching.validation import answers_not_modified, fields_of_304
 from ...stores.stored_response import StoredResponse
-from .protocols import Reply
+from .protocols import ClientReply
 
 PRODUCT = b"penstock"
 
@@ -47,13 +47,13 @@ def miss_status(forwarded: str, *, stored: bool, collapsed: bool, detail: str | 
     )
 
 
-def answer_stored(reply: Reply, request: CacheRequest, stored: StoredResponse, added: RawFields) -> int:
+def answer_stored(reply: ClientReply, request: CacheRequest, stored: StoredResponse, added: RawFields) -> int:
     """Answer `request` from `stored`, adding the fields `added`. Returns the status sent."""
     return answer_with(reply, request, stored.status, stored.reason, stored.fields, stored.body, added, stored)
 
 
 def answer_with(
-    reply: Reply,
+    reply: ClientReply,
     request: CacheRequest,
     status: int,
     reason: bytes,
@@ -78,7 +78,7 @@ def answer_with(
 
 
 def _answer_range(
-    reply: Reply, request: CacheRequest, reason: bytes, fields: RawFields, body: bytes, added: RawFields
+    reply: ClientReply, request: CacheRequest, reason: bytes, fields: RawFields, body: bytes, added: RawFields
 ) -> int:
     total = len(body)
     answer = answer_range(request.fields.get(b"range"), request.fields.get(b"if-range"), total, combine(fields))
@@ -94,7 +94,7 @@ def _answer_range(
     return 206
 
 
-def _answer_part(reply: Reply, request: CacheRequest, stored: StoredResponse, added: RawFields) -> int:
+def _answer_part(reply: ClientReply, request: CacheRequest, stored: StoredResponse, added: RawFields) -> int:
     """From a stored 206, for a range that lies within it; the caller has made sure of that."""
     part = part_of(request, stored)
     assert part is not None

@@ -28,7 +28,7 @@ from .hit_for_miss import HitForMiss
 from .origin_response import OriginResponse
 from .partial import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy
-from .protocols import InboundRequest, Origin, Reply
+from .protocols import ClientReply, InboundRequest, Origin
 
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
 _OWN = _CONDITIONS | {b"range", b"if-range"}
@@ -75,7 +75,7 @@ class CacheEngine:
         self.judge = OriginResponse(self)
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def handle(self, request: InboundRequest, reply: Reply) -> StoredResponse | None:
+    def handle(self, request: InboundRequest, reply: ClientReply) -> StoredResponse | None:
         """Answer `request` to `reply`, now or later. Raises nothing: every request gets its answer.
 
         Returns the stored response where that, and fresh, was the answer.
@@ -85,11 +85,11 @@ class CacheEngine:
             self.under_policy(request)
         return self.carry_out(request, reply, self.look_up(request))
 
-    def handle_again(self, request: InboundRequest, reply: Reply) -> None:
+    def handle_again(self, request: InboundRequest, reply: ClientReply) -> None:
         """For who waited for an answer that turned out to be another variant than its own."""
         self.carry_out(request, reply, self.look_up(request))
 
-    def handle_alone(self, request: InboundRequest, reply: Reply) -> None:
+    def handle_alone(self, request: InboundRequest, reply: ClientReply) -> None:
         """For who waited for an answer that turned out to be for another client alone."""
         key = self.key_of(request)
         stored, _ = self.select(self.store.get(key), request)
@@ -175,7 +175,7 @@ class CacheEngine:
             request.put_under(policy)
         return policy
 
-    def carry_out(self, request: InboundRequest, reply: Reply, found: Found) -> StoredResponse | None:
+    def carry_out(self, request: InboundRequest, reply: ClientReply, found: Found) -> StoredResponse | None:
         """As `handle`, for who has counted the request and looked it up."""
         act = found.plan.act
         if act is Act.FETCH:
@@ -191,7 +191,7 @@ class CacheEngine:
             self._ask(request, reply, found, alone=True)
         return None
 
-    def _answer(self, request: InboundRequest, reply: Reply, found: Found) -> StoredResponse | None:
+    def _answer(self, request: InboundRequest, reply: ClientReply, found: Found) -> StoredResponse | None:
         """From the store; returns what is fresh."""
         plan, stored = found.plan, found.stored
         assert stored is not None
@@ -213,7 +213,7 @@ class CacheEngine:
                 self._ask(request, None, found._replace(plan=REFRESH, flight_key=flight_key))
         return stored if fresh else None
 
-    def _ask(self, request: InboundRequest, reply: Reply | None, found: Found, *, alone: bool = False) -> None:
+    def _ask(self, request: InboundRequest, reply: ClientReply | None, found: Found, *, alone: bool = False) -> None:
         """A request to the origin. `alone`: nobody may join. `reply` is None for a refresh in the background."""
         stored, part = found.stored, None
         added = [] if stored is None else validators(dict(stored.fields), request.method)
@@ -245,7 +245,7 @@ class CacheEngine:
         count(self.counters.misses, flight.note)
         self._send(flight, end_to_end(request.raw, out) + added, reply if request.has_body else None)
 
-    def _send(self, flight: Flight, fields: RawFields, body_of: Reply | None) -> None:
+    def _send(self, flight: Flight, fields: RawFields, body_of: ClientReply | None) -> None:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         self.counters.origin_requests += 1

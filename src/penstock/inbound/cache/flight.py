@@ -18,7 +18,7 @@ from ...messages import RawFields
 from ...rules.caching.decisions import Decision
 from ...rules.caching.lookup import Plan
 from ...stores.stored_response import Resource, StoredResponse
-from .protocols import Fetch, InboundRequest, Origin, Reply
+from .protocols import ClientReply, Fetch, InboundRequest, Origin
 
 WINDOW = 256 * 1024
 """Bytes that a body which is not kept may be ahead of its slowest client before the origin has to wait."""
@@ -110,7 +110,7 @@ class Delivery:
 
     __slots__ = ("collapsed", "flight", "position", "reply", "request", "started", "waits_for_all")
 
-    def __init__(self, flight: Flight, request: InboundRequest, reply: Reply, *, collapsed: bool) -> None:
+    def __init__(self, flight: Flight, request: InboundRequest, reply: ClientReply, *, collapsed: bool) -> None:
         self.flight = flight
         self.request = request
         self.reply = reply
@@ -191,7 +191,7 @@ class Flight:
 
     # From the engine.
 
-    def ask(self, origin: Origin, fields: RawFields, body_of: Reply | None) -> None:
+    def ask(self, origin: Origin, fields: RawFields, body_of: ClientReply | None) -> None:
         """Send the request to `origin`, with `fields` in place of its own, and the body of this client."""
         self.fetch = origin.fetch(self.request, fields, self, body_of)
 
@@ -203,7 +203,7 @@ class Flight:
             # The rest of the answer that is being read now is nobody's.
             self.fetch.cancel()
 
-    def join(self, request: InboundRequest, reply: Reply, *, collapsed: bool) -> None:
+    def join(self, request: InboundRequest, reply: ClientReply, *, collapsed: bool) -> None:
         """One more client. A flight that has its head already must match the request."""
         delivery = Delivery(self, request, reply, collapsed=collapsed)
         self.deliveries[delivery] = None

@@ -14,7 +14,7 @@ from ...rules.caching.decisions import Decision
 from ...rules.caching.storing import may_keep
 from ...stores.stored_response import StoredResponse
 from .flight import Flight
-from .protocols import InboundRequest, Reply
+from .protocols import ClientReply, InboundRequest
 
 _MOST_HINTS = 65_536
 
@@ -64,7 +64,7 @@ class Flights:
         if refresh:
             self._refreshes.add(flight)
 
-    def join(self, flight_key: bytes, request: InboundRequest, reply: Reply) -> None:
+    def join(self, flight_key: bytes, request: InboundRequest, reply: ClientReply) -> None:
         """One more client for the flight that `find` finds."""
         self._joinable[flight_key].join(request, reply, collapsed=True)
 

@@ -45,7 +45,7 @@ from .flights import Flights
 from .health import OriginHealth
 from .hit_for_miss import HitForMiss, of_kind
 from .partial import as_believed, fields_of_both
-from .protocols import InboundRequest, Reply
+from .protocols import ClientReply, InboundRequest
 
 _ERRORS = frozenset({500, 502, 503, 504})
 _LENGTH = frozenset({b"content-length"})
@@ -74,11 +74,11 @@ class Asker(Protocol):
         """Ask again, for all and without a condition."""
         ...
 
-    def handle_again(self, request: InboundRequest, reply: Reply) -> None:
+    def handle_again(self, request: InboundRequest, reply: ClientReply) -> None:
         """Answer as if the request had come now."""
         ...
 
-    def handle_alone(self, request: InboundRequest, reply: Reply) -> None:
+    def handle_alone(self, request: InboundRequest, reply: ClientReply) -> None:
         """Ask the origin for this client alone."""
         ...
 
@@ -412,7 +412,7 @@ class OriginResponse:
             self._counters.errors += 1
             self._answer_error(delivery.reply, status, flight.note, error.kind)
 
-    def _answer_error(self, reply: Reply, status: int, why: str, kind: str) -> None:
+    def _answer_error(self, reply: ClientReply, status: int, why: str, kind: str) -> None:
         reason, text = (
             (b"Gateway Timeout", b"The origin did not answer in time.\n")
             if status == 504

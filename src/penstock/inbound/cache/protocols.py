@@ -37,7 +37,7 @@ class InboundRequest(CacheRequest):
                 self.fields[b"cookie"] = left
 
 
-class Reply(Protocol):
+class ClientReply(Protocol):
     """Where an answer goes. Framing is its own business; nothing may be called after `respond`, `end` or `abort`."""
 
     on_resumed: Callable[[], None] | None
@@ -93,7 +93,7 @@ class Fetch(Protocol):
 class Origin(Protocol):
     """Where what is not stored comes from."""
 
-    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None) -> Fetch:
+    def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None) -> Fetch:
         """Ask for `request`, with `fields` in place of its own.
 
         The answer goes to `receiver`, never before this returns. `reply` is that of the client whose body goes along;

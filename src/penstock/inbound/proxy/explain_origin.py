@@ -28,7 +28,7 @@ _TAGS = (b"surrogate-key", b"cache-tag")
 
 
 class _Listener:
-    """A Reply that keeps the head and forgets the body."""
+    """A ClientReply that keeps the head and forgets the body."""
 
     def __init__(self, decided: Callable[[], bool]) -> None:
         self.on_resumed: Callable[[], None] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...messages import RawFields
 from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
-from ..cache.protocols import InboundRequest, Reply
+from ..cache.protocols import ClientReply, InboundRequest
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 # What a client may claim of where it comes from; only we know, so theirs is replaced.
@@ -25,7 +25,7 @@ class ProxyOrigin:
         self._trust = trust_forwarded
 
     def fetch(
-        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: Reply | None
+        self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None
     ) -> StreamExchange:
         """Ask the app for `request`, with `fields` in place of its own; the answer goes to `receiver`."""
         exchange = reply if isinstance(reply, ServerExchange) else None
