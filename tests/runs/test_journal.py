@@ -49,7 +49,7 @@ class Run:
         """Positions whose commit has returned."""
 
     def begin(self) -> None:
-        Journal.create(self.storage, self.journal_path).close()
+        Journal.create(self.storage, self.journal_path)
         self.storage.open(self.out).close()
 
     @contextlib.contextmanager

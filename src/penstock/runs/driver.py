@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..clock import Clock, current_clock
 from ..engine.engine import Engine
 from ..engine.outcome import Outcome
+from ..limits.limiter import RateLimiter
 from .examples import Examples
 
 COMMIT_SECONDS = 0.25
@@ -51,6 +52,10 @@ class Watcher(Protocol):
     def show(self, engine: Engine[Any, Any], elapsed: float) -> None:
         """Show the state now."""
         ...
+
+
+Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
+"""Makes the watchers of a session, when its total (None: unknown) and its limits are known."""
 
 
 class Driver:
