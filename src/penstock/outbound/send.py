@@ -123,7 +123,7 @@ class SendRun:
         return self.out.rows(self.folder)
 
     def write_table(self) -> TableReport | None:
-        """See `RunOutput.write_table`."""
+        """The output of a complete run, where that is a table; see `RunOutput.write_table`."""
         return self.out.write_table(self.folder, COLUMNS)
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ def _open(job: SendJob, out: RunOutput, opening: Opening, reading: Callable[[int
     if opening.is_new(_fingerprint(job, records), later=("records",)):
         survey = _survey(job, folder, records, reading)
         with opening.begin(out.let_go, records=survey.count):
-            if records.path.name == _PART:
+            if records.path == folder.path / _PART:
                 folder.storage.replace(records.path, folder.path / _KEPT)
                 records = _records(job, folder.path / _KEPT)
             folder.storage.write_new(folder.path / "input.index", survey.index.tobytes())
