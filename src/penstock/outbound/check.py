@@ -11,9 +11,11 @@ from typing import Any
 
 import orjson
 
+from ..call import Resp
+from ..engine.item_call import ItemCall
 from ..engine.outcome import Outcome
 from ..errors import OutputError, Stopped, UsageError
-from ..messages import Headers
+from ..messages import Headers, Request, Response
 from ..rules.census.finding import Finding
 from ..rules.census.score_map import TOLERANCE
 from ..rules.retries.verdict import RetryOn
@@ -34,7 +36,7 @@ from .vectors.formats import open_vectors
 from .vectors.queries import Queries, Query, sample_ranges
 from .vectors.report import census_summary, write_findings
 from .vectors.scoreboard import RECORD_BYTES, Scoreboard
-from .vectors.search_call import SearchCall
+from .vectors.search_call import search_call
 from .vectors.second_look import HITS, LOOKED_AT, SecondLook, ranking
 from .vectors.source import VectorSource, fingerprint
 
@@ -206,8 +208,8 @@ class Census:
         DISK.write_new(self._folder.path / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
         return summary
 
-    def _call(self, read: Callable[[Any, Query], Any]) -> SearchCall:
-        return SearchCall(
+    def _call(self, read: Callable[[Any, Query], Resp]) -> ItemCall[Query, Request, Response, Resp]:
+        return search_call(
             self._client, method=self._job.method.upper(), url=self._job.url, headers=self._headers, read=read
         )
 

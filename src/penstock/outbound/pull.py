@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
+from ..call import AnyClient
 from ..errors import PenstockError, StorageError, UsageError
-from ..messages import Request
+from ..messages import Request, Response
 from ..rules.pagination.extent import StopOn
 from ..rules.pagination.style import Paging, detect
 from ..rules.retries.verdict import RetryOn
@@ -31,7 +32,7 @@ from .paging.output import STATE, RowFile, RowSink
 from .paging.pages import AnyPaginator, LinkHeader, Offset, PageNumber, make_paginator
 from .paging.plan import PagePlan, PullTally
 from .paging.reader import PageReader
-from .paging.source import PageCall, PageSource, page_headers
+from .paging.source import PageSource, page_call, page_headers
 from .run_output import RunOutput
 from .tables import TableReport
 
@@ -110,7 +111,7 @@ class PullRun:
         done = self.files.journal.state.done
         return done.count > (0 in done)
 
-    async def _carry_out(self, client: Any, watch: Watch) -> dict[str, Any]:
+    async def _carry_out(self, client: AnyClient[Request, Response], watch: Watch) -> dict[str, Any]:
         job = self.job
         if self._is_new:
             await knock(client, Request("GET", job.url, page_headers(job.headers)))
@@ -139,11 +140,11 @@ class PullRun:
             one_host=not job.allowed_hosts,
             redirects=self._redirects,
         )
-        call = PageCall(client, page_headers(job.headers), reader, source)
+        call = page_call(client, page_headers(job.headers), reader, source)
         summary = await session.carry_out(call, source, sink)
         return self._finish(summary, plan, asked=source.asked)
 
-    async def _paging(self, client: Any) -> Paging:
+    async def _paging(self, client: AnyClient[Request, Response]) -> Paging:
         """The paging as asked for, or as the first answer of the run showed it."""
         job = self.job
         if job.paging.style != "auto":

@@ -23,7 +23,7 @@ from ..runs.json_lines import JsonLinesOutput, drop_failed
 from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
-from .http_call import HttpCall
+from .http_call import http_call
 from .interpreter import Interpreter
 from .limit_key import LimitKey
 from .records import INDEX_EVERY, RecordFile, Survey
@@ -115,7 +115,7 @@ class SendRun:
         async with make_client(job.flow, session.redirects) as client:
             if resumed_at < self.total:
                 await knock(client, self.first_request(builder))
-            return await session.carry_out(HttpCall(client, builder, interpret), source, self.output)
+            return await session.carry_out(http_call(client, builder, interpret), source, self.output)
 
     @property
     def rows(self) -> Path:

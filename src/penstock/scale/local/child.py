@@ -19,7 +19,7 @@ from ...engine.engine import Engine
 from ...engine.outcome import Answer, Item, Outcome
 from ...errors import InputError, PenstockError, UsageError
 from ...limits.limiter import RateLimiter
-from ...outbound.http_call import HttpCall
+from ...outbound.http_call import http_call
 from ...outbound.interpreter import Interpreter
 from ...outbound.records import BATCH_BYTES, Record, RecordFile
 from ...outbound.request_template import RequestBuilder
@@ -110,7 +110,7 @@ class _Worker:
             recorded=False,
         )
         async with make_client(task.flow, session.redirects) as client:
-            return await session.carry_out(HttpCall(client, builder, interpret), self._source, _PipeSink(self._writer))
+            return await session.carry_out(http_call(client, builder, interpret), self._source, _PipeSink(self._writer))
 
     def _watch(self, total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
         self._limiter = limiter

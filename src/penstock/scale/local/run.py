@@ -44,7 +44,7 @@ def check_processes(flow: Flow, processes: int) -> None:
     for option, given in alone.items():
         if given:
             raise UsageError(f"{option} is kept by one process alone and cannot be combined with --processes")
-    if flow.in_flight != "auto" and flow.in_flight < processes:
+    if isinstance(flow.in_flight, int) and flow.in_flight < processes:
         raise UsageError(f"--in-flight {flow.in_flight} is less than one call for each of --processes {processes}")
 
 
@@ -84,14 +84,7 @@ async def _drive(
         sink = _CrewSink(run.output, record.examples)
         crew = _crew(run, tasks, command, sink, limiter)
         sent_before = crew.counters.attempts
-        limits = [str(limit) for limit in flow.limits]
-        record.begin(
-            command=flow.command,
-            limits=limits,
-            total=run.total,
-            resumed_at=resumed_at,
-            max_outage=flow.max_outage,
-        )
+        record.begin(flow, total=run.total, resumed_at=resumed_at)
         # To a driver and its watchers a crew is an engine whose outcomes are batches of them.
         engine = cast("Engine[Any, Any]", crew)
         driver = Driver(engine, sink, (*record.watchers, *watch(run.total, limiter)))
@@ -129,7 +122,7 @@ def _shared(limit: Limit, run_id: str) -> Limit:
 
 def _task(run: SendRun, builder: RequestBuilder, shared: list[Limit], number: int, processes: int) -> Task:
     job, in_flight = run.job, run.job.flow.in_flight
-    if in_flight != "auto":
+    if isinstance(in_flight, int):
         in_flight = in_flight // processes + (number < in_flight % processes)
     folder = run.folder.path / f"process-{number + 1}"
     folder.mkdir(exist_ok=True)
