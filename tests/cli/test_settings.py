@@ -59,7 +59,7 @@ NOT_AN_OPTION = {
 NOT_OF = {"send": set[str](), "pull": {"limit_by"}, "check": {"limit_by", "follow_redirects"}}
 FLOW = {field.name: field for field in fields(Flow)}
 SETTINGS = {field.name: field for field in fields(EngineSettings)}
-OTHER = {
+OTHER: dict[str, Any] = {
     "in_flight": 7,
     "attempt_timeout": 11.0,
     "total_timeout": 12.0,
@@ -111,7 +111,7 @@ def test_every_setting_is_here_with_another_value() -> None:
 
 def test_a_session_hands_its_flow_to_the_engine_whole(tmp_path: Path) -> None:
     """Nothing that a field says can be lost on the way."""
-    flow = Flow(**cast("Any", OTHER))
+    flow = Flow(**OTHER)
     with RunFolder.open(tmp_path / "run") as folder:
         session = Session(flow, folder, total=None, idempotent=True)
         state = session._state(SessionLimits(penstock.RateLimiter()))

@@ -14,8 +14,9 @@ Raw = TypeVar("Raw")
 class Listener(Protocol):
     """Hears every answer as it came, before anything is made of it."""
 
-    now: Callable[[], float]
-    """Seconds on the clock of the run."""
+    def now(self) -> float:
+        """Seconds on the clock of the run."""
+        ...
 
     def hear(self, answer: Any, sent: float, /) -> None:
         """An answer has just come to a call sent at `sent`."""

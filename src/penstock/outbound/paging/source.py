@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import Protocol
 
 from ...call import AnyClient
 from ...engine.item_call import ItemCall
@@ -37,7 +37,7 @@ class PageSource:
         self._waiting: dict[int, int] = {}
         self._waiting_bytes = 0
 
-    async def batches(self) -> AsyncGenerator[list[Item[Any]], None]:
+    async def batches(self) -> AsyncGenerator[list[Item[PageAsk]], None]:
         """Pages as soon as the plan knows them; ends when it wants none and none is awaited."""
         plan = self._plan
         while True:
