@@ -107,11 +107,11 @@ class Unprepared(Generic[Req, Resp]):
         self._request = request
 
     async def send(self) -> Resp:
-        """See Prepared."""
+        """Send now and return the answer."""
         return await self._call(self._request)
 
     def release(self) -> None:
-        """See Prepared."""
+        """There is nothing to give back."""
 
 
 def stack(call: Call[Req, Resp], layers: Iterable[Layer[Req, Resp]]) -> Call[Req, Resp]:

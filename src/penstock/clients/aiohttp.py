@@ -101,15 +101,15 @@ class AiohttpClient(AnyClient[Request, Response]):
         return await self(request)
 
     def ready(self, request: Request, /) -> bool:
-        """See Preparable: what opens a connection does so within the call."""
+        """True: what opens a connection does so within the call."""
         return True
 
     def ready_for(self, url: str, /) -> bool:
-        """See AnyClient."""
+        """True, as for `ready`."""
         return True
 
     async def prepare(self, request: Request, /) -> Unprepared[Request, Response]:
-        """See Preparable."""
+        """Nothing is done before the send."""
         return Unprepared(self, request)
 
     async def aclose(self) -> None:

@@ -80,21 +80,24 @@ class Endings(Generic[T, Resp]):
             return
         self._feel(item, what, began, now)
         decision = self._decide(item, what, began, now)
-        if decision is None or isinstance(decision, Retry):
-            if self._work.stopping:
-                return
+        if isinstance(decision, Stop):
+            self._failed(item, value, error, what, decision, now)
+        elif not self._work.stopping:
             if decision is None:
                 self._work.park(item)
             else:
                 self._work.delay(item, now + decision.delay)
-            return
+
+    def _failed(
+        self, item: Item[T], value: Resp | None, error: Exception | None, what: Classified, stop: Stop, now: float
+    ) -> None:
         self._results.put(
             Outcome(
                 item,
                 ok=False,
                 value=value,
-                kind=decision.kind or what.kind,
-                message=decision.message or what.message,
+                kind=stop.kind or what.kind,
+                message=stop.message or what.message,
                 status=what.status,
                 error=error,
                 service=now - item.sent,

@@ -31,23 +31,23 @@ class HttpJudge:
         self._listener: LimitListener | None = None
 
     def listen(self, limiter: RateLimiter, clock: Clock) -> LimitListener | None:
-        """See Judge."""
+        """Tell `limiter` of the limits that responses name, where they are to be followed."""
         if self._follow_limits and self._listener is None:
             self._listener = LimitListener(limiter, clock)
         return self._listener
 
     def may_repeat(self, item: Any) -> bool:
-        """See Judge."""
+        """Whether all calls are idempotent, or this one is by its method or its Idempotency-Key."""
         if self._idempotent or not isinstance(item, Request):
             return self._idempotent
         return is_idempotent(item.method) or "idempotency-key" in item.headers
 
     def is_good(self, item: Any, value: Any) -> bool:
-        """See Judge."""
+        """Whether `value` is anything but a Response with a status other than 2xx."""
         return not isinstance(value, Response) or 200 <= value.status < 300
 
     def ended(self, item: Any, value: Any, error: Exception | None, sent: float) -> Classified | None:
-        """See Judge."""
+        """What the status or the exception means; a response is heard for its limits first."""
         if error is not None:
             return self._failed(item, error)
         if not isinstance(value, Response):

@@ -49,7 +49,7 @@ class ItemCall(Generic[T, Req, Raw, Resp]):
         self._listener = listener
 
     async def once(self, item: T) -> Resp:
-        """See Preparable."""
+        """Make the request of `item`, send it once, and read the answer."""
         request = self.request(item)
         if self._listener is None:
             return self._read(await self._client.once(request), item)
@@ -59,7 +59,7 @@ class ItemCall(Generic[T, Req, Raw, Resp]):
         return self._read(answer, item)
 
     async def prepare(self, item: T) -> PreparedItem[T, Raw, Resp]:
-        """See Preparable."""
+        """Make the request of `item` and do everything up to its send."""
         return PreparedItem(await self._client.prepare(self.request(item)), item, self._read, self._listener)
 
 
@@ -77,7 +77,7 @@ class PreparedItem(Generic[T, Raw, Resp]):
         self._listener = listener
 
     async def send(self) -> Resp:
-        """See Prepared."""
+        """Send now and read the answer; the listener hears it first."""
         if self._listener is None:
             return self._read(await self._prepared.send(), self._item)
         sent = self._listener.now()
@@ -86,5 +86,5 @@ class PreparedItem(Generic[T, Raw, Resp]):
         return self._read(answer, self._item)
 
     def release(self) -> None:
-        """See Prepared."""
+        """Give back what was prepared; nothing is sent."""
         self._prepared.release()

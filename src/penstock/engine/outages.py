@@ -90,7 +90,7 @@ class Outages(Generic[T]):
     # -- the gate -----------------------------------------------------------------------------------------------------
 
     def admits(self) -> bool:
-        """See Gate."""
+        """Whether one item may go through: all while the host is up, else one probe at a time."""
         if self.parks:
             return self._probe_wanted
         # Probes that are still not answered say nothing about how many the host can take now.
@@ -98,7 +98,7 @@ class Outages(Generic[T]):
         return busy <= self.circuit.allowance(self._clock.now())
 
     def took(self, item: Item[Any]) -> None:
-        """See Gate."""
+        """`item` goes through; while the host is down it is the probe that was wanted."""
         if not self.parks:
             return
         self._probe_wanted = False

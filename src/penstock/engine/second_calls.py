@@ -16,7 +16,7 @@ class SecondCalls:
         self._state = state
 
     def may_send(self) -> bool:
-        """See HedgeGuard. A permit must be there at once: a limit that is full has better uses for it."""
+        """Whether there is room for one now; its permit must be there at once: a full limit has better uses for it."""
         state, counters = self._state, self._state.counters
         most = state.ceiling.now
         if state.adaptive:
@@ -31,5 +31,5 @@ class SecondCalls:
         return True
 
     def ended(self) -> None:
-        """See HedgeGuard."""
+        """The second call is over."""
         self._state.counters.in_flight -= 1

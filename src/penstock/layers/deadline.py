@@ -79,15 +79,15 @@ class DeadlineHeader(AnyClient[Request, Response]):
         return self._client.once(self._with_header(request))
 
     def ready(self, request: Request, /) -> bool:
-        """See Preparable."""
+        """Whether `request` would be sent at once; its header needs no connection."""
         return self._client.ready(request)
 
     def ready_for(self, url: str, /) -> bool:
-        """See AnyClient."""
+        """Whether the client has a connection for `url`."""
         return self._client.ready_for(url)
 
     def prepare(self, request: Request, /) -> Awaitable[Prepared[Response]]:
-        """See Preparable."""
+        """Connect, and say in the header how long the answer is waited for."""
         return self._client.prepare(self._with_header(request))
 
     def _with_header(self, request: Request) -> Request:

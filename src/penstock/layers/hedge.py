@@ -53,7 +53,7 @@ class Hedge(Generic[Req, Resp]):
         return await self.race(request, self._inner.once(request))
 
     async def prepare(self, request: Req) -> PreparedRace[Req, Resp]:
-        """See Preparable."""
+        """Connect for the first of the two calls."""
         return PreparedRace(self, request, await self._inner.prepare(request))
 
     async def race(self, request: Req, sending: Awaitable[Resp]) -> Resp:

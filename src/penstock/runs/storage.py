@@ -141,7 +141,7 @@ class Disk:
         self._sync_folder(target.parent)
 
     def remove(self, path: Path) -> None:
-        """See Storage."""
+        """Remove the file, if it is there; durable on return."""
         path.unlink(missing_ok=True)
         self._sync_folder(path.parent)
 

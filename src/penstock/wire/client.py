@@ -141,7 +141,7 @@ class Client(AnyClient[Request, Response]):
         return PreparedRequest(exchange, pool, connection)
 
     def ready(self, request: Request, /) -> bool:
-        """See Preparable."""
+        """Whether a connection for `request` is open and free."""
         return self.ready_for(request.url)
 
     def ready_for(self, url: str, /) -> bool:
