@@ -62,6 +62,11 @@ class ForgetfulDisk:
             raise
         self.files[target] = self.files.pop(source)
 
+    def remove(self, path: Path) -> None:
+        """See Storage."""
+        self.step()
+        self.files.pop(path, None)
+
     def cut(self) -> None:
         """What is found after the power came back."""
         for content in self.files.values():
@@ -139,7 +144,7 @@ def one_run(seed: int, cuts: Cuts) -> None:
     rng = random.Random(seed)
     disk = ForgetfulDisk(rng)
     out, path = Path("/out.jsonl"), Path("/journal")
-    journals.Journal.create(disk, path).close()
+    journals.Journal.create(disk, path)
     disk.open(out).sync()
     promised: set[int] = set()
     while True:

@@ -58,18 +58,14 @@ CIRCLES = {
     frozenset({"penstock.testing.fault_server", "penstock.testing.fault_server_process"}),
 }
 MOST_FUNCTION_LINES = 40
+_SIGNATURE = "public, with a line for each setting; documentation is what it is"
 _LIST = "a list: one line for each thing, and nothing is decided"
 LONG_FUNCTIONS = {
-    "penstock.cli.check._job": "until the branch of the engine lands: options handed on by name",
     "penstock.cli.options.flow_options": _LIST,
-    "penstock.cli.options.read_flow": "until the branch of the engine lands: options handed on by name",
-    "penstock.cli.pull._job": "until the branch of the engine lands: options handed on by name",
     "penstock.cli.top_reading.read_between": _LIST,
-    "penstock.engine.endings.Endings.ended": "until the branch of the engine lands",
-    "penstock.engine.engine.Engine.__init__": "until the branch of the engine lands",
-    "penstock.engine.run.run": "until the branch of the engine lands: options handed on by name",
+    "penstock.engine.run.run": _SIGNATURE,
     "penstock.inbound.proxy.snapshot.Watched.snapshot": _LIST,
-    "penstock.outbound.pull_pages.pull": "until the branch of the engine lands: options handed on by name",
+    "penstock.outbound.pull_pages.pull": _SIGNATURE,
     "penstock.report.load._sample": _LIST,
     "penstock.report.state.run_state": _LIST,
     "penstock.stores.memory.MemoryStore.__init__": _LIST,

@@ -7,7 +7,7 @@ not need HTTP does not know it: it works around any async callable.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 Req = TypeVar("Req")
 Resp = TypeVar("Resp")
@@ -42,23 +42,76 @@ class Prepared(Protocol[Resp_co]):
 
 
 class Preparable(Protocol[Req_contra, Resp_co]):
-    """A Call that can do its slow set-up (connect, handshake) before the permit of a limit is taken.
+    """What the engine calls: it can do its slow set-up (connect, handshake) before the permit of a limit is taken.
 
     Without this a new connection's handshake lies between the permit and the send, and sends that follow on
     open connections catch up with it: the peer sees more in a window than was permitted.
     """
 
-    async def __call__(self, request: Req_contra, /) -> Resp_co:
-        """Prepare and send in one."""
+    prepares: bool
+    """Whether there is anything to prepare; where not, `prepare` need not be called, and it is always `ready`."""
+
+    def once(self, request: Req_contra, /) -> Awaitable[Resp_co]:
+        """Prepare and send in one, and under no circumstances send twice: one permit is for one send."""
         ...
 
     def ready(self, request: Req_contra, /) -> bool:
         """Whether a call made in this very moment would be sent at once, so that it need not be prepared."""
         ...
 
-    async def prepare(self, request: Req_contra, /) -> Prepared[Resp_co]:
+    def prepare(self, request: Req_contra, /) -> Awaitable[Prepared[Resp_co]]:
         """Do everything up to the send. Errors are those of the call itself."""
         ...
+
+
+class AnyClient(Preparable[Req_contra, Resp_co], Protocol[Req_contra, Resp_co]):
+    """What makes the calls of a run: the wire's client, or an adapter of another library or protocol."""
+
+    def ready_for(self, url: str, /) -> bool:
+        """Whether a call to this address would be `ready`: asked where no request has been made yet."""
+        ...
+
+
+class PlainCall(Generic[Req, Resp]):
+    """Any async callable, a plain function too, as an AnyClient.
+
+    This is the door for the callables of users, and the one place that looks what a callable brings with it.
+    """
+
+    def __init__(self, call: Call[Req, Resp]) -> None:
+        self.prepares = hasattr(call, "prepare")
+        self.once: Call[Req, Resp] = getattr(call, "once", call)
+        self.prepare: Call[Req, Prepared[Resp]] = getattr(call, "prepare", self._unprepared)
+        self.ready: Callable[[Req], bool] = getattr(call, "ready", _never) if self.prepares else _always
+        self.ready_for: Callable[[str], bool] = getattr(call, "ready_for", _never) if self.prepares else _always
+
+    async def _unprepared(self, request: Req) -> Prepared[Resp]:
+        return Unprepared(self.once, request)
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+class Unprepared(Generic[Req, Resp]):
+    """A Prepared for calls that have nothing to do before they are sent."""
+
+    __slots__ = ("_call", "_request")
+
+    def __init__(self, call: Call[Req, Resp], request: Req) -> None:
+        self._call = call
+        self._request = request
+
+    async def send(self) -> Resp:
+        """Send now and return the answer."""
+        return await self._call(self._request)
+
+    def release(self) -> None:
+        """There is nothing to give back."""
 
 
 def stack(call: Call[Req, Resp], layers: Iterable[Layer[Req, Resp]]) -> Call[Req, Resp]:

@@ -97,7 +97,7 @@ def test_hedged_calls_leave_no_connection_behind() -> None:
                 request = penstock.Request("GET", f"{server.url}/{number}")
                 try:
                     async with asyncio.timeout(0.001 * number):
-                        answered += (await hedge(request)).status == 200
+                        answered += (await hedge.once(request)).status == 200
                 except TimeoutError:
                     cut_off += 1
             assert client.statistics().in_use == client.statistics().waiting == 0

@@ -32,7 +32,7 @@ NAMES = ["key", "ok", "status", "attempts", "waited_ms", "service_ms", "value", 
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from penstock.outbound.storage import Disk
+from penstock.runs.storage import Disk
 
 replace, out, moment = Disk.replace, Path(sys.argv.pop(1)), sys.argv.pop(1)
 

@@ -9,6 +9,7 @@ import pytest
 
 import penstock
 from penstock import Request, Response, time_left
+from penstock.call import PlainCall
 from penstock.clock import current_clock
 from penstock.layers.attempt_timeout import attempt_timeout
 from penstock.layers.deadline import DeadlineHeader, format_time_left
@@ -124,12 +125,12 @@ def test_without_a_deadline_no_header_is_sent() -> None:
     """A request outside an attempt goes out as it is."""
     call = ScriptedCall([Response(200)])
     request = Request("GET", "http://a/")
-    asyncio.run(_called(DeadlineHeader(call, "X-Timeout-Ms"), request))
+    asyncio.run(_called(DeadlineHeader(PlainCall(call), "X-Timeout-Ms"), request))
     assert call.requests == [request]
 
 
 async def _called(client: DeadlineHeader, request: Request) -> Response:
-    return await client(request)
+    return await client.once(request)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.call import PlainCall
 from penstock.clock import current_clock
 from penstock.layers.hedge import Hedge
 from penstock.rules.retries.hedge import Hedging
@@ -53,8 +54,13 @@ class Connecting:
     def open(self) -> int:
         return self.prepared - self.sent - self.released
 
-    async def __call__(self, request: Any) -> Any:
+    prepares = True
+
+    async def once(self, request: Any) -> Any:
         return await (await self.prepare(request)).send()
+
+    def ready(self, request: Any) -> bool:
+        return False
 
     async def prepare(self, request: Any) -> Connected:
         await current_clock().sleep(0.1)
@@ -92,12 +98,12 @@ def play(
     """(answer or error, seconds, the inner call, the guard) of one call."""
     inner = ScriptedCall(script)
     guard = guard or Guard()
-    hedge: Hedge[str, Any] = Hedge(inner, rules or rules_with(), guard)
+    hedge: Hedge[str, Any] = Hedge(PlainCall(inner), rules or rules_with(), guard)
 
     async def main() -> tuple[Any, float]:
         answer: Any
         try:
-            answer = await hedge("request")
+            answer = await hedge.once("request")
         except penstock.CallError as error:
             answer = error
         seconds = current_clock().now()
@@ -168,12 +174,12 @@ def test_latencies_are_learned() -> None:
 
     async def main() -> list[float | None]:
         rules = Hedging(0.95)
-        hedge: Hedge[int, str] = Hedge(ScriptedCall([After(2.0, "good")], repeat_last=True), rules, Guard())
-        broken: Hedge[int, str] = Hedge(ScriptedCall([After(9.0, "bad")], repeat_last=True), rules, Guard())
+        hedge: Hedge[int, str] = Hedge(PlainCall(ScriptedCall([After(2.0, "good")], repeat_last=True)), rules, Guard())
+        broken: Hedge[int, str] = Hedge(PlainCall(ScriptedCall([After(9.0, "bad")], repeat_last=True)), rules, Guard())
         seen = [rules.delay]
         for _ in range(100):
-            await hedge(1)
-            await broken(1)
+            await hedge.once(1)
+            await broken.once(1)
         return [*seen, rules.delay]
 
     assert run_virtual(main()) == [None, pytest.approx(2.0, rel=0.05)]
@@ -187,7 +193,7 @@ def test_a_timeout_around_it_ends_both(script: list[Any], after: float) -> None:
     """Whatever the race is at, a cancellation from outside ends it at once, and is not lost."""
     inner = ScriptedCall(script)
     guard = Guard()
-    hedge: Hedge[int, str] = Hedge(inner, rules_with(), guard)
+    hedge: Hedge[int, str] = Hedge(PlainCall(inner), rules_with(), guard)
 
     async def main() -> tuple[bool, float]:
         task = asyncio.current_task()
@@ -195,7 +201,7 @@ def test_a_timeout_around_it_ends_both(script: list[Any], after: float) -> None:
         late = False
         try:
             async with asyncio.timeout(after):
-                await hedge(1)
+                await hedge.once(1)
         except TimeoutError:
             late = True
         assert task.cancelling() == 0
@@ -220,12 +226,12 @@ def test_wherever_it_is_cancelled_nothing_is_left(preparable: bool, second: Any)
         inner = ScriptedCall([After(5.0, "first"), second])
         guard = Guard()
         connecting = Connecting(inner)
-        hedge: Hedge[int, str] = Hedge(connecting if preparable else inner, rules_with(), guard)
+        hedge: Hedge[int, str] = Hedge(connecting if preparable else PlainCall(inner), rules_with(), guard)
         checks.append(lambda: inner.in_flight == guard.under_way == connecting.open == 0)
         if preparable:
             await (await hedge.prepare(1)).send()
         else:
-            await hedge(1)
+            await hedge.once(1)
 
     assert cancel_everywhere(run, lambda: _all(checks)).cancelled >= 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,6 +14,7 @@ import pytest
 
 import penstock
 from penstock import Request, Response
+from penstock.call import PlainCall
 from penstock.outbound import pull as pull_module
 from penstock.outbound.pull import PullJob, open_pull
 from penstock.rules.pagination.extent import StopOn
@@ -52,12 +54,6 @@ class Api:
             raise value
         return value if isinstance(value, Response) else Response(200, (), orjson.dumps(value), url=request.url)
 
-    async def __aenter__(self) -> Api:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        pass
-
 
 def offsets(count: int, **more: Any) -> Callable[[Query], Any]:
     """An API of `count` rows with offset and limit, 10 rows a page if none is given."""
@@ -92,7 +88,7 @@ def pull(
     **job: Any,
 ) -> dict[str, Any]:
     """One session of a durable pull; returns its summary."""
-    monkeypatch.setattr(pull_module, "make_client", lambda flow, redirects: api)
+    monkeypatch.setattr(pull_module, "make_client", lambda flow, redirects: nullcontext(PlainCall(api)))
     said: list[str] = job.pop("said", [])
     with open_pull(PullJob(URL, out, paging, flow or Flow(), **job), said.append) as run:
         summary = run_virtual(run.carry_out())

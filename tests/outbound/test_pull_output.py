@@ -41,7 +41,7 @@ class Session:
     def __init__(self, folder: Path, storage: Storage, *, chained: bool, keyed: bool = False) -> None:
         journal = folder / "journal"
         if not journal.exists():
-            Journal.create(storage, journal).close()
+            Journal.create(storage, journal)
         self.files = RowFile(storage, folder / "rows", folder, Journal.open(storage, journal), keyed=keyed)
         self.plan: PagePlan = ChainPlan(Cursor(), BASE) if chained else CountablePlan(Offset(2), BASE)
         saved = self.files.saved.get(STATE)

@@ -2,7 +2,7 @@
 
 What the program sees are real files in a temporary folder. Beside them a model keeps what is durable, and what was
 done since the last sync. After a power cut any part of that may be there or not: of a write each sector by itself,
-a truncation, a new directory entry, a rename.
+a truncation, a new directory entry, a rename, a removal. Files that it was not asked for are not its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _File:
 
 
 class SimulatedStorage:
-    """Files under `folder`. `steps` operations are carried out, then Crash is raised; None never crashes."""
+    """Files in `folder` and below. `steps` operations are carried out, then Crash is raised; None never crashes."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         self.folder = folder
@@ -53,8 +53,8 @@ class SimulatedStorage:
         self._live: dict[Path, _File] = {}
         self._durable: dict[Path, _File] = {}
         self._handles: list[io.FileIO] = []
-        self._renames: list[tuple[Path | None, Path, _File]] = []
-        """(source or None for a new file, target, file) since the folder was last synced."""
+        self._renames: list[tuple[Path | None, Path | None, _File]] = []
+        """(source or None for a new file, target or None for a removed one, file) since its folder was last synced."""
 
     def _step(self) -> None:
         self.operations += 1
@@ -74,13 +74,15 @@ class SimulatedStorage:
                 if self._chance.random() < 0.5:
                     if source is not None:
                         entries.pop(source, None)
-                    entries[target] = file
+                    if target is not None:
+                        entries[target] = file
             content = {path: file.after_power_cut(self._chance) for path, file in entries.items()}
         else:
             content = {path: path.read_bytes() for path in self._live}
-        for path in self.folder.iterdir():
+        for path in self._live:
             path.unlink()
         for path, data in content.items():
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
         self._renames.clear()
         if power_cut:
@@ -92,7 +94,7 @@ class SimulatedStorage:
 
     def open(self, path: Path) -> _OpenFile:
         self._make(path)
-        self._sync_folder()
+        self._sync_folder(path.parent)
         return _OpenFile(self, path, self._live[path])
 
     def write_new(self, path: Path, data: bytes) -> None:
@@ -110,7 +112,14 @@ class SimulatedStorage:
         source.replace(target)
         self._live[target] = self._live.pop(source)
         self._renames.append((source, target, self._live[target]))
-        self._sync_folder()
+        self._sync_folder(target.parent)
+
+    def remove(self, path: Path) -> None:
+        if path in self._live:
+            self._step()
+            path.unlink()
+            self._renames.append((path, None, self._live.pop(path)))
+        self._sync_folder(path.parent)
 
     def _make(self, path: Path) -> None:
         if path not in self._live:
@@ -119,10 +128,11 @@ class SimulatedStorage:
             self._live[path] = _File()
             self._renames.append((None, path, self._live[path]))
 
-    def _sync_folder(self) -> None:
+    def _sync_folder(self, folder: Path) -> None:
         self._step()
-        self._durable = dict(self._live)
-        self._renames.clear()
+        elsewhere = {path: file for path, file in self._durable.items() if path.parent != folder}
+        self._durable = elsewhere | {path: file for path, file in self._live.items() if path.parent == folder}
+        self._renames = [each for each in self._renames if (each[1] or each[0] or folder).parent != folder]
 
 
 class _OpenFile:

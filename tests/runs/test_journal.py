@@ -49,7 +49,7 @@ class Run:
         """Positions whose commit has returned."""
 
     def begin(self) -> None:
-        Journal.create(self.storage, self.journal_path).close()
+        Journal.create(self.storage, self.journal_path)
         self.storage.open(self.out).close()
 
     @contextlib.contextmanager
@@ -60,7 +60,7 @@ class Run:
             if retry_failed:
                 failed = {record["key"] for record in records(self.out) if not record["ok"]}
                 self.promised -= failed
-                dropped = drop_failed(self.storage, self.out, output._journal)
+                dropped = drop_failed(self.storage, self.out, output.journal)
                 assert dropped == len(failed)
                 output.close()
                 output = JsonLinesOutput.open(self.storage, self.out, Journal.open(self.storage, self.journal_path))
@@ -271,7 +271,7 @@ def test_an_output_with_a_broken_record_cannot_be_rewritten(tmp_path: Path) -> N
         data = run.out.read_bytes()
         run.out.write_bytes(data.replace(b'{"key":0,', b'["key":0,'))
         with pytest.raises(OutputError, match="cannot be read"):
-            drop_failed(DISK, run.out, output._journal)
+            drop_failed(DISK, run.out, output.journal)
         assert output.done.count == 5
 
 

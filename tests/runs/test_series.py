@@ -19,6 +19,7 @@ from penstock.engine.outcome import Answer, Item, Outcome
 from penstock.limits.limiter import RateLimiter
 from penstock.runs.driver import Driver
 from penstock.runs.examples import PER_KIND, SLOWEST, Examples
+from penstock.runs.flow import Flow
 from penstock.runs.series import Series, paused_seconds
 from penstock.runs.sessions import SessionLog, SessionRecord
 from penstock.testing import ManualClock, run_virtual
@@ -130,7 +131,7 @@ def test_a_session_has_a_line_for_its_begin_and_one_for_its_end(tmp_path: Path) 
     path = tmp_path / "sessions.jsonl"
     path.write_bytes(b'{"event": "beg')
     log = SessionLog(path, ManualClock(start=5.0))
-    log.begin(command=["penstock", "send"], limits=["10/s"], total=7, resumed_at=3)
+    log.begin(Flow(limits=(penstock.parse_limit("10/s"),), command=("penstock", "send")), total=7, resumed_at=3)
     log.end("complete", {"items": 7})
     begun, ended = map(orjson.loads, path.read_bytes().splitlines()[1:])
     assert (begun["event"], begun["command"], begun["total"], begun["resumed_at"]) == (
@@ -145,7 +146,7 @@ def test_a_session_has_a_line_for_its_begin_and_one_for_its_end(tmp_path: Path) 
 def break_off(folder: Path, error: BaseException, *, ended: bool = False) -> None:
     """A session in which `error` is raised."""
     with SessionRecord(folder, RateLimiter(), set()) as record:
-        record.begin(command=[], limits=[], total=1, resumed_at=0)
+        record.begin(Flow(), total=1, resumed_at=0)
         if ended:
             record.end({"complete": False})
         raise error
@@ -178,7 +179,7 @@ def test_a_session_ends_once(tmp_path: Path) -> None:
 def test_what_is_not_recorded_leaves_nothing(tmp_path: Path) -> None:
     """For the first answers of a census."""
     with SessionRecord(None, RateLimiter(), set()) as record:
-        record.begin(command=[], limits=[], total=1, resumed_at=0)
+        record.begin(Flow(), total=1, resumed_at=0)
         record.end({"complete": True})
         assert (record.watchers, record.examples) == ((), None)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..outbound.request_template import parse_header
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import flow_options, read_flow, show_options
+from .options import flow_options, show_options, take_flow
 from .shown import shown
 
 _EXAMPLES = """
@@ -35,12 +35,11 @@ _VARIABLES = ("collection", "field", "tenant", "database", "candidates")
 @click.option("--dim", type=click.IntRange(min=1), default=None, help="Numbers in a vector; raw files need it.")
 @click.option(
     "--format",
-    "format_",
     default=None,
     help="raw, npy, fvecs, bvecs, fbin, u8bin, i8bin, parquet, hdf5. [default: found by content and name]",
 )
 @click.option("--column", default=None, help="The column of a Parquet file or the dataset of an HDF5 file.")
-@click.option("--preset", "preset_", default=None, help="Ask as this server wants to be asked: qdrant, chroma, ...")
+@click.option("--preset", default=None, help="Ask as this server wants to be asked: qdrant, chroma, ...")
 @click.option("--collection", default=None, help="For --preset.")
 @click.option("--field", default=None, help="For --preset: the vector's field.")
 @click.option("--tenant", default=None, help="For --preset.")
@@ -54,9 +53,7 @@ _VARIABLES = ("collection", "field", "tenant", "database", "candidates")
 @click.option(
     "--similarity", default=None, metavar="JMESPATH", help="Where the best hit's score is. [default: similarity]"
 )
-@click.option(
-    "--id", "id_", default=None, metavar="JMESPATH", help="Where the best hit's id is, if it tells positions."
-)
+@click.option("--id", default=None, metavar="JMESPATH", help="Where the best hit's id is, if it tells positions.")
 @click.option("--score-map", default=None, help="What the score means: identity, 1-d, ... [default: inferred]")
 @click.option("--tolerance", type=float, default=1e-5, show_default=True, help="|1 - similarity| of the vector itself.")
 @click.option("--sample", type=click.IntRange(min=1), default=None, help="Only so many, spread over the file.")
@@ -91,7 +88,7 @@ def check(**options: Any) -> int:
     from ..outbound.check import open_check
 
     with shown("check", options) as show:
-        job = _job(say=show.say, **options)
+        job = _job(show.say, options)
         with open_check(job, show.say) as census:
             first = show.watch(str(job.out), unit="first answers")
             summary = run_loop(census.carry_out(show.watch(str(job.out)), first))
@@ -101,60 +98,24 @@ def check(**options: Any) -> int:
     return 1 if summary["not_right"] else 0
 
 
-def _job(
-    *,
-    say: Any,
-    source: Path,
-    url: str,
-    out: Path,
-    dim: int | None,
-    format_: str | None,
-    column: str | None,
-    preset_: str | None,
-    method: str | None,
-    body: str | None,
-    headers: tuple[str, ...],
-    similarity: str | None,
-    id_: str | None,
-    score_map: str | None,
-    tolerance: float,
-    sample: int | None,
-    second_look: int,
-    duplicates: bool,
-    on_bad_record: str,
-    retry_failed: bool,
-    fresh: bool,
-    **rest: Any,
-) -> Any:
+def _job(say: Any, options: dict[str, Any]) -> Any:
     from ..outbound.check import CheckJob
     from ..outbound.vectors.bodies import DEFAULT_TEMPLATE
 
-    if not (tolerance > 0 and math.isfinite(tolerance)):
-        raise UsageError(f"--tolerance must be above 0, not {tolerance}")
-    variables = {name: value for name in _VARIABLES if (value := rest.pop(name)) is not None}
-    shape = _preset(preset_, variables, url, say)
+    if not (options["tolerance"] > 0 and math.isfinite(options["tolerance"])):
+        raise UsageError(f"--tolerance must be above 0, not {options['tolerance']}")
+    variables = {name: value for name in _VARIABLES if (value := options.pop(name)) is not None}
+    # What the command does not say, the preset says, and else it is what is usual.
+    usual = {"method": "POST", "body": DEFAULT_TEMPLATE, "similarity": "similarity", "id": None, "score_map": None}
+    shape = usual | _preset(options.pop("preset"), variables, options["url"], say)
+    options["url"] = shape.pop("url", options["url"])
     return CheckJob(
-        source=source,
-        out=out,
-        url=shape.get("url", url),
-        flow=read_flow(**rest),
-        method=method or shape.get("method", "POST"),
-        headers=tuple(parse_header(header) for header in headers),
-        body=body or shape.get("body", DEFAULT_TEMPLATE),
-        similarity=similarity or shape.get("similarity", "similarity"),
-        id=id_ or shape.get("id"),
-        id_required=id_ is not None,
-        score_map=score_map or shape.get("score_map"),
-        tolerance=tolerance,
-        format=format_,
-        dim=dim,
-        column=column,
-        sample=sample,
-        second_look=second_look,
-        duplicates=duplicates,
-        skip_bad_records=on_bad_record == "skip",
-        retry_failed=retry_failed,
-        fresh=fresh,
+        id_required=options["id"] is not None,
+        flow=take_flow(options),
+        headers=tuple(parse_header(header) for header in options.pop("headers")),
+        skip_bad_records=options.pop("on_bad_record") == "skip",
+        **{name: options.pop(name) or value for name, value in shape.items()},
+        **options,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -126,7 +127,10 @@ class InFlight(click.ParamType[Any]):
 
 
 def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
-    """The options of how much flows; `retry_on` is the command's own default."""
+    """The options of how much flows; `retry_on` is the command's own default.
+
+    Each is named as the field of Flow that it fills, so that `take_flow` need not know them one by one.
+    """
     levels = click.Choice([level.value for level in RetryOn])
     options = [
         click.option(
@@ -190,6 +194,7 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
         ),
         click.option(
             "--attempts",
+            "max_attempts",
             type=click.IntRange(min=1),
             default=5,
             show_default=True,
@@ -238,6 +243,7 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
         ),
         click.option(
             "--max-response",
+            "max_response_bytes",
             type=Size(),
             default="64MiB",
             show_default=True,
@@ -279,56 +285,18 @@ def show_options(function: F) -> F:
     return function
 
 
-def read_flow(
-    *,
-    limits: tuple[Limit | Literal["auto"], ...],
-    limit_headers: Literal["tighten", "ignore"],
-    cost_limits: tuple[Limit, ...],
-    cost: str | None,
-    cost_actual: str | None,
-    in_flight: Any,
-    attempt_timeout: float,
-    total_timeout: float,
-    connect_timeout: float,
-    attempts: int,
-    retry_budget: float,
-    max_outage: float,
-    hedge: float | None,
-    deadline_header: str | None,
-    retry_on: str,
-    guard: float | None,
-    max_response: int,
-    ca_file: Path | None,
-    proxy: str | None,
-    limit_by: str | None = None,
-    follow_redirects: int = 0,
-) -> Flow:
-    """The values of `flow_options` as a Flow."""
-    return Flow(
-        limits=tuple(limit for limit in limits if isinstance(limit, Limit)),
-        limit_auto="auto" in limits,
-        limit_by=limit_by,
-        limit_headers=limit_headers,
-        cost_limits=cost_limits,
-        cost=cost,
-        cost_actual=cost_actual,
-        in_flight=in_flight,
-        attempt_timeout=attempt_timeout,
-        total_timeout=total_timeout,
-        connect_timeout=connect_timeout,
-        max_attempts=attempts,
-        retry_budget=retry_budget,
-        max_outage=max_outage,
-        hedge=hedge,
-        deadline_header=deadline_header,
-        retry_on=RetryOn(retry_on),
-        guard=guard,
-        max_response_bytes=max_response,
-        follow_redirects=follow_redirects,
-        ca_file=ca_file,
-        proxy=proxy,
-        command=_command(),
-    )
+def take(model: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Those of `options` that are named as fields of the dataclass `model`, taken out of them."""
+    return {field.name: options.pop(field.name) for field in fields(model) if field.name in options}
+
+
+def take_flow(options: dict[str, Any]) -> Flow:
+    """The Flow that `flow_options` and other options named as its fields make, taken out of `options`."""
+    given = take(Flow, options)
+    given["limit_auto"] = "auto" in given["limits"]
+    given["limits"] = tuple(limit for limit in given["limits"] if limit != "auto")
+    given["retry_on"] = RetryOn(given["retry_on"])
+    return Flow(**given, command=_command())
 
 
 def _command() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ..rules.pagination.extent import StopOn
 from ..rules.pagination.style import STYLES, Paging
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import flow_options, read_flow, show_options
+from .options import flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .texts import Gauge
@@ -41,6 +41,7 @@ Examples:
 )
 @click.option(
     "--paginate",
+    "style",
     type=click.Choice(["auto", *STYLES]),
     default="auto",
     show_default=True,
@@ -59,13 +60,12 @@ Examples:
 )
 @click.option(
     "--next",
-    "next_",
     metavar="JMESPATH",
     default=None,
     help="Where the token or URL of the next page is. [default: next_cursor with cursor, next with next-url]",
 )
 @click.option("--start", metavar="TOKEN|N", default=None, help="Begin there. [default: offset 0, page 1, no token]")
-@click.option("--max-pages", type=click.IntRange(min=1), default=None, help="At most so many pages.")
+@click.option("--max-pages", "most_pages", type=click.IntRange(min=1), default=None, help="At most so many pages.")
 @click.option(
     "--stop-on",
     type=click.Choice([each.value for each in StopOn]),
@@ -97,7 +97,7 @@ def pull(**options: Any) -> int:
     Exit code 1 also when fewer rows came than the API promised.
     """
     with shown("pull", options) as show:
-        job = _job(**options)
+        job = _job(options)
         with open_pull(job, show.say) as run:
             summary = run_loop(run.carry_out(show.watch(str(job.out), lambda: _gauge(run))))
             out = finish_output(summary, job.out, run.rows, run.write_table, say=show.say)
@@ -125,51 +125,12 @@ def _gauge(run: PullRun) -> Gauge:
     return Gauge(total=total, unit="pages", text=f"{tally.written:,}{promised} rows")
 
 
-def _job(
-    *,
-    url: str,
-    out: Path,
-    paginate: str,
-    page_size: int | None,
-    size_param: str | None,
-    offset_param: str | None,
-    page_param: str | None,
-    cursor_param: str | None,
-    rows: str | None,
-    total: str | None,
-    next_: str | None,
-    start: str | None,
-    max_pages: int | None,
-    stop_on: str,
-    key: str | None,
-    on_repeat: str,
-    allowed_hosts: tuple[str, ...],
-    headers: tuple[str, ...],
-    follow_redirects: int,
-    fresh: bool,
-    **flow: Any,
-) -> PullJob:
+def _job(options: dict[str, Any]) -> PullJob:
     return PullJob(
-        url=url,
-        out=out,
-        paging=Paging(
-            style=paginate,
-            page_size=page_size,
-            size_param=size_param,
-            offset_param=offset_param,
-            page_param=page_param,
-            cursor_param=cursor_param,
-            rows=rows,
-            total=total,
-            next=next_,
-            start=start,
-        ),
-        flow=read_flow(**flow, follow_redirects=follow_redirects),
-        headers=tuple(parse_header(header) for header in headers),
-        most_pages=max_pages,
-        stop_on=StopOn(stop_on),
-        key=key,
-        keep_repeats=on_repeat == "keep",
-        allowed_hosts=allowed_hosts,
-        fresh=fresh,
+        paging=Paging(**take(Paging, options)),
+        flow=take_flow(options),
+        headers=tuple(parse_header(header) for header in options.pop("headers")),
+        stop_on=StopOn(options.pop("stop_on")),
+        keep_repeats=options.pop("on_repeat") == "keep",
+        **options,
     )

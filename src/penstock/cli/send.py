@@ -13,7 +13,7 @@ from ..rules.retries.verdict import RetryOn
 from ..scale.local import carry_out_in_processes, check_processes
 from .child import COMMAND
 from .loop import run_loop
-from .options import flow_options, read_flow, show_options
+from .options import flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code
@@ -52,7 +52,7 @@ Examples:
     help="'Name: value'; ${ENV} in the value is replaced from the environment and never stored.",
 )
 @click.option("--key", default=None, help="The field that names a record in the output. [default: its position]")
-@click.option("--format", "format_", type=click.Choice(["jsonl", "csv"]), default=None, help="Of INPUT, by its name.")
+@click.option("--format", type=click.Choice(["jsonl", "csv"]), default=None, help="Of INPUT, by its name.")
 @click.option(
     "--on-bad-record",
     type=click.Choice(["fail", "skip"]),
@@ -96,7 +96,7 @@ def send(**options: Any) -> int:
     """
     processes = options.pop("processes")
     with shown("send", options) as show:
-        job = _job(**options)
+        job = _job(options)
         check_processes(job.flow, processes)
         with open_send(job, show.reading) as run:
             watch = show.watch(str(job.out))
@@ -107,43 +107,15 @@ def send(**options: Any) -> int:
     return exit_code(summary)
 
 
-def _job(
-    *,
-    source: str,
-    url: str,
-    out: Path,
-    method: str,
-    body: str | None,
-    headers: tuple[str, ...],
-    key: str | None,
-    format_: str | None,
-    on_bad_record: str,
-    idempotency_key: str | None,
-    extract: str | None,
-    expect: str | None,
-    answer: str,
-    follow_redirects: int,
-    retry_failed: bool,
-    fresh: bool,
-    **flow: Any,
-) -> SendJob:
+def _job(options: dict[str, Any]) -> SendJob:
+    source, template = options.pop("source"), take(RequestTemplate, options)
+    template["method"] = template["method"].upper()
+    template["headers"] = tuple(parse_header(header) for header in template["headers"])
     return SendJob(
         source=None if source == "-" else Path(source),
-        out=out,
-        template=RequestTemplate(
-            url=url,
-            method=method.upper(),
-            body=body,
-            headers=tuple(parse_header(header) for header in headers),
-            idempotency_key=idempotency_key,
-        ),
-        flow=read_flow(**flow, follow_redirects=follow_redirects),
-        key=key,
-        format=format_,
-        extract=extract,
-        expect=expect,
-        text=answer == "text",
-        skip_bad_records=on_bad_record == "skip",
-        retry_failed=retry_failed,
-        fresh=fresh,
+        template=RequestTemplate(**template),
+        flow=take_flow(options),
+        text=options.pop("answer") == "text",
+        skip_bad_records=options.pop("on_bad_record") == "skip",
+        **options,
     )

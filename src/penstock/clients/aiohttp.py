@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from ..call import AnyClient, Unprepared
 from ..errors import (
     CallError,
     ConnectError,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-class AiohttpClient:
+class AiohttpClient(AnyClient[Request, Response]):
     """An HTTP client on aiohttp for one event loop: `response = await client(request)`.
 
     The options are those of `penstock.wire.Client`, in seconds and bytes, and `proxy`: the URL of an HTTP
@@ -42,6 +43,8 @@ class AiohttpClient:
     parses less strictly (it lets white space before a colon pass) and sends an idempotent request a second
     time by rules of its own.
     """
+
+    prepares = False
 
     def __init__(
         self,
@@ -92,6 +95,22 @@ class AiohttpClient:
                     await self._before_redirect()
                 response = await self._send(request)
         return response
+
+    async def once(self, request: Request, /) -> Response:
+        """The same: whether a request goes out a second time is not ours to say."""
+        return await self(request)
+
+    def ready(self, request: Request, /) -> bool:
+        """True: what opens a connection does so within the call."""
+        return True
+
+    def ready_for(self, url: str, /) -> bool:
+        """True, as for `ready`."""
+        return True
+
+    async def prepare(self, request: Request, /) -> Unprepared[Request, Response]:
+        """Nothing is done before the send."""
+        return Unprepared(self, request)
 
     async def aclose(self) -> None:
         """Close all connections; later calls raise UsageError."""

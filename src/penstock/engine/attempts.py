@@ -5,37 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
-from ..call import Call, Resp
+from ..call import Preparable, Prepared, Resp
 from ..clock import Clock
 from ..errors import PenstockError, Stopped, StorageError
 from ..layers.attempt_timer import AttemptTimer, timed_out, within
 from ..layers.deadline import answer_time_left
 from ..limits.bounds import Grant
-from ..limits.limiter import RateLimiter
-from ..rules.limits.schedule import Schedule
-from ..rules.retries.retry import RetryPolicy
-from .costs import Costs
-from .counters import RunCounters
 from .endings import Endings
-from .key_lines import KeyLines
 from .outages import Outages
 from .outcome import Item
 from .slots import Slots
+from .state import EngineState
 from .work import Work
 
 T = TypeVar("T")
 
 
-class _State:
+class _Unsent(Generic[Resp]):
     """What an attempt holds before it is sent."""
 
     __slots__ = ("prepared", "seeking")
 
     def __init__(self) -> None:
-        self.prepared: Any = None
+        self.prepared: Prepared[Resp] | None = None
         self.seeking = True
 
 
@@ -44,37 +39,30 @@ class Attempts(Generic[T, Resp]):
 
     def __init__(
         self,
-        call: Call[T, Resp],
+        call: Preparable[T, Resp],
+        state: EngineState,
         *,
-        limiter: RateLimiter,
-        schedule: Schedule,
-        policy: RetryPolicy,
-        attempt_timeout: float | None,
-        counters: RunCounters,
         work: Work[T],
         slots: Slots[T],
         endings: Endings[T, Resp],
         outages: Outages[T],
-        costs: Costs | None = None,
-        keys: KeyLines | None = None,
     ) -> None:
-        # A client that would send again on its own must not: one permit is for one send.
-        self._call: Call[T, Resp] = getattr(call, "once", call)
-        self._prepare = getattr(call, "prepare", None)
-        self._ready = getattr(call, "ready", None)
-        self._limiter = limiter
-        self._schedule = schedule
-        self._policy = policy
-        self._first_timeout = attempt_timeout
-        if policy.total_timeout is not None:
-            self._first_timeout = min(policy.total_timeout, attempt_timeout or math.inf)
-        self._counters = counters
+        self._once = call.once
+        self._ready = call.ready
+        self._prepare = call.prepare if call.prepares else None
+        self._limiter = state.limiter
+        self._schedule = state.schedule
+        self._total_timeout = state.policy.total_timeout
+        self._first_timeout = state.settings.attempt_timeout
+        if self._total_timeout is not None:
+            self._first_timeout = min(self._total_timeout, self._first_timeout or math.inf)
+        self._counters = state.counters
+        self._costs = state.costs
+        self._keys = state.keys
         self._work = work
         self._slots = slots
         self._endings = endings
         self._outages = outages
-        self._costs = costs
-        self._keys = keys
         self._clock: Clock
         self._give_up: Callable[[PenstockError], None]
         self._timeouts: AttemptTimer
@@ -99,14 +87,14 @@ class Attempts(Generic[T, Resp]):
 
     async def make(self, item: Item[T], task: asyncio.Task[None]) -> None:
         """One attempt for `item`. It is seeking when it begins and no longer when it ends."""
-        state = _State()
+        state: _Unsent[Resp] = _Unsent()
         sent = False
         try:
             if (self._keys is not None or item.attempts) and not self._may_begin(item):
                 return
             cost = 0.0 if self._costs is None else self._costs.reserve(item)
             now = self._clock.now()
-            if not (self._at_once(item.value) and self._limiter.try_acquire(now, 1, cost)):
+            if not (self._ready(item.value) and self._limiter.try_acquire(now, 1, cost)):
                 if not await self._permitted(item, cost, state):
                     return
                 now = self._clock.now()
@@ -118,7 +106,7 @@ class Attempts(Generic[T, Resp]):
             sent = True
             self._slots.sent()
             prepared, state.prepared = state.prepared, None
-            sending = prepared.send() if prepared is not None else self._call(item.value)
+            sending = prepared.send() if prepared is not None else self._once(item.value)
             value = await self._within_timeout(item, task, sending)
         except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
             if isinstance(error, StorageError) and not sent:
@@ -133,14 +121,14 @@ class Attempts(Generic[T, Resp]):
             if item.trouble is not None:
                 self._outages.probed(item)
 
-    def _let_go(self, state: _State) -> None:
+    def _let_go(self, state: _Unsent[Resp]) -> None:
         """It was not sent after all."""
         if state.seeking:
             self._seeks_no_more(state)
         if state.prepared is not None:
             state.prepared.release()
 
-    def _seeks_no_more(self, state: _State) -> None:
+    def _seeks_no_more(self, state: _Unsent[Resp]) -> None:
         state.seeking = False
         self._slots.seeking -= 1
 
@@ -154,7 +142,7 @@ class Attempts(Generic[T, Resp]):
         """Whether the run was told to stop, or the host went down, since `item` was taken."""
         return self._work.stopping or self._outages.stops(item)
 
-    async def _permitted(self, item: Item[T], cost: float, state: _State) -> bool:
+    async def _permitted(self, item: Item[T], cost: float, state: _Unsent[Resp]) -> bool:
         """Connect and wait for a permit, in this order: what comes after the permit makes the send late.
 
         False if the run was told to stop, the host went down or the item's time passed.
@@ -164,13 +152,13 @@ class Attempts(Generic[T, Resp]):
             grant = await self._permit(item, cost, state)
             if grant is None:
                 return False
-            if state.prepared is not None or self._at_once(item.value):
+            if state.prepared is not None or self._ready(item.value):
                 return True
             # There was a pause, in which nobody connects; it is over now.
             self._limiter.give_back(grant)
         return False
 
-    async def _permit(self, item: Item[T], cost: float, state: _State) -> Grant | None:
+    async def _permit(self, item: Item[T], cost: float, state: _Unsent[Resp]) -> Grant | None:
         if self._held_back(item):
             return None
         grant = self._limiter.take(self._clock.now(), 1, cost)
@@ -191,11 +179,7 @@ class Attempts(Generic[T, Resp]):
         finally:
             self._slots.waiting -= 1
 
-    def _at_once(self, value: T) -> bool:
-        """Whether a call can be sent in this very moment, without a connection to be opened first."""
-        return self._prepare is None or (self._ready is not None and self._ready(value))
-
-    async def _connected(self, item: Item[T]) -> Any:
+    async def _connected(self, item: Item[T]) -> Prepared[Resp] | None:
         began = self._clock.now()
         if self._prepare is None or began < self._limiter.paused_until:
             return None
@@ -210,17 +194,16 @@ class Attempts(Generic[T, Resp]):
             self._slots.connect_time += (seconds - usual) * (0.3 if usual else 1.0)
         return prepared
 
-    async def _within_timeout(self, item: Item[T], task: asyncio.Task[None], sending: Any) -> Resp:
-        if item.attempts > 1 and self._policy.total_timeout is not None:
-            left = self._policy.total_timeout - (item.sent - item.first_sent)
+    async def _within_timeout(self, item: Item[T], task: asyncio.Task[None], sending: Awaitable[Resp]) -> Resp:
+        if item.attempts > 1 and self._total_timeout is not None:
+            left = self._total_timeout - (item.sent - item.first_sent)
             if self._first_timeout is None or left < self._first_timeout:
                 # Rare: the last attempts of an item that is about to run out of time.
                 sending = within(left, sending)
         timer = self._timeouts
         timer.start(task, item.sent)
         try:
-            value: Resp = await sending
-            return value
+            return await sending
         except asyncio.CancelledError as error:
             if timer.expired(task):
                 raise timed_out(self._first_timeout) from error

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..call import Resp
 from ..clock import Clock
 from ..errors import UsageError
-from ..limits.limiter import RateLimiter
-from ..limits.listener import LimitListener
-from ..messages import Response
-from ..rules.in_flight.limit import Ending, InFlightLimit
-from ..rules.limits.schedule import Schedule
+from ..rules.in_flight.limit import Ending
 from ..rules.retries.backoff import backoff
 from ..rules.retries.circuit import CircuitState
-from ..rules.retries.retry import Retry, RetryPolicy, Stop, decide
-from ..rules.retries.verdict import Classified, Verdict
-from .costs import Costs
-from .counters import RunCounters
-from .key_lines import KeyLines
+from ..rules.retries.retry import Retry, Stop, decide
+from ..rules.retries.verdict import OVERLOAD, Classified, Verdict
 from .outages import Outages
 from .outcome import Item, Outcome
 from .results import Results
+from .state import EngineState
 from .work import Work
 
 T = TypeVar("T")
 
-Judge = Callable[[Any, Any, BaseException | None], Classified | None]
-"""(item value, answer or None, exception or None) -> the verdict; None stands for success."""
-
 _LEAST_FOR_MEDIAN = 20
-_OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
 
 
 class Endings(Generic[T, Resp]):
@@ -40,38 +29,26 @@ class Endings(Generic[T, Resp]):
 
     def __init__(
         self,
-        judge: Judge,
+        state: EngineState,
         *,
-        limiter: RateLimiter,
-        schedule: Schedule,
-        ceiling: InFlightLimit,
-        adaptive: bool,
-        policy: RetryPolicy,
-        counters: RunCounters,
         work: Work[T],
         outages: Outages[T],
         results: Results[Outcome[T, Resp]],
-        chance: Callable[[], float],
-        costs: Costs | None = None,
-        keys: KeyLines | None = None,
-        listen: bool = False,
     ) -> None:
-        self._judge = judge
-        self._limiter = limiter
-        self._schedule = schedule
-        self._ceiling = ceiling
-        self._adaptive = adaptive
-        self._policy = policy
-        self._counters = counters
+        self._judge = state.judge
+        self._limiter = state.limiter
+        self._schedule = state.schedule
+        self._ceiling = state.ceiling
+        self._adaptive = state.adaptive
+        self._policy = state.policy
+        self._counters = state.counters
+        self._circuit = state.circuit
+        self._chance = state.chance
+        self._costs = state.costs
+        self._keys = state.keys
         self._work = work
         self._outages = outages
-        self._circuit = outages.circuit
         self._results = results
-        self._chance = chance
-        self._costs = costs
-        self._keys = keys
-        self._listen = listen
-        self._listener: LimitListener | None = None
         self._usual = 0.0
         self._median_until = -math.inf
         self._clock: Clock
@@ -79,8 +56,7 @@ class Endings(Generic[T, Resp]):
     def open(self, clock: Clock) -> None:
         """Before the first attempt."""
         self._clock = clock
-        if self._listen:
-            self._listener = LimitListener(self._limiter, clock)
+        self._judge.listen(self._limiter, clock)
 
     def ended(self, item: Item[T], value: Resp | None, error: Exception | None, sent: bool) -> None:
         """An attempt for `item` ended with `value` or `error`; `sent` says whether it had taken a permit."""
@@ -98,29 +74,30 @@ class Endings(Generic[T, Resp]):
             self._note_unsent(item, now, attempted=not isinstance(error, UsageError))
         if self._costs is not None and sent:
             self._costs.settle(item, value, error, now)
-        if self._listener is not None and isinstance(value, Response):
-            self._listener.hear(value, began)
-        what = self._judge(item.value, value, error)
+        what = self._judge.ended(item.value, value, error, began)
         if what is None or what.verdict is Verdict.SUCCESS:
             self._succeeded(item, value, now)
             return
         self._feel(item, what, began, now)
         decision = self._decide(item, what, began, now)
-        if decision is None or isinstance(decision, Retry):
-            if self._work.stopping:
-                return
+        if isinstance(decision, Stop):
+            self._failed(item, value, error, what, decision, now)
+        elif not self._work.stopping:
             if decision is None:
                 self._work.park(item)
             else:
                 self._work.delay(item, now + decision.delay)
-            return
+
+    def _failed(
+        self, item: Item[T], value: Resp | None, error: Exception | None, what: Classified, stop: Stop, now: float
+    ) -> None:
         self._results.put(
             Outcome(
                 item,
                 ok=False,
                 value=value,
-                kind=decision.kind or what.kind,
-                message=decision.message or what.message,
+                kind=stop.kind or what.kind,
+                message=stop.message or what.message,
                 status=what.status,
                 error=error,
                 service=now - item.sent,
@@ -215,7 +192,7 @@ class Endings(Generic[T, Resp]):
             # A refusal of one key says nothing about the others, nor about how many may be in flight.
             return
         if self._adaptive and self._circuit.state is CircuitState.CLOSED:
-            ending = Ending.REFUSED if throttled else Ending.OVERLOAD if what.kind in _OVERLOAD else Ending.GOOD
+            ending = Ending.REFUSED if throttled else Ending.OVERLOAD if what.kind in OVERLOAD else Ending.GOOD
             self._ceiling.on_end(now, self._counters.in_flight + 1, latency=now - item.sent, ending=ending)
             if throttled and self._limiter.pace is not self._ceiling.pace:
                 self._limiter.pace = self._ceiling.pace

@@ -16,33 +16,23 @@ Everything here runs on one event loop; the fields are only touched between awai
 from __future__ import annotations
 
 import asyncio
-import math
-import random
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import Any, Generic, TypeVar
 
-from ..call import Call, Resp
+from ..call import Preparable, Resp
 from ..clock import Clock, current_clock
 from ..errors import PenstockError, UsageError
 from ..layers.hedge import Hedge
-from ..limits.limiter import RateLimiter
-from ..rules.in_flight.limit import InFlightLimit
-from ..rules.limits.schedule import Schedule
-from ..rules.retries.circuit import EVIDENCE, Circuit
 from ..rules.retries.hedge import Hedging
-from ..rules.retries.retry import RetryPolicy
-from ..rules.retries.retry_budget import RetryBudget
 from .attempts import Attempts
-from .costs import Costs
-from .counters import RunCounters
-from .endings import Endings, Judge
+from .endings import Endings
 from .feed import BatchSource
-from .key_lines import KeyLines
 from .outages import Outages
 from .outcome import Outcome
 from .results import Results
 from .second_calls import SecondCalls
 from .slots import Slots
+from .state import EngineState
 from .work import Work
 
 T = TypeVar("T")
@@ -57,90 +47,21 @@ class Engine(Generic[T, Resp]):
 
     def __init__(
         self,
-        call: Call[T, Resp],
+        call: Preparable[T, Resp],
         items: Iterable[T] | AsyncIterable[T] | BatchSource[T],
-        *,
-        judge: Judge,
-        limiter: RateLimiter,
-        ceiling: InFlightLimit,
-        adaptive: bool,
-        policy: RetryPolicy,
-        attempt_timeout: float | None,
-        max_results: int,
-        budget: RetryBudget | None = None,
-        max_outage: float = math.inf,
-        one_host: bool = False,
-        hedging: Hedging | None = None,
-        may_repeat: Callable[[T], bool] = lambda item: False,
-        costs: Costs | None = None,
-        keys: KeyLines | None = None,
-        listen: bool = False,
-        chance: Callable[[], float] = random.random,
+        state: EngineState,
     ) -> None:
-        self.counters = RunCounters()
-        self._limiter = limiter
-        self._ceiling = ceiling
-        self._max_results = max_results
-        # Several limits are kept at the pace of the tightest.
-        interval = max((window.interval for window in limiter.windows), default=0.0)
-        self._schedule = Schedule(interval, ours=not any(window.limit.name for window in limiter.windows))
-        circuit = Circuit(evidence=EVIDENCE if max_outage > 0 else math.inf, one_host=one_host)
-        self._work: Work[T] = Work(items, circuit=circuit, budget=budget, counters=self.counters)
+        self.counters = state.counters
+        self._state = state
+        self._work: Work[T] = Work(items, circuit=state.circuit, budget=state.budget, counters=state.counters)
         self._results: Results[Outcome[T, Resp]] = Results()
-        self._slots: Slots[T] = Slots(
-            self._work, self._results, ceiling=ceiling, schedule=self._schedule, max_results=max_results
-        )
-        self._outages: Outages[T] = Outages(
-            circuit,
-            limiter=limiter,
-            schedule=self._schedule,
-            ceiling=ceiling,
-            counters=self.counters,
-            work=self._work,
-            slots=self._slots,
-            max_outage=max_outage,
-            chance=chance,
-        )
-        self._endings: Endings[T, Resp] = Endings(
-            judge,
-            limiter=limiter,
-            schedule=self._schedule,
-            ceiling=ceiling,
-            adaptive=adaptive,
-            policy=policy,
-            counters=self.counters,
-            work=self._work,
-            outages=self._outages,
-            results=self._results,
-            chance=chance,
-            costs=costs,
-            keys=keys,
-            listen=listen,
-        )
-        if hedging is not None:
-            guard = SecondCalls(
-                may_repeat,
-                judge=judge,
-                limiter=limiter,
-                circuit=circuit,
-                ceiling=ceiling,
-                adaptive=adaptive,
-                counters=self.counters,
-            )
-            call = Hedge(call, hedging, guard)
+        self._slots: Slots[T] = Slots(self._work, self._results, state)
+        self._outages: Outages[T] = Outages(state, work=self._work, slots=self._slots)
+        self._endings: Endings[T, Resp] = Endings(state, work=self._work, outages=self._outages, results=self._results)
+        if state.settings.hedge is not None:
+            call = Hedge(call, Hedging(state.settings.hedge), SecondCalls(state))
         self._attempts: Attempts[T, Resp] = Attempts(
-            call,
-            limiter=limiter,
-            schedule=self._schedule,
-            policy=policy,
-            attempt_timeout=attempt_timeout,
-            counters=self.counters,
-            work=self._work,
-            slots=self._slots,
-            endings=self._endings,
-            outages=self._outages,
-            costs=costs,
-            keys=keys,
+            call, state, work=self._work, slots=self._slots, endings=self._endings, outages=self._outages
         )
         self._slots.attempt = self._attempts.make
         self._slots.began = self._attempts.began
@@ -198,7 +119,7 @@ class Engine(Generic[T, Resp]):
             raise StopAsyncIteration
         outcome = self._results.take()
         self.counters.count(outcome)
-        if len(self._results) == self._max_results - 1:
+        if len(self._results) == self._state.settings.max_results - 1:
             self._slots.seek()
         return outcome
 
@@ -221,7 +142,7 @@ class Engine(Generic[T, Resp]):
         if self._work.stopping:
             return
         self._work.stop()
-        self._limiter.dismiss(self._slots)
+        self._state.limiter.dismiss(self._slots)
         # A source can keep silent for ever, so nobody waits for what it was about to say.
         self._work.ahead.exhausted = True
         if self._feeder is not None:
@@ -242,7 +163,7 @@ class Engine(Generic[T, Resp]):
 
     def _arrived(self, starved: bool) -> None:
         if starved:
-            self._schedule.restart(self._clock.now())
+            self._state.schedule.restart(self._clock.now())
         self._slots.seek()
 
     # -- what can be seen -------------------------------------------------------------------------------------------
@@ -260,7 +181,7 @@ class Engine(Generic[T, Resp]):
     @property
     def ceiling(self) -> int:
         """How many attempts may be in flight now."""
-        return self._ceiling.now
+        return self._state.ceiling.now
 
     @property
     def complete(self) -> bool:

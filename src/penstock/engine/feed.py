@@ -13,7 +13,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from .outcome import Item
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 SYNC_BATCH = 16
 """Items taken from a plain iterable at a time: few, because its code runs on the event loop."""
@@ -22,10 +21,10 @@ LEAST_READ_AHEAD = 8
 """Items that wait to be taken when the next batch is asked for, where batches are smaller than that."""
 
 
-class BatchSource(Protocol[T_co]):
+class BatchSource(Protocol[T]):
     """A source that reads by the batch, off the event loop where reading blocks."""
 
-    def batches(self) -> AsyncIterator[list[Item[Any]]]:
+    def batches(self) -> AsyncIterator[list[Item[T]]]:
         """Items in order of position; each batch small enough to be held in memory twice."""
         ...
 

@@ -9,14 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from ..clock import Clock, call_at
 from ..errors import Outage
-from ..limits.limiter import RateLimiter
-from ..rules.in_flight.limit import InFlightLimit
-from ..rules.limits.schedule import Schedule
-from ..rules.retries.circuit import MOST_PROBES, Circuit, CircuitState, Sign, sign_of, sure_after
+from ..rules.retries.circuit import MOST_PROBES, CircuitState, Sign, sign_of, sure_after
 from ..rules.retries.verdict import Classified
-from .counters import RunCounters
 from .outcome import Item
 from .slots import Slots
+from .state import EngineState
 from .work import Work
 
 T = TypeVar("T")
@@ -29,28 +26,12 @@ class Outages(Generic[T]):
 
     parks = False
 
-    def __init__(
-        self,
-        circuit: Circuit,
-        *,
-        limiter: RateLimiter,
-        schedule: Schedule,
-        ceiling: InFlightLimit,
-        counters: RunCounters,
-        work: Work[T],
-        slots: Slots[T],
-        max_outage: float,
-        chance: Callable[[], float],
-    ) -> None:
-        self.circuit = circuit
-        self._limiter = limiter
-        self._schedule = schedule
-        self._ceiling = ceiling
-        self._counters = counters
+    def __init__(self, state: EngineState, *, work: Work[T], slots: Slots[T]) -> None:
+        self.circuit = state.circuit
+        self._state = state
+        self._counters = state.counters
         self._work = work
         self._slots = slots
-        self._max_outage = max_outage
-        self._chance = chance
         self._ceiling_before = 0
         self._probe_wanted = False
         self._probes = 0
@@ -87,7 +68,7 @@ class Outages(Generic[T]):
         elif sign is not Sign.NOTHING:
             trouble = item.in_trouble()
             if circuit.streak == 0:
-                self._ceiling_before = self._ceiling.now
+                self._ceiling_before = self._state.ceiling.now
             self._latest = f"{what.kind}: {what.message}"
             fresh = trouble.era != circuit.era
             refused = sign is Sign.REFUSES
@@ -109,7 +90,7 @@ class Outages(Generic[T]):
     # -- the gate -----------------------------------------------------------------------------------------------------
 
     def admits(self) -> bool:
-        """See Gate."""
+        """Whether one item may go through: all while the host is up, else one probe at a time."""
         if self.parks:
             return self._probe_wanted
         # Probes that are still not answered say nothing about how many the host can take now.
@@ -117,14 +98,14 @@ class Outages(Generic[T]):
         return busy <= self.circuit.allowance(self._clock.now())
 
     def took(self, item: Item[Any]) -> None:
-        """See Gate."""
+        """`item` goes through; while the host is down it is the probe that was wanted."""
         if not self.parks:
             return
         self._probe_wanted = False
         self._probes += 1
         self._counters.probes += 1
         item.in_trouble().probe = True
-        self.circuit.probe_sent(self._clock.now(), self._chance())
+        self.circuit.probe_sent(self._clock.now(), self._state.chance())
         self._arm()
 
     def stops(self, item: Item[T]) -> bool:
@@ -150,7 +131,7 @@ class Outages(Generic[T]):
         elif state is CircuitState.TRIAL and self.parks:
             self.parks = False
             self._probe_wanted = False
-            self._schedule.hold(now)
+            self._state.schedule.hold(now)
             self._counters.outage_since = None
             self._counters.outage_reason = ""
             self._work.hold(self)
@@ -166,11 +147,11 @@ class Outages(Generic[T]):
         self._counters.outage_since = self._clock.wall() - (now - self.circuit.failing_since)
         self._counters.outage_reason = self._latest
         self._work.hold(self)
-        if self._limiter.windows:
+        if self._state.limiter.windows:
             # A host that is down says nothing about how much it can take when it is up.
-            self._ceiling.now = max(self._ceiling.now, self._ceiling_before)
+            self._state.ceiling.now = max(self._state.ceiling.now, self._ceiling_before)
         # Whoever waits for a permit gives up its place, and is parked.
-        self._limiter.dismiss(self._slots)
+        self._state.limiter.dismiss(self._slots)
         self._arm()
 
     def _arm(self) -> None:
@@ -180,7 +161,7 @@ class Outages(Generic[T]):
             return
         when = now + _STEP_SECONDS
         if self.parks:
-            when = self.circuit.failing_since + self._max_outage
+            when = self.circuit.failing_since + self._state.settings.max_outage
             if not self._probe_wanted:
                 when = min(when, max(self.circuit.next_probe, now + _STEP_SECONDS))
         self._timer = call_at(self._clock, when, self._tick)
@@ -194,7 +175,7 @@ class Outages(Generic[T]):
         self._follow(now)
         if self.parks:
             down = now - self.circuit.failing_since
-            if down >= self._max_outage:
+            if down >= self._state.settings.max_outage:
                 self._give_up(Outage(self._say(down), seconds=down))
                 return
             if now >= self.circuit.next_probe and self._probes < MOST_PROBES:

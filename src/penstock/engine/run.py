@@ -5,32 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast
 
-from ..call import Call, Resp
-from ..clock import current_clock
-from ..errors import CallError, UsageError
+from ..call import AnyClient, Call, PlainCall, Resp
+from ..errors import UsageError
 from ..layers.deadline import DeadlineHeader
 from ..limits.keyed_limit import KeyedLimiter
 from ..limits.limiter import RateLimiter
-from ..messages import Request, Response
-from ..rules.in_flight.adaptive_limit import AdaptiveLimit
-from ..rules.in_flight.adaptive_rate import AdaptiveRate
-from ..rules.in_flight.limit import CAP_WITHOUT_LIMIT, DEFAULT_CAP, FixedInFlight, InFlightLimit
+from ..rules.in_flight.limit import InFlightLimit
 from ..rules.limits.rate import Limit
-from ..rules.retries.hedge import Hedging
-from ..rules.retries.retry import RetryPolicy
-from ..rules.retries.retry_after import parse_retry_after
-from ..rules.retries.retry_budget import DEFAULT_SHARE, LEAST_PER_SECOND, RetryBudget
-from ..rules.retries.verdict import Classified, RetryOn, Verdict, classify_error, classify_status, is_idempotent
+from ..rules.retries.retry_budget import DEFAULT_SHARE
 from .costs import Costs
-from .endings import Judge
 from .engine import Engine
 from .feed import BatchSource
+from .http_judge import HttpJudge, RetryOnLike
 from .key_lines import KeyLines
+from .settings import EngineSettings
+from .state import EngineState
 
 T = TypeVar("T")
 
 _Limits = Limit | str | Sequence[Limit | str] | RateLimiter | None
-RetryOnLike = RetryOn | str | type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
 
 def run(
@@ -95,49 +88,30 @@ def run(
 
     Raises UsageError for arguments that make no sense.
     """
+    settings = EngineSettings(
+        in_flight=max_in_flight,
+        attempt_timeout=attempt_timeout,
+        total_timeout=total_timeout,
+        max_attempts=max_attempts,
+        max_outage=max_outage,
+        retry_budget=retry_budget,
+        hedge=hedge,
+        max_results=max_results,
+    )
     keys = _keys(limit, limit_by, guard, alone=cost_limit is None and hedge is None)
     limiter = _limiter(None if keys is not None else cast("_Limits", limit), cost_limit, guard)
-    for name, value in (("attempt_timeout", attempt_timeout), ("total_timeout", total_timeout)):
-        if value is not None and not value > 0:
-            raise UsageError(f"{name} must be a positive number of seconds or None, not {value!r}")
-    if max_attempts < 1 or max_results < 1:
-        raise UsageError("max_attempts and max_results must be at least 1")
-    if retry_budget is not None and not retry_budget >= 0:
-        raise UsageError(f"retry_budget must be a share from 0 up, or None, not {retry_budget!r}")
-    if not max_outage >= 0:
-        raise UsageError(f"max_outage must be a number of seconds from 0 up, not {max_outage!r}")
-    if hedge is not None and not 0.5 <= hedge < 1.0:
-        raise UsageError(f"hedge must be a quantile of the latency from 0.5 up, below 1, not {hedge!r}")
+    whole: AnyClient[Any, Any] = PlainCall(call)
     if deadline_header is not None:
-        call = cast("Call[T, Resp]", DeadlineHeader(call, deadline_header))
-    return Engine(
-        call,
-        items,
-        judge=make_judge(retry_on, idempotent=idempotent),
+        whole = DeadlineHeader(whole, deadline_header)
+    state = EngineState(
+        settings,
+        HttpJudge(retry_on, idempotent=idempotent, follow_limits=_follows(limit_headers) and keys is None),
         limiter=limiter,
-        ceiling=_ceiling(max_in_flight, limited=bool(limiter.windows) or keys is not None),
-        adaptive=not isinstance(max_in_flight, int),
-        policy=RetryPolicy(max_attempts=max_attempts, total_timeout=total_timeout),
-        attempt_timeout=attempt_timeout,
-        max_results=max_results,
-        budget=_budget(retry_budget, limiter),
-        max_outage=max_outage,
-        one_host=one_host,
-        hedging=None if hedge is None else Hedging(hedge),
-        costs=_costs(limiter, cost, actual_cost, hedged=hedge is not None),
         keys=keys,
-        listen=_listens(limit_headers) and keys is None,
-        may_repeat=lambda item: idempotent or (isinstance(item, Request) and _repeatable(item)),
+        costs=_costs(limiter, cost, actual_cost, hedged=hedge is not None),
+        one_host=one_host,
     )
-
-
-def _budget(share: float | None, limiter: RateLimiter) -> RetryBudget | None:
-    if share is None:
-        return None
-    interval = max((window.interval for window in limiter.windows), default=0.0)
-    if interval == 0.0:
-        return RetryBudget(share)
-    return RetryBudget(share, max(LEAST_PER_SECOND, share / interval))
+    return Engine(whole, items, state)
 
 
 def _keys(
@@ -200,7 +174,7 @@ def _costs(
     return Costs(limiter, lambda item: cost, actual_cost)
 
 
-def _listens(limit_headers: str) -> bool:
+def _follows(limit_headers: str) -> bool:
     if limit_headers not in {"tighten", "ignore"}:
         raise UsageError(f'limit_headers must be "tighten" or "ignore", not {limit_headers!r}')
     return limit_headers == "tighten"
@@ -210,84 +184,3 @@ def _limits(limit: Limit | str | Sequence[Limit | str] | None) -> Sequence[Limit
     if limit is None:
         return ()
     return (limit,) if isinstance(limit, (str, Limit)) else limit
-
-
-def _ceiling(max_in_flight: int | str | InFlightLimit, *, limited: bool) -> InFlightLimit:
-    if isinstance(max_in_flight, InFlightLimit):
-        return max_in_flight
-    if max_in_flight == "auto":
-        if limited:
-            # The limit is to be filled from the first second on, however slow the API is.
-            return AdaptiveLimit(cap=DEFAULT_CAP, now=DEFAULT_CAP, by_latency=False)
-        return AdaptiveLimit(cap=CAP_WITHOUT_LIMIT, rate=AdaptiveRate())
-    if not isinstance(max_in_flight, int) or max_in_flight < 1:
-        raise UsageError(f'max_in_flight must be "auto" or a number from 1 up, not {max_in_flight!r}')
-    return FixedInFlight(max_in_flight)
-
-
-def make_judge(retry_on: RetryOnLike, *, idempotent: bool = False) -> Judge:
-    """The function that gives each ended attempt its one verdict.
-
-    `idempotent` says it of every item; a `Request` says it of itself, by its method or an Idempotency-Key.
-    """
-    level, predicate = _read_retry_on(retry_on)
-
-    def judge(item: Any, value: Any, error: BaseException | None) -> Classified | None:
-        if error is None and not isinstance(value, Response):
-            return None
-        safe = idempotent or (isinstance(item, Request) and _repeatable(item))
-        if error is None:
-            return _judge_response(value, level, idempotent=safe)
-        if isinstance(error, UsageError):
-            return Classified(Verdict.FATAL, "bad_record", str(error))
-        if predicate is not None and isinstance(error, Exception):
-            what = _describe(error, RetryOn.TRANSIENT, idempotent=safe)
-            if what.verdict is Verdict.THROTTLED:
-                return what
-            try:
-                verdict = Verdict.RETRYABLE if predicate(error) else Verdict.FATAL
-            except Exception as raised:  # noqa: BLE001  # one bad item never stops the rest
-                message = f"{what.message}; then retry_on raised {raised!r}"
-                return Classified(Verdict.FATAL, what.kind, message, what.status)
-            return Classified(verdict, what.kind, what.message, what.status)
-        return _describe(error, level, idempotent=safe)
-
-    return judge
-
-
-def _describe(error: BaseException, level: RetryOn, *, idempotent: bool) -> Classified:
-    if isinstance(error, CallError):
-        return classify_error(error, level, idempotent=idempotent)
-    kind = "timeout" if isinstance(error, TimeoutError) else "exception"
-    again = kind == "timeout" and level is RetryOn.TRANSIENT
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, kind, message)
-
-
-def _judge_response(response: Response, level: RetryOn, *, idempotent: bool) -> Classified | None:
-    if 200 <= response.status < 300:
-        return None
-    wall = current_clock().wall()
-    retry_after = parse_retry_after(response.headers.get("retry-after"), wall, response.headers.get("date"))
-    return classify_status(response.status, retry_after, level, idempotent=idempotent)
-
-
-def _repeatable(request: Request) -> bool:
-    return is_idempotent(request.method) or "idempotency-key" in request.headers
-
-
-def _read_retry_on(retry_on: RetryOnLike) -> tuple[RetryOn, Callable[[Exception], bool] | None]:
-    if isinstance(retry_on, RetryOn):
-        return retry_on, None
-    if isinstance(retry_on, str):
-        try:
-            return RetryOn(retry_on), None
-        except ValueError:
-            names = ", ".join(repr(each.value) for each in RetryOn)
-            raise UsageError(f"retry_on must be one of {names}, not {retry_on!r}") from None
-    if isinstance(retry_on, (type, tuple)):
-        types = retry_on
-        return RetryOn.SAFE, lambda error: isinstance(error, types)
-    if callable(retry_on):
-        return RetryOn.SAFE, retry_on
-    raise UsageError(f"retry_on must be a level, exception types or a function, not {retry_on!r}")

@@ -2,60 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from ..clock import current_clock
-from ..limits.limiter import RateLimiter
-from ..rules.in_flight.limit import InFlightLimit
-from ..rules.retries.circuit import Circuit, CircuitState
-from ..rules.retries.verdict import Verdict
-from .counters import RunCounters
-from .endings import Judge
+from ..rules.retries.circuit import CircuitState
+from .state import EngineState
 
 
 class SecondCalls:
     """The HedgeGuard of a run: only what may be repeated, only where there is room, only while all is well."""
 
-    def __init__(
-        self,
-        may_repeat: Callable[[Any], bool],
-        *,
-        judge: Judge,
-        limiter: RateLimiter,
-        circuit: Circuit,
-        ceiling: InFlightLimit,
-        adaptive: bool,
-        counters: RunCounters,
-    ) -> None:
-        self.may_repeat = may_repeat
-        self._judge = judge
-        self._limiter = limiter
-        self._circuit = circuit
-        self._ceiling = ceiling
-        self._adaptive = adaptive
-        self._counters = counters
-
-    def is_good(self, request: Any, answer: Any) -> bool:
-        """See HedgeGuard."""
-        what = self._judge(request, answer, None)
-        return what is None or what.verdict is Verdict.SUCCESS
+    def __init__(self, state: EngineState) -> None:
+        self.may_repeat = state.judge.may_repeat
+        self.is_good = state.judge.is_good
+        self._state = state
 
     def may_send(self) -> bool:
-        """See HedgeGuard. A permit must be there at once: a limit that is full has better uses for it."""
-        counters = self._counters
-        most = self._ceiling.now
-        if self._adaptive:
+        """Whether there is room for one now; its permit must be there at once: a full limit has better uses for it."""
+        state, counters = self._state, self._state.counters
+        most = state.ceiling.now
+        if state.adaptive:
             # Slots are always taken where nothing else holds the traffic back; the ceiling is an estimate of ours.
             most += max(1, most // 20)
-        if self._circuit.state is not CircuitState.CLOSED or self._circuit.streak or counters.in_flight >= most:
+        if state.circuit.state is not CircuitState.CLOSED or state.circuit.streak or counters.in_flight >= most:
             return False
-        if not self._limiter.try_once(current_clock().now()):
+        if not state.limiter.try_once(current_clock().now()):
             return False
         counters.hedges += 1
         counters.sent(again=False)
         return True
 
     def ended(self) -> None:
-        """See HedgeGuard."""
-        self._counters.in_flight -= 1
+        """The second call is over."""
+        self._state.counters.in_flight -= 1

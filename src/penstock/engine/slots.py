@@ -12,10 +12,9 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from ..rules.in_flight.limit import InFlightLimit
-from ..rules.limits.schedule import Schedule
 from .outcome import Item, Outcome
 from .results import Results
+from .state import EngineState
 from .work import Work
 
 T = TypeVar("T")
@@ -35,16 +34,13 @@ class Slots(Generic[T]):
         self,
         work: Work[T],
         results: Results[Outcome[T, Any]],
-        *,
-        ceiling: InFlightLimit,
-        schedule: Schedule,
-        max_results: int,
+        state: EngineState,
     ) -> None:
         self._work = work
         self._results = results
-        self._ceiling = ceiling
-        self._schedule = schedule
-        self._max_results = max_results
+        self._ceiling = state.ceiling
+        self._schedule = state.schedule
+        self._max_results = state.settings.max_results
         self.idle: list[asyncio.Future[None]] = []
         self.count = 0
         self.seeking = 0

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Self
 
+from ..call import AnyClient, Prepared
 from ..clock import current_clock
 from ..errors import UsageError
 from ..messages import Headers, Request, Response
@@ -58,39 +58,36 @@ def format_time_left(name: str, seconds: float) -> str:
     return f"{milliseconds}m" if milliseconds < 10**8 else f"{min(milliseconds // 1000, 10**8 - 1)}S"
 
 
-class DeadlineHeader:
-    """A Call around an HTTP client that says in the header `name` how long the answer is waited for.
+class DeadlineHeader(AnyClient[Request, Response]):
+    """An HTTP client that says in the header `name` how long the answer is waited for; `client` makes the calls.
 
-    As a context manager it opens and closes the client. Where there is no deadline, or the request has the header
-    already, nothing is added. Raises UsageError for a name that cannot be one.
+    Where there is no deadline, or the request has the header already, nothing is added. Raises UsageError for a name
+    that cannot be one.
     """
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: AnyClient[Request, Response], name: str) -> None:
         try:
             Headers([(name, "0")])
         except (UsageError, ValueError) as error:
             raise UsageError(f"{name!r} cannot be the name of a header: {error}") from error
         self._client = client
         self._name = name
-        if hasattr(client, "prepare"):
-            self.prepare = self._prepare
-        for each in ("ready", "ready_for"):
-            if hasattr(client, each):
-                setattr(self, each, getattr(client, each))
+        self.prepares = client.prepares
 
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: Any) -> None:
-        await self._client.__aexit__(*exception)
-
-    def __call__(self, request: Request) -> Awaitable[Response]:
+    def once(self, request: Request, /) -> Awaitable[Response]:
         """Send `request` with the header."""
-        answer: Awaitable[Response] = self._client(self._with_header(request))
-        return answer
+        return self._client.once(self._with_header(request))
 
-    def _prepare(self, request: Request) -> Any:
+    def ready(self, request: Request, /) -> bool:
+        """Whether `request` would be sent at once; its header needs no connection."""
+        return self._client.ready(request)
+
+    def ready_for(self, url: str, /) -> bool:
+        """Whether the client has a connection for `url`."""
+        return self._client.ready_for(url)
+
+    def prepare(self, request: Request, /) -> Awaitable[Prepared[Response]]:
+        """Connect, and say in the header how long the answer is waited for."""
         return self._client.prepare(self._with_header(request))
 
     def _with_header(self, request: Request) -> Request:

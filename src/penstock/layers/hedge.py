@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol
 
-from ..call import Call, Prepared, Req, Resp
+from ..call import Preparable, Prepared, Req, Resp
 from ..clock import call_at, current_clock
 from ..rules.retries.hedge import Hedging
 
@@ -36,28 +36,25 @@ class HedgeGuard(Protocol):
 
 
 class Hedge(Generic[Req, Resp]):
-    """A Call around `inner`. Raises what the first call raises, unless the second has a good answer.
+    """A Preparable around `inner`. Raises what the first call raises, unless the second has a good answer.
 
     The slower of the two is cancelled, and its end awaited: nothing is left behind.
     """
 
-    def __init__(self, inner: Call[Req, Resp], rules: Hedging, guard: HedgeGuard) -> None:
+    def __init__(self, inner: Preparable[Req, Resp], rules: Hedging, guard: HedgeGuard) -> None:
         self._inner = inner
         self._rules = rules
         self._guard = guard
-        self._prepare = getattr(inner, "prepare", None)
-        if self._prepare is not None:
-            self.prepare = self._prepared
-        if hasattr(inner, "ready"):
-            self.ready = inner.ready
+        self.prepares = inner.prepares
+        self.ready = inner.ready
 
-    async def __call__(self, request: Req) -> Resp:
-        """Call once, or twice."""
-        return await self.race(request, self._inner(request))
+    async def once(self, request: Req) -> Resp:
+        """Call, and a second time where that has to be."""
+        return await self.race(request, self._inner.once(request))
 
-    async def _prepared(self, request: Req) -> PreparedRace[Req, Resp]:
-        assert self._prepare is not None
-        return PreparedRace(self, request, await self._prepare(request))
+    async def prepare(self, request: Req) -> PreparedRace[Req, Resp]:
+        """Connect for the first of the two calls."""
+        return PreparedRace(self, request, await self._inner.prepare(request))
 
     async def race(self, request: Req, sending: Awaitable[Resp]) -> Resp:
         """Await `sending`, and a second call for `request` where that takes too long."""
@@ -81,15 +78,12 @@ class Hedge(Generic[Req, Resp]):
         return answer
 
     async def _second(self, request: Req) -> Resp:
-        prepared: Prepared[Resp] | None = None
-        if self._prepare is not None:
-            prepared = await self._prepare(request)
+        prepared = await self._inner.prepare(request)
         if not self._guard.may_send():
-            if prepared is not None:
-                prepared.release()
+            prepared.release()
             raise _NotSent
         try:
-            return await (self._inner(request) if prepared is None else prepared.send())
+            return await prepared.send()
         finally:
             self._guard.ended()
 

@@ -11,16 +11,18 @@ from typing import Any
 
 import orjson
 
+from ..call import Resp
+from ..engine.item_call import ItemCall
 from ..engine.outcome import Outcome
-from ..errors import OutputError, RunRefused, Stopped, UsageError
-from ..limits.limiter import RateLimiter
-from ..messages import Headers
+from ..errors import OutputError, Stopped, UsageError
+from ..messages import Headers, Request, Response
 from ..rules.census.finding import Finding
 from ..rules.census.score_map import TOLERANCE
 from ..rules.retries.verdict import RetryOn
 from ..runs.client import knock, make_client
-from ..runs.driver import Watcher
+from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
+from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
 from ..runs.storage import DISK
@@ -34,11 +36,10 @@ from .vectors.formats import open_vectors
 from .vectors.queries import Queries, Query, sample_ranges
 from .vectors.report import census_summary, write_findings
 from .vectors.scoreboard import RECORD_BYTES, Scoreboard
-from .vectors.search_call import SearchCall
+from .vectors.search_call import search_call
 from .vectors.second_look import HITS, LOOKED_AT, SecondLook, ranking
 from .vectors.source import VectorSource, fingerprint
 
-Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 Say = Callable[[str], None]
 
 _SCAN_ROWS = 8192
@@ -94,23 +95,15 @@ def open_check(job: CheckJob, say: Say = lambda text: None) -> Iterator[Census]:
     compile_answer(job.similarity, job.id)
     with open_vectors(job.source, format=job.format, dim=job.dim, column=job.column) as source:
         say(source.describe())
-        _refuse_foreign(job.out)
-        with RunFolder.open(job.out) as folder:
-            _begin(job, folder, source, say)
-            with Scoreboard.open(folder.path / "scoreboard", source.count) as scoreboard:
-                if job.retry_failed:
-                    scoreboard.reset({Finding.FAILED})
-                yield Census(job, folder, source, scoreboard, template, say)
+        # A folder that is not a run's is left alone, also by --fresh.
+        if job.out.is_dir() and any(job.out.iterdir()) and not (job.out / "lock").exists():
+            raise OutputError(f"--out {job.out} holds something else; give a new folder")
+        with open_run(job.out, lambda opening: _open(job, opening, source, template, say), fresh=job.fresh) as census:
+            yield census
 
 
-def _refuse_foreign(out: Path) -> None:
-    """A folder that is not a run's is left alone, also by --fresh."""
-    if out.is_dir() and any(out.iterdir()) and not ((out / "lock").exists()):
-        raise OutputError(f"--out {out} holds something else; give a new folder")
-
-
-def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> None:
-    facts: dict[str, Any] = {
+def _fingerprint(job: CheckJob, source: VectorSource) -> Fingerprint:
+    facts = {
         "command": "check",
         "input": fingerprint(source),
         "--method": job.method.upper(),
@@ -122,23 +115,25 @@ def _begin(job: CheckJob, folder: RunFolder, source: VectorSource, say: Say) -> 
         "--sample": job.sample,
         "--on-bad-record": "skip" if job.skip_bad_records else "fail",
     }
-    private = {"--url": job.url, "--body": job.body}
-    if (folder.path / "run.json").exists() and not job.fresh:
-        try:
-            folder.check_fingerprint(facts, private)
-            return
-        except RunRefused:
-            # A first try with a wrong option must not stand in the way of the second.
-            if not _nothing_done(folder.path / "scoreboard", source.count):
-                raise
-    if not job.skip_bad_records and source.dtype.kind == "f":
-        if source.count > 2_000_000:
-            say("reading all vectors once, to find NaN and infinity before anything is sent")
-        for start in range(0, source.count, _SCAN_ROWS):
-            source.read(start, min(_SCAN_ROWS, source.count - start))
-    # Only now, when the new census is known to be one that can begin, what was there before goes.
-    folder.clear()
-    folder.write_fingerprint(facts, private)
+    return facts, {"--url": job.url, "--body": job.body}
+
+
+def _open(job: CheckJob, opening: Opening, source: VectorSource, template: BodyTemplate, say: Say) -> Census:
+    path = opening.folder.path / "scoreboard"
+    if opening.is_new(_fingerprint(job, source), nothing_done=lambda folder: _nothing_done(path, source.count)):
+        if not job.skip_bad_records and source.dtype.kind == "f":
+            if source.count > 2_000_000:
+                say("reading all vectors once, to find NaN and infinity before anything is sent")
+            for start in range(0, source.count, _SCAN_ROWS):
+                source.read(start, min(_SCAN_ROWS, source.count - start))
+        with opening.begin():
+            Scoreboard.open(path, source.count).close()
+    with contextlib.ExitStack() as opened:
+        scoreboard = opened.enter_context(Scoreboard.open(path, source.count))
+        if job.retry_failed:
+            scoreboard.reset({Finding.FAILED})
+        opened.pop_all()
+    return Census(job, opening.folder, source, scoreboard, template, say)
 
 
 def _nothing_done(path: Path, count: int) -> bool:
@@ -190,6 +185,10 @@ class Census:
         with self._files:
             return await self._carry_out()
 
+    def close(self) -> None:
+        """Let the scoreboard go."""
+        self._scoreboard.close()
+
     async def _carry_out(self) -> dict[str, Any]:
         resumed_at = self._scoreboard.done_count()
         async with make_client(self._job.flow) as client:
@@ -209,8 +208,8 @@ class Census:
         DISK.write_new(self._folder.path / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
         return summary
 
-    def _call(self, read: Callable[[Any, Query], Any]) -> SearchCall:
-        return SearchCall(
+    def _call(self, read: Callable[[Any, Query], Resp]) -> ItemCall[Query, Request, Response, Resp]:
+        return search_call(
             self._client, method=self._job.method.upper(), url=self._job.url, headers=self._headers, read=read
         )
 

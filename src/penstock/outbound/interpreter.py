@@ -36,8 +36,8 @@ class Interpreter:
         if text and (extract or expect or cost):
             raise UsageError("--extract, --expect and --cost-actual look into JSON; they do not go with --answer text")
 
-    def __call__(self, response: Response) -> Answer:
-        """Raises StatusError, BadBody or Unexpected."""
+    def __call__(self, response: Response, item: object = None) -> Answer:
+        """The same for every item. Raises StatusError, BadBody or Unexpected."""
         status = response.status
         if not 200 <= status < 300:
             raise status_error(response)

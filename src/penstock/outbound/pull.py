@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ..errors import OutputError, PenstockError, RunRefused, StorageError, UsageError
-from ..limits.limiter import RateLimiter
-from ..messages import Request
+from ..call import AnyClient
+from ..errors import PenstockError, StorageError, UsageError
+from ..messages import Request, Response
 from ..rules.pagination.extent import StopOn
 from ..rules.pagination.style import Paging, detect
 from ..rules.retries.verdict import RetryOn
 from ..runs.client import RedirectPermits, knock, make_client
-from ..runs.driver import Watcher
+from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.journal import Journal
+from ..runs.opening import Fingerprint, Opening, learn_fingerprint, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
 from ..runs.storage import DISK
@@ -31,10 +32,10 @@ from .paging.output import STATE, RowFile, RowSink
 from .paging.pages import AnyPaginator, LinkHeader, Offset, PageNumber, make_paginator
 from .paging.plan import PagePlan, PullTally
 from .paging.reader import PageReader
-from .paging.source import PageCall, PageSource, page_headers
-from .tables import TableReport, finish_table, require, table_format
+from .paging.source import PageSource, page_call, page_headers
+from .run_output import RunOutput
+from .tables import TableReport
 
-Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 Say = Callable[[str], None]
 
 _PAGING = "paging.json"
@@ -58,35 +59,25 @@ class PullJob:
     fresh: bool = False
 
 
-@contextlib.contextmanager
-def open_pull(job: PullJob, say: Say = lambda text: None) -> Iterator[PullRun]:
+def open_pull(job: PullJob, say: Say = lambda text: None) -> contextlib.AbstractContextManager[PullRun]:
     """Open the run of `job`, old or new; nothing is sent yet. `say` is told, in sentences, what is inferred.
 
     Raises UsageError (and its kin OutputError, RunRefused, RunLocked) for whatever keeps the run from beginning.
     """
     check_flow(job.flow)
     job.paging.check()
-    require(table_format(job.out))
+    out = RunOutput(job.out)
     # Where the style is to be found out, the expressions that were given must be some all the same.
     _reader(job, job.paging, LinkHeader() if job.paging.style == "auto" else make_paginator(job.paging))
-    with RunFolder.open(_folder_of(job.out)) as folder:
-        try:
-            run = _open(job, folder, say)
-        except OSError as error:
-            raise OutputError(
-                f"{error.filename or folder.path}: {error.strerror or error}; nothing was sent"
-            ) from error
-        try:
-            yield run
-        finally:
-            run.files.close()
+    return open_run(out.folder(), lambda opening: _open(job, out, opening, say), fresh=job.fresh)
 
 
 class PullRun:
     """One run of a `PullJob`, opened and locked."""
 
-    def __init__(self, job: PullJob, folder: RunFolder, files: RowFile, say: Say) -> None:
+    def __init__(self, job: PullJob, out: RunOutput, folder: RunFolder, files: RowFile, say: Say) -> None:
         self.job = job
+        self.out = out
         self.folder = folder
         self.files = files
         self.tally = PullTally()
@@ -98,7 +89,7 @@ class PullRun:
     @property
     def rows(self) -> Path:
         """Where the rows are kept as they come: the output itself, or what the table is made of at the end."""
-        return _rows_of(self.job, self.folder)
+        return self.out.rows(self.folder)
 
     async def carry_out(self, watch: Watch = lambda total, limiter: ()) -> dict[str, Any]:
         """Pull until all is there or it is stopped; returns the summary, `summary["complete"]` says which.
@@ -120,7 +111,7 @@ class PullRun:
         done = self.files.journal.state.done
         return done.count > (0 in done)
 
-    async def _carry_out(self, client: Any, watch: Watch) -> dict[str, Any]:
+    async def _carry_out(self, client: AnyClient[Request, Response], watch: Watch) -> dict[str, Any]:
         job = self.job
         if self._is_new:
             await knock(client, Request("GET", job.url, page_headers(job.headers)))
@@ -149,11 +140,11 @@ class PullRun:
             one_host=not job.allowed_hosts,
             redirects=self._redirects,
         )
-        call = PageCall(client, page_headers(job.headers), reader, source)
+        call = page_call(client, page_headers(job.headers), reader, source)
         summary = await session.carry_out(call, source, sink)
         return self._finish(summary, plan, asked=source.asked)
 
-    async def _paging(self, client: Any) -> Paging:
+    async def _paging(self, client: AnyClient[Request, Response]) -> Paging:
         """The paging as asked for, or as the first answer of the run showed it."""
         job = self.job
         if job.paging.style != "auto":
@@ -171,7 +162,7 @@ class PullRun:
             raise UsageError(f"{found.doubt}: {command}")
         DISK.write_new(path, orjson.dumps(asdict(found.paging), option=orjson.OPT_INDENT_2))
         # From now on the command that is printed here is the same run.
-        self.folder.write_fingerprint(*_fingerprint(job, found.paging))
+        learn_fingerprint(self.folder, _fingerprint(job, found.paging))
         self._say(f"found {', '.join(found.signs)}. This is the same as:")
         self._say(command)
         return found.paging
@@ -225,29 +216,23 @@ class PullRun:
         return summary
 
     def write_table(self) -> TableReport | None:
-        """Make the output of a complete run; None where it is JSON lines, and there already. Blocks.
+        """See `RunOutput.write_table`."""
+        return self.out.write_table(self.folder)
 
-        Raises StorageError where the disk fails; the rows are safe then, and the same command tries again.
-        """
-        format_ = table_format(self.job.out)
-        if format_ == "jsonl":
-            return None
-        return finish_table(self.rows, self.job.out, format_, marker=_marker(self.folder))
+    def close(self) -> None:
+        """Let the files go; what was not committed is dropped."""
+        self.files.close()
 
     def _forget(self) -> None:
         self.files.close()
         with contextlib.suppress(OSError, StorageError):
-            self.rows.unlink(missing_ok=True)
+            self.folder.storage.remove(self.rows)
             self.folder.clear()
 
 
 def _known(tally: PullTally) -> dict[str, Any]:
     """What a report shows beside the counters."""
-    return {
-        "total": tally.promised_pages,
-        "rows": tally.written,
-        "rows_promised": tally.promised,
-    }
+    return {"total": tally.promised_pages, "rows": tally.written, "rows_promised": tally.promised}
 
 
 def _reader(job: PullJob, paging: Paging, paginator: AnyPaginator, *, rows: str | None = None) -> PageReader:
@@ -265,58 +250,15 @@ def _reader(job: PullJob, paging: Paging, paginator: AnyPaginator, *, rows: str 
 # -- the run folder -------------------------------------------------------------------------------------------------
 
 
-def _folder_of(out: Path) -> Path:
-    if out.is_dir():
-        raise OutputError(f"--out {out} is a folder; give the name of a file")
-    if not out.parent.is_dir():
-        raise OutputError(f"--out {out}: there is no folder {out.parent}")
-    return out.with_name(out.name + ".run")
-
-
-def _rows_of(job: PullJob, folder: RunFolder) -> Path:
-    return job.out if table_format(job.out) == "jsonl" else folder.path / "rows.jsonl"
-
-
-def _marker(folder: RunFolder) -> Path:
-    return folder.path / "table.json"
-
-
-def _open(job: PullJob, folder: RunFolder, say: Say) -> PullRun:
-    begun = folder.begun() and not job.fresh
-    _protect(job, folder)
-    facts, private = _fingerprint(job, _paging_of(job, folder))
-    if begun:
-        try:
-            folder.check_fingerprint(facts, private)
-        except RunRefused:
-            # A first try with a wrong option must not stand in the way of the second.
-            if not _nothing_done(folder):
-                raise
-            begun = False
-    rows = _rows_of(job, folder)
-    if not begun:
-        # First, while the run folder still tells that it is ours.
-        job.out.unlink(missing_ok=True)
-        folder.clear()
-        Journal.create(DISK, folder.journal).close()
-        DISK.open(rows).close()
-        # Last: with it the run counts as begun.
-        folder.write_fingerprint(facts, private)
-    journal = Journal.open(DISK, folder.journal)
-    return PullRun(job, folder, RowFile(DISK, rows, folder.path, journal, keyed=job.key is not None), say)
-
-
-def _protect(job: PullJob, folder: RunFolder) -> None:
-    """Refuse what would cost a file that is not ours."""
-    ours = folder.begun() and (table_format(job.out) == "jsonl" or _marker(folder).exists())
-    if job.out.exists() and job.out.stat().st_size and not ours:
-        raise OutputError(f"{job.out} exists and is not the output of a run; give another --out, or move it away")
-
-
-def _nothing_done(folder: RunFolder) -> bool:
-    journal = Journal.open(DISK, folder.journal)
-    journal.close()
-    return journal.state.done.count == 0
+def _open(job: PullJob, out: RunOutput, opening: Opening, say: Say) -> PullRun:
+    folder = opening.folder
+    out.refuse_foreign(folder)
+    if opening.is_new(_fingerprint(job, _paging_of(job, folder))):
+        with opening.begin(out.let_go):
+            out.make_files(folder)
+    journal = Journal.open(folder.storage, folder.journal)
+    files = RowFile(folder.storage, out.rows(folder), folder.path, journal, keyed=job.key is not None)
+    return PullRun(job, out, folder, files, say)
 
 
 def _paging_of(job: PullJob, folder: RunFolder) -> Paging:
@@ -332,7 +274,7 @@ def _read_paging(path: Path) -> Paging:
     return Paging(**orjson.loads(path.read_bytes()))
 
 
-def _fingerprint(job: PullJob, paging: Paging) -> tuple[dict[str, Any], dict[str, str]]:
+def _fingerprint(job: PullJob, paging: Paging) -> Fingerprint:
     facts = {
         "command": "pull",
         "--paginate": paging.style,

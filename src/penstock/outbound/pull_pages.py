@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
-from ..call import Call
+from ..call import AnyClient, Call, PlainCall
+from ..clock import current_clock
 from ..engine.engine import Engine
-from ..engine.run import RetryOnLike, run
+from ..engine.http_judge import HttpJudge, RetryOnLike
+from ..engine.settings import EngineSettings
+from ..engine.state import EngineState
 from ..errors import BadBody, BadPage, PagesFailed, UsageError
 from ..limits.limiter import RateLimiter
 from ..messages import HeadersLike, Request, Response
@@ -24,7 +27,7 @@ from .paging.countable import CountablePlan
 from .paging.pages import AnyPaginator, Offset, Page, PageNumber
 from .paging.plan import PagePlan, PullTally, Settled
 from .paging.reader import PageAnswer, PageAsk, PageReader
-from .paging.source import PageCall, PageSource, page_headers
+from .paging.source import PageSource, page_call, page_headers
 
 
 class PullWarning(UserWarning):
@@ -85,16 +88,18 @@ def pull(
         _plan(paginate, url, StopOn(stop_on), max_pages, keep_repeats=keep_repeats),
         Request("GET", url, page_headers(tuple(headers.items() if hasattr(headers, "items") else headers))),
         client,
-        {
-            "limit": limit if isinstance(limit, RateLimiter) else RateLimiter(_limits(limit)),
-            "one_host": not allow_hosts,
-            "retry_on": retry_on,
-            "max_in_flight": max_in_flight,
-            "max_attempts": max_attempts,
-            "attempt_timeout": attempt_timeout,
-            "total_timeout": total_timeout,
-            "max_outage": max_outage,
-        },
+        EngineState(
+            EngineSettings(
+                in_flight=max_in_flight,
+                attempt_timeout=attempt_timeout,
+                total_timeout=total_timeout,
+                max_attempts=max_attempts,
+                max_outage=max_outage,
+            ),
+            HttpJudge(retry_on, idempotent=True, follow_limits=True),
+            limiter=limit if isinstance(limit, RateLimiter) else RateLimiter(_limits(limit)),
+            one_host=not allow_hosts,
+        ),
     )
 
 
@@ -107,13 +112,13 @@ class Pull:
         plan: PagePlan,
         request: Request,
         client: Call[Request, Response] | None,
-        options: dict[str, Any],
+        state: EngineState,
     ) -> None:
         self._reader = reader
         self._plan = plan
         self._request = request
         self._client = client
-        self._options = options
+        self._state = state
         self._source = PageSource(plan)
         self._stack = AsyncExitStack()
         self._engine: Engine[PageAsk, PageAnswer] | None = None
@@ -125,16 +130,19 @@ class Pull:
         return self._plan.tally
 
     async def __aenter__(self) -> Pull:
-        client = self._client or await self._stack.enter_async_context(Client())
+        if self._client is None:
+            client: AnyClient[Request, Response] = await self._stack.enter_async_context(Client())
+        else:
+            client = PlainCall(self._client)
         try:
             # Once the pull has begun, a host that is down is waited for.
             await knock(client, self._request)
         except BaseException:
             await self._stack.aclose()
             raise
-        call = PageCall(client, self._request.headers, self._reader, self._source)
-        call.listen(self._options["limit"])
-        engine = run(call, self._source, idempotent=True, **self._options)
+        call = page_call(client, self._request.headers, self._reader, self._source)
+        call.listen(self._state.judge.listen(self._state.limiter, current_clock()))
+        engine = Engine(call, self._source, self._state)
         self._engine = await self._stack.enter_async_context(engine)
         return self
 

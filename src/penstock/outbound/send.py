@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
+import filecmp
 import os
 import shutil
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..engine.costs import reads_field
 from ..errors import InputError, OutputError, RunRefused, UsageError
-from ..limits.limiter import RateLimiter
 from ..runs.client import RedirectPermits, knock, make_client
-from ..runs.driver import Watcher
+from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.journal import Journal
 from ..runs.json_lines import JsonLinesOutput, drop_failed
+from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
-from ..runs.storage import DISK
-from .http_call import HttpCall
+from .http_call import http_call
 from .interpreter import Interpreter
 from .limit_key import LimitKey
 from .records import INDEX_EVERY, RecordFile, Survey
 from .request_template import RequestBuilder, RequestTemplate
-from .tables import TableReport, finish_table, require, table_format
+from .run_output import RunOutput
+from .tables import TableReport
 
 COLUMNS = ("key", "ok", "status", "attempts", "waited_ms", "service_ms", "value", "error")
 """Of an output that is a table; also there where no item has them."""
-
-Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,9 @@ class SendJob:
     fresh: bool = False
 
 
-@contextlib.contextmanager
 def open_send(
     job: SendJob, reading: Callable[[int, int], None] = lambda records, bytes_read: None
-) -> Iterator[SendRun]:
+) -> AbstractContextManager[SendRun]:
     """Open the run of `job`, old or new; nothing is sent yet.
 
     This reads the whole input of a new run and blocks meanwhile, so it belongs before the event loop;
@@ -68,20 +66,10 @@ def open_send(
     RunRefused, RunLocked) for whatever keeps the run from beginning.
     """
     check_flow(job.flow)
-    require(_format_of(job))
+    out = RunOutput(job.out, otherwise="jsonl")
     Interpreter(job.extract, job.expect, text=job.text, cost=job.flow.cost_actual)
     RequestBuilder(job.template)
-    with RunFolder.open(_folder_of(job.out)) as folder:
-        try:
-            run = _open(job, folder, reading)
-        except OSError as error:
-            raise OutputError(
-                f"{error.filename or folder.path}: {error.strerror or error}; nothing was sent"
-            ) from error
-        try:
-            yield run
-        finally:
-            run.output.close()
+    return open_run(out.folder(), lambda opening: _open(job, out, opening, reading), fresh=job.fresh)
 
 
 @dataclass(slots=True)
@@ -89,6 +77,7 @@ class SendRun:
     """One run of a `SendJob`, opened and locked."""
 
     job: SendJob
+    out: RunOutput
     folder: RunFolder
     records: RecordFile
     index: array[int]
@@ -126,24 +115,20 @@ class SendRun:
         async with make_client(job.flow, session.redirects) as client:
             if resumed_at < self.total:
                 await knock(client, self.first_request(builder))
-            return await session.carry_out(HttpCall(client, builder, interpret), source, self.output)
+            return await session.carry_out(http_call(client, builder, interpret), source, self.output)
 
     @property
     def rows(self) -> Path:
         """Where the records are kept as they come: the output itself, or what the table is made of at the end."""
-        return _rows_of(self.job, self.folder)
+        return self.out.rows(self.folder)
 
     def write_table(self) -> TableReport | None:
-        """Make the output of a complete run; None where it is JSON lines, and there already. Blocks.
+        """The output of a complete run, where that is a table; see `RunOutput.write_table`."""
+        return self.out.write_table(self.folder, COLUMNS)
 
-        What was made before of the same records is left as it is. Raises StorageError where the disk fails; the
-        records are safe then, and the same command tries again.
-        """
-        format_ = _format_of(self.job)
-        if format_ == "jsonl":
-            return None
-        marker = _marker(self.folder)
-        return finish_table(self.rows, self.job.out, format_, marker=marker, columns=COLUMNS)
+    def close(self) -> None:
+        """Let the files go; what was not committed is dropped."""
+        self.output.close()
 
     def first_request(self, builder: RequestBuilder) -> Any:
         """The request of the first record that makes one. Raises InputError if none does."""
@@ -156,85 +141,39 @@ class SendRun:
         raise InputError("holds no record that a request can be made of", path=str(self.records.path))
 
 
-def _folder_of(out: Path) -> Path:
-    if out.is_dir():
-        raise OutputError(f"--out {out} is a folder; give the name of a file")
-    if not out.parent.is_dir():
-        raise OutputError(f"--out {out}: there is no folder {out.parent}")
-    return out.with_name(out.name + ".run")
+def _open(job: SendJob, out: RunOutput, opening: Opening, reading: Callable[[int, int], None]) -> SendRun:
+    folder = opening.folder
+    if job.source is not None and job.out.exists() and job.source.exists() and job.out.samefile(job.source):
+        raise OutputError(f"--out {job.out} is the input itself; give another --out")
+    out.refuse_foreign(folder)
+    if job.retry_failed and not opening.begun:
+        raise UsageError(f"--retry-failed: there is no run at {folder.path} whose failed items could be done again")
+    records = _records(job, _input_of(job, folder, begun=opening.begun))
+    # The number of records is known from the survey and not counted again.
+    if opening.is_new(_fingerprint(job, records), later=("records",)):
+        survey = _survey(job, folder, records, reading)
+        with opening.begin(out.let_go, records=survey.count):
+            if records.path == folder.path / _PART:
+                folder.storage.replace(records.path, folder.path / _KEPT)
+                records = _records(job, folder.path / _KEPT)
+            folder.storage.write_new(folder.path / "input.index", survey.index.tobytes())
+            out.make_files(folder)
+    return _reopen(job, out, folder, records)
+
+
+def _reopen(job: SendJob, out: RunOutput, folder: RunFolder, records: RecordFile) -> SendRun:
+    total = folder.read_fingerprint()["records"]
+    index = _read_index(folder.path / "input.index", total)
+    storage, rows = folder.storage, out.rows(folder)
+    output = JsonLinesOutput.open(storage, rows, Journal.open(storage, folder.journal))
+    if job.retry_failed and drop_failed(storage, rows, output.journal):
+        output.close()
+        output = JsonLinesOutput.open(storage, rows, Journal.open(storage, folder.journal))
+    return SendRun(job, out, folder, records, index, total, output)
 
 
 def _limit_key(job: SendJob, builder: RequestBuilder) -> LimitKey | None:
     return None if job.flow.limit_by is None else LimitKey(job.flow.limit_by, builder)
-
-
-def _format_of(job: SendJob) -> str:
-    return table_format(job.out, otherwise="jsonl")
-
-
-def _rows_of(job: SendJob, folder: RunFolder) -> Path:
-    return job.out if _format_of(job) == "jsonl" else folder.path / "rows.jsonl"
-
-
-def _marker(folder: RunFolder) -> Path:
-    return folder.path / "table.json"
-
-
-def _open(job: SendJob, folder: RunFolder, reading: Callable[[int, int], None]) -> SendRun:
-    begun = folder.begun() and not job.fresh
-    _protect(job, folder, begun=begun)
-    records = RecordFile(_input_of(job, folder, begun=begun), format=job.format or _stdin_format(job), key=job.key)
-    facts, private = _fingerprint(job, records)
-    if begun:
-        try:
-            folder.check_fingerprint(_known(facts, folder), private)
-        except RunRefused:
-            # A first try with a wrong option must not stand in the way of the second.
-            if not _nothing_done(folder):
-                raise
-            begun = False
-    if not begun:
-        _begin(job, folder, records, facts, private, reading)
-    return _reopen(job, folder, records)
-
-
-def _protect(job: SendJob, folder: RunFolder, *, begun: bool) -> None:
-    """Refuse what would cost a file that is not ours, or do twice what was only to be mended."""
-    if job.source is not None and job.out.exists() and job.source.exists() and job.out.samefile(job.source):
-        raise OutputError(f"--out {job.out} is the input itself; give another --out")
-    ours = folder.begun() and (_format_of(job) == "jsonl" or _marker(folder).exists())
-    if job.out.exists() and job.out.stat().st_size and not ours:
-        raise OutputError(f"{job.out} exists and is not the output of a run; give another --out, or move it away")
-    if job.retry_failed and not begun:
-        raise UsageError(f"--retry-failed: there is no run at {folder.path} whose failed items could be done again")
-
-
-def _nothing_done(folder: RunFolder) -> bool:
-    journal = Journal.open(DISK, folder.journal)
-    journal.close()
-    return journal.state.done.count == 0
-
-
-def _begin(
-    job: SendJob,
-    folder: RunFolder,
-    records: RecordFile,
-    facts: dict[str, Any],
-    private: dict[str, str],
-    reading: Callable[[int, int], None],
-) -> None:
-    survey = _survey(job, folder, records, reading)
-    # Only now, when the new run is known to be one that can begin, what was there before goes; a table first, while
-    # the run folder still tells that it is ours.
-    rows = _rows_of(job, folder)
-    if rows != job.out:
-        job.out.unlink(missing_ok=True)
-    folder.clear(keep="stdin")
-    DISK.write_new(folder.path / "input.index", survey.index.tobytes())
-    Journal.create(DISK, folder.journal).close()
-    DISK.open(rows).close()
-    # Last: with it the run counts as begun.
-    folder.write_fingerprint(facts | {"records": survey.count}, private)
 
 
 def _survey(job: SendJob, folder: RunFolder, records: RecordFile, reading: Callable[[int, int], None]) -> Survey:
@@ -253,19 +192,6 @@ def _survey(job: SendJob, folder: RunFolder, records: RecordFile, reading: Calla
     return survey
 
 
-def _reopen(job: SendJob, folder: RunFolder, records: RecordFile) -> SendRun:
-    total = folder.read_fingerprint()["records"]
-    index = _read_index(folder.path / "input.index", total)
-    journal = Journal.open(DISK, folder.journal)
-    rows = _rows_of(job, folder)
-    output = JsonLinesOutput.open(DISK, rows, journal)
-    if job.retry_failed and drop_failed(DISK, rows, journal):
-        output.close()
-        journal = Journal.open(DISK, folder.journal)
-        output = JsonLinesOutput.open(DISK, rows, journal)
-    return SendRun(job, folder, records, index, total, output)
-
-
 def _read_index(path: Path, total: int) -> array[int]:
     data = path.read_bytes() if path.exists() else b""
     index = array("Q")
@@ -275,7 +201,7 @@ def _read_index(path: Path, total: int) -> array[int]:
     return index
 
 
-def _fingerprint(job: SendJob, records: RecordFile) -> tuple[dict[str, Any], dict[str, str]]:
+def _fingerprint(job: SendJob, records: RecordFile) -> Fingerprint:
     template = job.template
     facts = {
         "command": "send",
@@ -293,16 +219,15 @@ def _fingerprint(job: SendJob, records: RecordFile) -> tuple[dict[str, Any], dic
     return facts, {"--url": template.url, "--body": template.body or ""}
 
 
-def _known(facts: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
-    """The number of records is known from the survey and not counted again."""
-    return facts | {"records": folder.read_fingerprint().get("records")}
-
-
 # -- standard input -------------------------------------------------------------------------------------------------
 
 
-def _stdin_format(job: SendJob) -> str | None:
-    return "jsonl" if job.source is None else None
+_KEPT = "stdin"
+_PART = "stdin.part"
+
+
+def _records(job: SendJob, path: Path) -> RecordFile:
+    return RecordFile(path, format=job.format or ("jsonl" if job.source is None else None), key=job.key)
 
 
 def _input_of(job: SendJob, folder: RunFolder, *, begun: bool) -> Path:
@@ -311,34 +236,27 @@ def _input_of(job: SendJob, folder: RunFolder, *, begun: bool) -> Path:
         if not job.source.exists():
             raise InputError("there is no such file", path=str(job.source))
         return job.source
-    kept = folder.path / "stdin"
+    kept, part = folder.path / _KEPT, folder.path / _PART
     if sys.stdin.isatty():
         if begun and kept.exists():
             return kept
         raise UsageError("INPUT is -, but standard input is a terminal; pipe the records in")
-    fresh = folder.path / "stdin.part"
-    with fresh.open("wb") as target:
+    with part.open("wb") as target:
         shutil.copyfileobj(sys.stdin.buffer, target, 1 << 20)
         target.flush()
         os.fsync(target.fileno())
     if begun and kept.exists():
-        if fresh.stat().st_size == 0:
-            # The same command without its pipe goes on with what it was given the first time.
-            return kept
-        _must_equal(kept, fresh)
-    DISK.replace(fresh, kept)
+        # The same command without its pipe goes on with what it was given the first time.
+        if part.stat().st_size and not filecmp.cmp(kept, part, shallow=False):
+            raise RunRefused(
+                "standard input differs from what this run began with; pipe in the same, or nothing at all, to go on; "
+                "--fresh starts afresh",
+                differs=("input",),
+            )
+        part.unlink()
+        return kept
+    if folder.begun():
+        # A run may still need its own: what was piped in now is not of that run, and may yet turn out to be bad.
+        return part
+    folder.storage.replace(part, kept)
     return kept
-
-
-def _must_equal(kept: Path, fresh: Path) -> None:
-    with kept.open("rb") as one, fresh.open("rb") as other:
-        while True:
-            block, again = one.read(1 << 20), other.read(1 << 20)
-            if block != again:
-                raise RunRefused(
-                    "standard input differs from what this run began with; pipe in the same, or nothing at all, to go "
-                    "on; --fresh starts afresh",
-                    differs=("input",),
-                )
-            if not block:
-                return

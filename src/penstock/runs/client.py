@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..call import AnyClient
+from ..errors import CallError, UsageError
 from ..layers.deadline import DeadlineHeader
 from ..limits.limiter import RateLimiter
-from ..messages import Request
+from ..messages import Request, Response
 from ..wire import Client
 from .flow import Flow
+
+if TYPE_CHECKING:
+    from ..clients.aiohttp import AiohttpClient
 
 
 class RedirectPermits:
@@ -26,13 +32,16 @@ class RedirectPermits:
             await self.limiter.acquire()
 
 
-def make_client(flow: Flow, before_redirect: RedirectPermits | None = None) -> Any:
-    """The wire's client, or the adapter for what it leaves out (proxies)."""
-    client = _client(flow, before_redirect)
-    return client if flow.deadline_header is None else DeadlineHeader(client, flow.deadline_header)
+@asynccontextmanager
+async def make_client(
+    flow: Flow, before_redirect: RedirectPermits | None = None
+) -> AsyncGenerator[AnyClient[Request, Response], None]:
+    """The wire's client, or the adapter for what it leaves out (proxies), open for the block."""
+    async with _client(flow, before_redirect) as client:
+        yield client if flow.deadline_header is None else DeadlineHeader(client, flow.deadline_header)
 
 
-def _client(flow: Flow, before_redirect: RedirectPermits | None) -> Any:
+def _client(flow: Flow, before_redirect: RedirectPermits | None) -> AiohttpClient | Client:
     if flow.proxy is not None:
         from ..clients.aiohttp import AiohttpClient
 
@@ -64,15 +73,10 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext | None:
         raise UsageError(f"--ca-file {ca_file}: {error.strerror if isinstance(error, OSError) else error}") from error
 
 
-async def knock(client: Any, request: Request) -> None:
+async def knock(client: AnyClient[Request, Response], request: Request) -> None:
     """See that the host can be reached before a long run begins. Sends nothing. Raises UsageError."""
-    from ..errors import CallError
-
-    prepare = getattr(client, "prepare", None)
-    if prepare is None:
-        return
     try:
-        prepared = await prepare(request)
+        prepared = await client.prepare(request)
     except CallError as error:
         raise UsageError(f"cannot reach the host: {error} ({error.kind}); nothing was sent") from error
     prepared.release()

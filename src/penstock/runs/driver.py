@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
 
+from ..call import Resp
 from ..clock import Clock, current_clock
 from ..engine.engine import Engine
 from ..engine.outcome import Outcome
+from ..limits.limiter import RateLimiter
 from .examples import Examples
+
+T = TypeVar("T")
 
 COMMIT_SECONDS = 0.25
 """At most this long after it finished is an item's outcome on its way to disk; a crash repeats those calls."""
@@ -28,12 +32,12 @@ class PendingCommit(Protocol):
         ...
 
 
-class Sink(Protocol):
+class Sink(Protocol[T, Resp]):
     """Where outcomes are kept. `put` does no I/O and runs on the loop while a commit is written in a thread."""
 
     pending_bytes: int
 
-    def put(self, outcome: Outcome[Any, Any]) -> None:
+    def put(self, outcome: Outcome[T, Resp], /) -> None:
         """Take one outcome."""
         ...
 
@@ -53,13 +57,17 @@ class Watcher(Protocol):
         ...
 
 
-class Driver:
+Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
+"""Makes the watchers of a session, when its total (None: unknown) and its limits are known."""
+
+
+class Driver(Generic[T, Resp]):
     """Runs one engine to its end, or to where it is stopped. All that finished is committed either way."""
 
     def __init__(
         self,
-        engine: Engine[Any, Any],
-        sink: Sink,
+        engine: Engine[T, Resp],
+        sink: Sink[T, Resp],
         watchers: tuple[Watcher, ...] = (),
         examples: Examples | None = None,
     ) -> None:
@@ -187,7 +195,7 @@ class Driver:
                 loop.remove_signal_handler(number)
 
 
-def _look_at(outcomes: list[Outcome[Any, Any]], examples: Examples) -> None:
+def _look_at(outcomes: list[Outcome[T, Resp]], examples: Examples) -> None:
     for outcome in outcomes:
         # The plain case costs this comparison and no call.
         if outcome.service > examples.floor or not outcome.ok:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..engine.costs import CostEstimate
+from ..engine.settings import EngineSettings
 from ..errors import UsageError
 from ..rules.limits.cost import CostWindow
 from ..rules.limits.rate import Limit
@@ -14,16 +15,14 @@ from ..rules.retries.verdict import RetryOn
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """How much flows, and how patiently. Durations in seconds, sizes in bytes.
+class Flow(EngineSettings):
+    """How much flows, and how patiently: what the engine is told, and what it does not need to know. Sizes in bytes.
 
     `limits` hold in every window; with `limit_auto` they are what the server tells, and may also rise with it.
     `limit_by` gives each host, or each value of a field, limits of its own. `cost_limits` bound the sum of costs:
     `cost` (a number, or the field that holds it) is the estimate, `cost_actual` (JMESPath) finds the real one in the
-    answer. `retry_budget` is the share of the traffic that may be retries, `max_outage` how long a host may be down
-    before the run stops, `hedge` the quantile of the latency after which a second call is made. `deadline_header`
-    names the header that tells the peer how long its answer is waited for. `command` is what the user typed, without
-    its secrets.
+    answer. `deadline_header` names the header that tells the peer how long its answer is waited for. `command` is what
+    the user typed, without its secrets.
     """
 
     limits: tuple[Limit, ...] = ()
@@ -33,15 +32,8 @@ class Flow:
     cost_limits: tuple[Limit, ...] = ()
     cost: str | None = None
     cost_actual: str | None = None
-    in_flight: int | Literal["auto"] = "auto"
-    attempt_timeout: float = 60.0
-    total_timeout: float = 600.0
     connect_timeout: float = 10.0
-    max_attempts: int = 5
-    max_outage: float = 6 * 3600.0
-    retry_budget: float = 0.2
     retry_on: RetryOn = RetryOn.SAFE
-    hedge: float | None = None
     deadline_header: str | None = None
     guard: float | None = None
     max_response_bytes: int = 64 << 20
@@ -55,7 +47,7 @@ def check_flow(flow: Flow) -> None:
     """Raises UsageError for numbers that make no sense together."""
     if flow.max_attempts < 1:
         raise UsageError(f"--attempts must be at least 1, not {flow.max_attempts}")
-    if flow.in_flight != "auto" and flow.in_flight < 1:
+    if isinstance(flow.in_flight, int) and flow.in_flight < 1:
         raise UsageError(f"--in-flight must be auto or at least 1, not {flow.in_flight}")
     if flow.limit_auto and flow.limit_headers == "ignore":
         raise UsageError("--limit auto is what the server tells; it does not go with --limit-headers ignore")

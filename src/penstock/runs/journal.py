@@ -55,12 +55,10 @@ class Journal:
         self.state = state
         self._snapshot_size = file.size()
 
-    @classmethod
-    def create(cls, storage: Storage, path: Path, state: JournalState | None = None) -> Journal:
-        """A new journal that holds just `state`; it takes the place of an older one at once."""
-        state = state or JournalState()
-        storage.write_new(path, _snapshot(state))
-        return cls(storage, path, storage.open(path), state)
+    @staticmethod
+    def create(storage: Storage, path: Path) -> None:
+        """Make a journal of nothing; it takes the place of an older one at once."""
+        storage.write_new(path, _snapshot(JournalState()))
 
     @classmethod
     def open(cls, storage: Storage, path: Path) -> Journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,10 @@ from .journal import Journal, JournalState
 from .storage import AppendFile, Storage
 
 
-class JsonLinesOutput:
-    """Collects records and commits them in groups, together with the journal.
+class RecordGroup:
+    """Collects records until they are taken as one commit. It is for the event loop, and does no I/O."""
 
-    `put` is for the event loop and does no I/O; `commit` blocks, and runs in a thread while `put` goes on filling
-    the next group.
-    """
-
-    def __init__(self, file: AppendFile, journal: Journal) -> None:
-        self._file = file
-        self._journal = journal
+    def __init__(self) -> None:
         self._clear()
 
     def _clear(self) -> None:
@@ -34,38 +29,6 @@ class JsonLinesOutput:
         self._positions = array("Q")
         self._failed = array("Q")
         self.pending_bytes = 0
-
-    @classmethod
-    def open(cls, storage: Storage, path: Path, journal: Journal) -> JsonLinesOutput:
-        """Open the output where the journal says it ends; what is beyond was never committed and is cut off.
-
-        Raises RunRefused if the file is not the one that the journal speaks of.
-        """
-        state = journal.state
-        if state.swap:
-            _finish_swap(storage, path, journal)
-        file = storage.open(path)
-        size = file.size()
-        tail = file.read(state.output_size - state.tail_size, state.tail_size) if state.tail_size else b""
-        if size < state.output_size or zlib.crc32(tail) != state.tail_crc:
-            file.close()
-            raise RunRefused(
-                f"{path} was changed since the last commit (it has {size:,} bytes of {state.output_size:,}, or its "
-                "last records differ); put it back, or use --fresh to start afresh"
-            )
-        if size > state.output_size:
-            file.truncate(state.output_size)
-        return cls(file, journal)
-
-    @property
-    def done(self) -> DoneSet:
-        """The positions whose records are committed."""
-        return self._journal.state.done
-
-    @property
-    def saved_counters(self) -> dict[str, Any]:
-        """The counters as of the last commit."""
-        return self._journal.state.counters
 
     def put(self, outcome: Outcome[Any, Answer]) -> None:
         """Add the record of `outcome`."""
@@ -76,6 +39,33 @@ class JsonLinesOutput:
             self._failed.append(outcome.position)
         self.pending_bytes += len(line)
 
+
+class JsonLinesOutput(RecordGroup):
+    """Collects records and commits them in groups, together with the journal.
+
+    A commit blocks, and runs in a thread while `put` goes on filling the next group.
+    """
+
+    def __init__(self, file: AppendFile, journal: Journal) -> None:
+        super().__init__()
+        self._file = file
+        self.journal = journal
+
+    @classmethod
+    def open(cls, storage: Storage, path: Path, journal: Journal) -> JsonLinesOutput:
+        """Open the output where the journal says it ends. Raises RunRefused as `open_rows` does."""
+        return cls(open_rows(storage, path, journal, name="records"), journal)
+
+    @property
+    def done(self) -> DoneSet:
+        """The positions whose records are committed."""
+        return self.journal.state.done
+
+    @property
+    def saved_counters(self) -> dict[str, Any]:
+        """The counters as of the last commit."""
+        return self.journal.state.counters
+
     def put_records(self, data: bytes, positions: array[int], failed: array[int]) -> None:
         """Add records that are made already, one line for each of `positions`."""
         self._data += data
@@ -85,42 +75,56 @@ class JsonLinesOutput:
 
     def cut(self, counters: dict[str, Any]) -> Commit:
         """Take what was put so far as one commit; what comes goes into the next."""
-        commit = Commit(self._file, self._journal, self._data, self._positions, self._failed, counters)
+        commit = Commit(self._file, self.journal, self._data, self._positions, self._failed, counters)
         self._clear()
         return commit
 
     def close(self) -> None:
         """Let the files go; what was not committed is dropped."""
         self._file.close()
-        self._journal.close()
+        self.journal.close()
 
 
+@dataclass(frozen=True, slots=True)
 class Commit:
     """One group of records on its way to disk."""
 
-    def __init__(
-        self,
-        file: AppendFile,
-        journal: Journal,
-        data: bytearray,
-        positions: array[int],
-        failed: array[int],
-        counters: dict[str, Any],
-    ) -> None:
-        self._file = file
-        self._journal = journal
-        self._data = data
-        self._positions = positions
-        self._failed = failed
-        self._counters = counters
+    file: AppendFile
+    journal: Journal
+    data: bytearray
+    positions: array[int]
+    failed: array[int]
+    counters: dict[str, Any]
 
     def write(self) -> None:
         """Write and sync, first the records, then the frame that makes them count. Raises StorageError."""
-        data = self._data
-        if data:
-            self._file.append(data)
-            self._file.sync()
-        self._journal.commit(self._positions, self._failed, self._file.size(), data, self._counters)
+        if self.data:
+            self.file.append(self.data)
+            self.file.sync()
+        self.journal.commit(self.positions, self.failed, self.file.size(), self.data, self.counters)
+
+
+def open_rows(storage: Storage, path: Path, journal: Journal, *, name: str) -> AppendFile:
+    """Open the lines at `path` where the journal says they end; what is beyond was never committed and is cut off.
+
+    Raises RunRefused, and closes the journal, if it speaks of another file. `name` is what a line is called there.
+    """
+    state = journal.state
+    if state.swap:
+        _finish_swap(storage, path, journal)
+    file = storage.open(path)
+    size = file.size()
+    tail = file.read(state.output_size - state.tail_size, state.tail_size) if state.tail_size else b""
+    if size < state.output_size or zlib.crc32(tail) != state.tail_crc:
+        file.close()
+        journal.close()
+        raise RunRefused(
+            f"{path} was changed since the last commit (it has {size:,} bytes of {state.output_size:,}, or its "
+            f"last {name} differ); put it back, or use --fresh to start afresh"
+        )
+    if size > state.output_size:
+        file.truncate(state.output_size)
+    return file
 
 
 def record_of(outcome: Outcome[Any, Answer]) -> bytes:

@@ -8,6 +8,7 @@
       journal       what is committed
       limit-*.log   recent sends, for the limits
       input.index   where every 4,096th record begins
+      stdin         the input, where it was piped in; stdin.part while it is copied, and until a --fresh run has begun
       series.jsonl  the run over time, for people and plots; beside it sessions.jsonl and examples.json
       rows.jsonl    the records, where the output is a table: it is made of them at the end
       table.json    which of them the table at OUT holds
@@ -38,6 +39,7 @@ from ..errors import OutputError, RunLocked, RunRefused
 from .storage import DISK, Storage
 
 FORMAT = 1
+_KEPT = ("lock", "stdin", "stdin.part")
 
 
 class RunFolder:
@@ -87,21 +89,19 @@ class RunFolder:
         return self.path / "journal"
 
     def begun(self) -> bool:
-        """Whether a run was begun here: its fingerprint and journal are durable."""
-        return (self.path / "run.json").exists() and self.journal.exists()
+        """Whether a run was begun here: its fingerprint is there, which is written when all else is durable."""
+        return (self.path / "run.json").exists()
 
-    def clear(self, keep: str = "") -> None:
-        """Forget the run, but for the lock and the logs of recent sends, which are the API's business.
+    def clear(self) -> None:
+        """Forget the run, but for the lock, its input, and the logs of recent sends, which are the API's business.
 
-        `keep` names one more file that stays. The fingerprint goes first, so that a crash in between leaves a folder
-        that counts as not begun.
+        The fingerprint goes first, and durably, so that a crash in between leaves a folder that counts as not begun.
         """
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / "run.json").unlink()
+        self.storage.remove(self.path / "run.json")
         for entry in self.path.iterdir():
-            if entry.name in ("lock", keep) or (entry.name.startswith("limit-") and entry.suffix == ".log"):
+            if entry.name in _KEPT or (entry.name.startswith("limit-") and entry.suffix == ".log"):
                 continue
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.rmtree(entry) if entry.is_dir() else self.storage.remove(entry)
 
     def write_fingerprint(self, facts: Mapping[str, Any], private: Mapping[str, str]) -> None:
         """Keep `facts` as they are, and of `private` only salted digests."""

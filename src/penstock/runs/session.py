@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from ..clock import SYSTEM_CLOCK
-from ..engine.costs import CostEstimate, told_cost
+from ..call import Req, Resp
+from ..clock import SYSTEM_CLOCK, current_clock
+from ..engine.costs import CostEstimate, Costs, told_cost
 from ..engine.counters import RunCounters
 from ..engine.engine import Engine
-from ..engine.run import run
+from ..engine.feed import BatchSource
+from ..engine.http_judge import HttpJudge
+from ..engine.item_call import ItemCall, Raw
+from ..engine.key_lines import KeyLines
+from ..engine.state import EngineState
 from ..limits.limiter import RateLimiter
 from .client import RedirectPermits
 from .driver import Driver, Sink, Watcher
@@ -19,6 +24,8 @@ from .run_folder import RunFolder
 from .session_limits import KeyOf, SessionLimits, open_limits
 from .sessions import SessionRecord
 from .summary import summarise
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -46,42 +53,31 @@ class Session:
     final_counters: dict[str, Any] = field(default_factory=dict)
     """The counters at the end of this session."""
 
-    async def carry_out(self, call: Any, source: Any, sink: Sink) -> dict[str, Any]:
+    async def carry_out(
+        self,
+        call: ItemCall[T, Req, Raw, Resp],
+        source: Iterable[T] | AsyncIterable[T] | BatchSource[T],
+        sink: Sink[T, Resp],
+    ) -> dict[str, Any]:
         """Run to the end, or to where it is stopped; returns the summary. Raises StorageError."""
-        flow = self.flow
-        with open_limits(
-            self.folder.path,
-            flow.limits,
-            flow.guard,
-            cost_limits=flow.cost_limits,
-            follow_server=flow.limit_auto,
-            key_of=self.key_of,
-            by=flow.limit_by,
-        ) as limits:
+        with open_limits(self.folder.path, self.flow, self.key_of) as limits:
             if self.redirects is not None:
                 self.redirects.limiter = limits.limiter
-            listen = getattr(call, "listen", None)
-            if listen is not None and flow.limit_headers == "tighten" and limits.by_key is None:
-                listen(limits.limiter)
-            engine = self._engine(call, source, limits)
+            state = self._state(limits)
+            call.listen(state.judge.listen(limits.limiter, current_clock()))
+            engine = Engine(call, source, state)
             engine.counters.restore(self.counters)
             pause = engine.counters.paused_until - SYSTEM_CLOCK.wall()
             if pause > 0:
                 limits.limiter.pause_until(SYSTEM_CLOCK.now() + pause)
             return await self._record(engine, sink, limits)
 
-    async def _record(self, engine: Engine[Any, Any], sink: Sink, limits: SessionLimits) -> dict[str, Any]:
+    async def _record(self, engine: Engine[T, Resp], sink: Sink[T, Resp], limits: SessionLimits) -> dict[str, Any]:
         sent_before = engine.counters.attempts
         folder = self.folder.path if self.recorded else None
-        limiter, by = limits.limiter, self.flow.limit_by
+        limiter = limits.limiter
         with SessionRecord(folder, limiter, set(engine.counters.by_kind), self.known) as record:
-            record.begin(
-                command=self.flow.command,
-                limits=[f"{limit} for each {by}" if by else str(limit) for limit in self.flow.limits],
-                total=self.total,
-                resumed_at=self.resumed_at,
-                max_outage=self.flow.max_outage,
-            )
+            record.begin(self.flow, total=self.total, resumed_at=self.resumed_at)
             driver = Driver(engine, sink, (*record.watchers, *self.watch(self.total, limiter)), record.examples)
             await driver.drive()
             self.final_counters = engine.counters.as_json(driver.elapsed)
@@ -89,30 +85,19 @@ class Session:
             record.end(summary)
         return summary
 
-    def _engine(self, call: Any, source: Any, limits: SessionLimits) -> Engine[Any, Any]:
-        flow = self.flow
-        return run(
-            call,
-            source,
-            retry_on=flow.retry_on,
-            idempotent=self.idempotent,
-            limit=limits.limiter if limits.by_key is None else limits.by_key,
-            limit_by=limits.key_of,
-            limit_headers=flow.limit_headers,
-            cost=CostEstimate(flow.cost) if flow.cost is not None else None,
-            actual_cost=told_cost if flow.cost_actual is not None else None,
-            max_in_flight=flow.in_flight,
-            max_attempts=flow.max_attempts,
-            attempt_timeout=flow.attempt_timeout,
-            total_timeout=flow.total_timeout,
-            retry_budget=flow.retry_budget,
-            max_outage=flow.max_outage,
-            one_host=self.one_host,
-            hedge=flow.hedge,
-        )
+    def _state(self, limits: SessionLimits) -> EngineState:
+        flow, limiter = self.flow, limits.limiter
+        costs = keys = None
+        if limits.by_key is not None and limits.key_of is not None:
+            keys, limiter = KeyLines(limits.by_key, limits.key_of), RateLimiter()
+        if flow.cost is not None:
+            costs = Costs(limiter, CostEstimate(flow.cost), told_cost if flow.cost_actual is not None else None)
+        follows = flow.limit_headers == "tighten" and keys is None
+        judge = HttpJudge(flow.retry_on, idempotent=self.idempotent, follow_limits=follows)
+        return EngineState(flow, judge, limiter=limiter, keys=keys, costs=costs, one_host=self.one_host)
 
     def _summary(
-        self, counters: RunCounters, limits: SessionLimits, driver: Driver, sent_before: int
+        self, counters: RunCounters, limits: SessionLimits, driver: Driver[T, Resp], sent_before: int
     ) -> dict[str, Any]:
         return summarise(
             counters,

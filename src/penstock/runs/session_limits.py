@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..limits.key_log import KeyLog
 from ..limits.keyed_limit import KeyedLimiter
 from ..limits.limit_log import LimitLog, take_over
 from ..limits.limiter import RateLimiter
-from ..rules.limits.rate import Limit
+from .flow import Flow
 
 KeyOf = Callable[[Any], int]
 """item value -> a number below 2**53 for whatever has the limits for itself."""
@@ -59,27 +59,20 @@ class SessionLimits:
 
 
 @contextlib.contextmanager
-def open_limits(
-    folder: Path,
-    limits: Sequence[Limit],
-    guard: float | None,
-    *,
-    cost_limits: Sequence[Limit] = (),
-    follow_server: bool = False,
-    key_of: KeyOf | None = None,
-    by: str | None = None,
-) -> Iterator[SessionLimits]:
-    """The limits of a run in `folder`; `by` is the name for people of what `key_of` tells. Raises StorageError."""
+def open_limits(folder: Path, flow: Flow, key_of: KeyOf | None = None) -> Iterator[SessionLimits]:
+    """The limits of a run in `folder`; `key_of` tells what `flow.limit_by` speaks of. Raises StorageError."""
     if key_of is not None:
-        by_key = KeyedLimiter(limits, guard=guard)
+        by_key = KeyedLimiter(flow.limits, guard=flow.guard)
         with take_over(folder) as sent_at:
             log = KeyLog(folder, by_key, sent_at=sent_at)
         with contextlib.closing(log):
-            yield SessionLimits(ForEachKey(by_key, by or "key"), by_key, key_of)
+            yield SessionLimits(ForEachKey(by_key, flow.limit_by or "key"), by_key, key_of)
         return
-    with contextlib.closing(LimitLog(folder, limits, guard)) as kept:
-        limiter = RateLimiter(kept.windows, guard=guard, cost_limits=cost_limits, follow_server=follow_server)
-        if cost_limits and not _first_time(folder / "limit-costs.log"):
+    with contextlib.closing(LimitLog(folder, flow.limits, flow.guard)) as kept:
+        limiter = RateLimiter(
+            kept.windows, guard=flow.guard, cost_limits=flow.cost_limits, follow_server=flow.limit_auto
+        )
+        if flow.cost_limits and not _first_time(folder / "limit-costs.log"):
             # What was spent in the last window before the restart is not known.
             for window in limiter.costs:
                 window.fill(SYSTEM_CLOCK.now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +15,34 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..limits.limiter import RateLimiter
 from .driver import Watcher
 from .examples import Examples
+from .flow import Flow
 from .series import Series
 
 
 class SessionLog:
     """Writes one session into `sessions.jsonl`.
 
-    Nothing of a run depends on this file, so nothing is synced and a full disk is no reason to stop. `command` must be
-    free of secrets.
+    Nothing of a run depends on this file, so nothing is synced and a full disk is no reason to stop.
     """
 
     def __init__(self, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
         self._clock = clock
 
-    def begin(
-        self,
-        *,
-        command: Sequence[str],
-        limits: Sequence[str],
-        total: int | None,
-        resumed_at: int,
-        max_outage: float | None = None,
-    ) -> None:
-        """The session begins; `resumed_at` items are done already, and a host may be down for `max_outage` seconds."""
+    def begin(self, flow: Flow, *, total: int | None, resumed_at: int) -> None:
+        """The session begins; `resumed_at` items are done already."""
+        by = flow.limit_by
         self._append(
             {
                 "event": "begin",
                 "at": round(self._clock.wall(), 3),
                 "version": __version__,
                 "pid": os.getpid(),
-                "command": list(command),
-                "limits": list(limits),
+                "command": list(flow.command),
+                "limits": [f"{limit} for each {by}" if by else str(limit) for limit in flow.limits],
                 "total": total,
                 "resumed_at": resumed_at,
-                "max_outage_s": max_outage,
+                "max_outage_s": flow.max_outage,
             }
         )
 
@@ -92,10 +85,10 @@ class SessionRecord:
             self.examples.restore(failed_kinds)
             self.watchers = (self._series, self.examples)
 
-    def begin(self, **facts: Any) -> None:
-        """The session begins; `facts` are those of `SessionLog.begin`."""
+    def begin(self, flow: Flow, *, total: int | None, resumed_at: int) -> None:
+        """The session begins; the facts are those of `SessionLog.begin`."""
         if self._log is not None:
-            self._log.begin(**facts)
+            self._log.begin(flow, total=total, resumed_at=resumed_at)
 
     def end(self, summary: Mapping[str, Any]) -> None:
         """It came to its end, or was stopped; `summary["complete"]` says which."""

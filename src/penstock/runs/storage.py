@@ -58,6 +58,10 @@ class Storage(Protocol):
         """Rename, replacing `target`; durable on return."""
         ...
 
+    def remove(self, path: Path) -> None:
+        """Delete the file if it is there; durable on return. Raises OSError where that is not allowed."""
+        ...
+
 
 @contextlib.contextmanager
 def _told(path: Path, doing: str) -> Iterator[None]:
@@ -135,6 +139,11 @@ class Disk:
         with _told(target, "replacing"):
             source.replace(target)
         self._sync_folder(target.parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove the file, if it is there; durable on return."""
+        path.unlink(missing_ok=True)
+        self._sync_folder(path.parent)
 
     def _sync_folder(self, folder: Path) -> None:
         with _told(folder, "syncing"):

@@ -1,15 +1,16 @@
-"""The HTTP/1.1 client: a Call, and a Preparable one."""
+"""The HTTP/1.1 client: a Call, and an AnyClient."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from ..call import AnyClient
 from ..errors import CallError, UsageError
 from ..messages import Request, Response
 from .connection import Connection
@@ -41,7 +42,7 @@ class ClientStatistics:
     """Calls sent once more because a kept connection had been closed by the peer."""
 
 
-class Client:
+class Client(AnyClient[Request, Response]):
     """An HTTP/1.1 client for one event loop: `response = await client(request)`.
 
     - `max_connections_per_origin`: None means no limit. Calls over it wait, first come first served.
@@ -62,6 +63,8 @@ class Client:
     DnsError, TlsError, ConnectTimeout, ConnectionLost, ProtocolError, ResponseTooLarge, BadBody) for whatever
     goes wrong with the peer.
     """
+
+    prepares = True
 
     def __init__(
         self,
@@ -103,8 +106,15 @@ class Client:
         self._repeated = 0
         self._opened_before = 0
 
-    async def __call__(self, request: Request, /) -> Response:
+    def __call__(self, request: Request, /) -> Coroutine[Any, Any, Response]:
         """Send `request` and return its complete answer."""
+        return self._send(request, repeat=self._repeat_stale)
+
+    def once(self, request: Request, /) -> Coroutine[Any, Any, Response]:
+        """The same, but under no circumstances is it sent twice."""
+        return self._send(request, repeat=False)
+
+    async def _send(self, request: Request, *, repeat: bool) -> Response:
         pool, target = self._locate(request.url)
         data = pool.encoder.encode(request, target)
         connection = pool.take_idle() or await pool.acquire()
@@ -113,15 +123,11 @@ class Client:
         try:
             response = await future
         except BaseException as error:  # noqa: BLE001  # _failed raises it again, or calls once more
-            redirects, repeat = self._follow_redirects, self._repeat_stale
+            redirects = self._follow_redirects
             return await self._failed(request, pool, data, redirects, connection, future, error, repeat=repeat)
         if self._follow_redirects and response.status in REDIRECTS:
             return await self._redirected(request, response)
         return response
-
-    async def once(self, request: Request, /) -> Response:
-        """The same, but under no circumstances is it sent twice."""
-        return await (await self.prepare(request)).send()
 
     async def prepare(self, request: Request, /) -> PreparedRequest:
         """Reserve an open connection and build the bytes, so that sending takes no time of its own.
@@ -135,10 +141,10 @@ class Client:
         return PreparedRequest(exchange, pool, connection)
 
     def ready(self, request: Request, /) -> bool:
-        """See Preparable."""
+        """Whether a connection for `request` is open and free."""
         return self.ready_for(request.url)
 
-    def ready_for(self, url: str) -> bool:
+    def ready_for(self, url: str, /) -> bool:
         """Whether a call to `url` that is made in this moment finds an open connection. Raises nothing."""
         if url and url == self._last_url:
             return self._last_located[0].has_idle()

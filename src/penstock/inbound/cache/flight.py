@@ -1,8 +1,8 @@
 """One request to the origin and everybody who waits for its answer.
 
 A flight is driven by the origin: what comes is kept here, and each client takes it at its own pace. Who may share it is
-decided by its Judge, once, when the head is there; how much may be kept, and until when others may join, by the Room
-that it is in.
+decided by its FlightJudge, once, when the head is there; how much may be kept, and until when others may join, by the
+Room that it is in.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Head(NamedTuple):
 _NO_HEAD = Head(0, b"", [], None)
 
 
-class Judge(Protocol):
+class FlightJudge(Protocol):
     """Who decides what an answer is good for."""
 
     def on_flight_head(self, flight: Flight, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
@@ -150,7 +150,7 @@ class Flight:
     conditions and range go to the origin, so the answer is right as it comes.
     """
 
-    judge: Judge
+    judge: FlightJudge
     room: Room
     request: InboundRequest
     found: InitVar[Found]

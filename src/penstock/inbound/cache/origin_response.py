@@ -84,7 +84,7 @@ class Asker(Protocol):
 
 
 class OriginResponse:
-    """The Judge of all flights of one engine."""
+    """The FlightJudge of all flights of one engine."""
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
@@ -136,8 +136,7 @@ class OriginResponse:
         asker = self._asker
         now = asker.clock.now()
         self._counters.origin_latency.add(now - flight.began)
-        if asker.health.failures:
-            asker.health.answered()
+        asker.health.answered()
         # The length is that of what is sent; only the answer to HEAD has to say it without.
         without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING
         if flight.request.policy.strip_set_cookie:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...call import AnyClient
 from ...engine.outcome import Outcome
 from ...errors import BadBody, Stopped, UsageError
-from ...messages import Headers, Response
+from ...messages import Headers, Request, Response
 from ...rules.pagination.link_header import parse_links
 from ...rules.pagination.page_url import query_names, with_query
 from ...rules.pagination.style import Paging
@@ -15,7 +16,7 @@ from ...runs.session import Session
 from ..interpreter import quote_body, status_error
 from .plan import first_failed
 from .reader import PageAnswer, PageAsk, load
-from .source import PageCall
+from .source import page_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class FirstPage:
     begins: str
 
 
-async def look(session: Session, client: Any, url: str, headers: Headers, asked: Paging) -> FirstPage:
+async def look(
+    session: Session, client: AnyClient[Request, Response], url: str, headers: Headers, asked: Paging
+) -> FirstPage:
     """Ask for `url`, under the limits and with the retries of `session`.
 
     Raises UsageError if it is refused, PenstockError if it may come another time.
@@ -38,7 +41,7 @@ async def look(session: Session, client: Any, url: str, headers: Headers, asked:
         url = with_query(url, {asked.size_param: str(asked.page_size)})
     sink = _LastOutcome()
     reader = _Keep(url)
-    summary = await session.carry_out(PageCall(client, headers, reader, None), [PageAsk(0, url)], sink)
+    summary = await session.carry_out(page_call(client, headers, reader, None), [PageAsk(0, url)], sink)
     if not summary["complete"]:
         raise Stopped("stopped before the first answer; the same command goes on from there")
     if reader.found is None:

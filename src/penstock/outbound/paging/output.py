@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...engine.outcome import Outcome
-from ...errors import BadBody, BadPage, PenstockError, RunRefused, UsageError
+from ...errors import BadBody, BadPage, PenstockError, UsageError
 from ...rules.pagination.extent import PageKind
 from ...runs.journal import Journal
-from ...runs.storage import AppendFile, Storage
+from ...runs.json_lines import open_rows
+from ...runs.storage import Storage
 from .keys import SeenKeys
 from .marks import MarkFile, PageMark
 from .plan import PagePlan, Settled
@@ -36,12 +37,14 @@ class RowFile:
         self.marks_count: int = saved.get("marks", 0)
         with contextlib.ExitStack() as opened:
             opened.callback(journal.close)
-            self.file = _open_rows(storage, rows, journal)
+            self.file = open_rows(storage, rows, journal, name="rows")
             opened.callback(self.file.close)
             self.marks = MarkFile(storage, folder / "marks", self.marks_count)
             opened.callback(self.marks.close)
             self.keys = SeenKeys(folder / "keys.sqlite", saved.get("keys", 0)) if keyed else None
-            opened.pop_all()
+            if self.keys is not None:
+                opened.callback(self.keys.close)
+            self._opened = opened.pop_all()
 
     @property
     def saved(self) -> dict[str, Any]:
@@ -50,27 +53,7 @@ class RowFile:
 
     def close(self) -> None:
         """Let them go; what was not committed is dropped."""
-        self.file.close()
-        self.marks.close()
-        if self.keys is not None:
-            self.keys.close()
-        self.journal.close()
-
-
-def _open_rows(storage: Storage, path: Path, journal: Journal) -> AppendFile:
-    state = journal.state
-    file = storage.open(path)
-    size = file.size()
-    tail = file.read(state.output_size - state.tail_size, state.tail_size) if state.tail_size else b""
-    if size < state.output_size or zlib.crc32(tail) != state.tail_crc:
-        file.close()
-        raise RunRefused(
-            f"{path} was changed since the last commit (it has {size:,} bytes of {state.output_size:,}, or its last "
-            "rows differ); put it back, or use --fresh to start afresh"
-        )
-    if size > state.output_size:
-        file.truncate(state.output_size)
-    return file
+        self._opened.close()
 
 
 class RowSink:
@@ -132,53 +115,46 @@ def _refuse(outcome: Outcome[Any, Any], *, begun: bool) -> None:
         ) from outcome.error
 
 
+@dataclass(frozen=True, slots=True)
 class RowCommit:
     """One group of pages on its way to disk."""
 
-    def __init__(
-        self,
-        files: RowFile,
-        plan: PagePlan,
-        pages: list[Settled],
-        positions: array[int],
-        counters: dict[str, Any],
-    ) -> None:
-        self._files = files
-        self._plan = plan
-        self._pages = pages
-        self._positions = positions
-        self._counters = counters
+    files: RowFile
+    plan: PagePlan
+    pages: list[Settled]
+    positions: array[int]
+    counters: dict[str, Any]
 
     def write(self) -> None:
         """Write and sync rows, marks, keys, then the journal's frame, which makes them count. Raises StorageError."""
-        files = self._files
+        files = self.files
         rows, marks = bytearray(), bytearray()
-        for page, kind in self._pages:
+        for page, kind in self.pages:
             rows += self._new_rows(page) if files.keys is not None and page.lines else page.lines
             token = 0 if page.token is None else token_hash(page.token)
             marks += PageMark(page.number, page.digest, token, page.rows, kind).pack()
-        self._pages.clear()
+        self.pages.clear()
         if rows:
             files.file.append(rows)
             files.file.sync()
         files.marks.append(marks)
         if files.keys is not None:
             files.keys.commit()
-        files.marks_count += len(self._positions)
-        state = self._counters[STATE]
+        files.marks_count += len(self.positions)
+        state = self.counters[STATE]
         state.update(marks=files.marks_count, keys=0 if files.keys is None else files.keys.count)
-        tally = self._plan.tally
+        tally = self.plan.tally
         state.update(duplicates=tally.duplicates, keyless=tally.keyless)
-        files.journal.commit(self._positions, array("Q"), files.file.size(), rows, self._counters)
+        files.journal.commit(self.positions, array("Q"), files.file.size(), rows, self.counters)
 
     def _new_rows(self, page: PageAnswer) -> bytes | bytearray:
         """The lines of the rows whose key was not written before."""
-        keys = self._files.keys
+        keys = self.files.keys
         assert keys is not None
         assert page.keys is not None
         again = keys.add(page.keys)
-        self._plan.tally.keyless += page.keys.count(None)
-        self._plan.tally.duplicates += len(again)
+        self.plan.tally.keyless += page.keys.count(None)
+        self.plan.tally.duplicates += len(again)
         return _without(page.lines, again) if again else page.lines
 
 

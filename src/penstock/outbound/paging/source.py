@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import Protocol
 
-from ...clock import current_clock
+from ...call import AnyClient
+from ...engine.item_call import ItemCall
 from ...engine.outcome import Item
-from ...limits.limiter import RateLimiter
-from ...limits.listener import LimitListener
 from ...messages import Headers, Request, Response
-from ..http_call import Exchange
 from .plan import PagePlan
 from .reader import PageAnswer, PageAsk
 
@@ -39,7 +37,7 @@ class PageSource:
         self._waiting: dict[int, int] = {}
         self._waiting_bytes = 0
 
-    async def batches(self) -> AsyncGenerator[list[Item[Any]], None]:
+    async def batches(self) -> AsyncGenerator[list[Item[PageAsk]], None]:
         """Pages as soon as the plan knows them; ends when it wants none and none is awaited."""
         plan = self._plan
         while True:
@@ -71,52 +69,21 @@ class PageSource:
         self._waiting_bytes -= self._waiting.pop(number, 0)
 
 
-class PageCall:
-    """The Call of a pull: ask for a page, read it. `client` is the wire's or an adapter's.
+def page_call(
+    client: AnyClient[Request, Response], headers: Headers, reader: Reads, source: PageSource | None
+) -> ItemCall[PageAsk, Request, Response, PageAnswer]:
+    """The call of a pull: ask for a page, read it. `source` is told of every page that was received, if need be."""
 
-    `source` is told of every page that was received, None where nobody need know.
-    """
+    def request(ask: PageAsk) -> Request:
+        return Request("GET", ask.url, headers)
 
-    def __init__(self, client: Any, headers: Headers, reader: Reads, source: PageSource | None) -> None:
-        self._client = client
-        self._headers = headers
-        self._reader = reader
-        self._source = source
-        self._listener: LimitListener | None = None
-        if hasattr(client, "prepare"):
-            self.prepare = self._prepare
-            self.ready = self._is_ready
-
-    async def __call__(self, ask: PageAsk) -> PageAnswer:
-        """Raises what the client raises, StatusError, BadBody and BadPage."""
-        request = self.request(ask)
-        if self._listener is None:
-            return self._read(ask, await self._client(request))
-        sent = self._listener.now()
-        response = await self._client(request)
-        self._listener.hear(response, sent)
-        return self._read(ask, response)
-
-    def listen(self, limiter: RateLimiter) -> None:
-        """Hand on to `limiter` what answers tell of limits, from now on. To be called in the loop of the run."""
-        self._listener = LimitListener(limiter, current_clock())
-
-    def request(self, ask: PageAsk) -> Request:
-        """The request for a page."""
-        return Request("GET", ask.url, self._headers)
-
-    def _read(self, ask: PageAsk, response: Response) -> PageAnswer:
-        answer = self._reader.read(ask, response)
-        if self._source is not None:
-            self._source.received(answer)
+    def read(response: Response, ask: PageAsk) -> PageAnswer:
+        answer = reader.read(ask, response)
+        if source is not None:
+            source.received(answer)
         return answer
 
-    def _is_ready(self, ask: PageAsk) -> bool:
-        return bool(self._client.ready_for(ask.origin))
-
-    async def _prepare(self, ask: PageAsk) -> Exchange:
-        prepared = await self._client.prepare(self.request(ask))
-        return Exchange(prepared, lambda response: self._read(ask, response), self._listener)
+    return ItemCall(client, request, read, lambda ask: client.ready_for(ask.origin))
 
 
 def page_headers(headers: tuple[tuple[str, str], ...]) -> Headers:

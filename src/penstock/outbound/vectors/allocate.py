@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from ...errors import StorageError
+from ...runs.storage import DISK
 
 
 def make_file(path: Path, size: int) -> None:
@@ -23,8 +24,7 @@ def make_file(path: Path, size: int) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        fresh.rename(path)
-        _sync_folder(path.parent)
+        DISK.replace(fresh, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink()
@@ -48,14 +48,6 @@ def sync(descriptor: int) -> None:
     """Wait until the contents of the file are on disk."""
     # macOS has no fdatasync.
     getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def reason(error: OSError) -> str:

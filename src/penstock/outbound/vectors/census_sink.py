@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,28 +73,21 @@ class CensusSink:
         self._storage.write_new(self._counters, orjson.dumps(counters))
 
 
+@dataclass(frozen=True, slots=True)
 class CensusCommit:
     """One group of findings on its way to disk."""
 
-    def __init__(
-        self,
-        scoreboard: Scoreboard,
-        pages: Pages,
-        storage: Storage,
-        path: Path,
-        counters: dict[str, Any] | None,
-    ) -> None:
-        self._scoreboard = scoreboard
-        self._pages = pages
-        self._storage = storage
-        self._path = path
-        self._counters = counters
+    scoreboard: Scoreboard
+    pages: Pages
+    storage: Storage
+    path: Path
+    counters: dict[str, Any] | None
 
     def write(self) -> None:
         """Raises StorageError."""
-        self._scoreboard.write(self._pages)
-        if self._counters is not None:
-            self._storage.write_new(self._path, orjson.dumps(self._counters))
+        self.scoreboard.write(self.pages)
+        if self.counters is not None:
+            self.storage.write_new(self.path, orjson.dumps(self.counters))
 
 
 def load_counters(path: Path) -> dict[str, Any]:

@@ -28,6 +28,9 @@ KINDS: dict[str, str] = {
 }
 """The closed set of failure kinds and what each says."""
 
+OVERLOAD = frozenset({"timeout", "http_5xx", "connect_timeout", "reset"})
+"""The kinds that may mean that the peer was asked for too much at once."""
+
 
 class Verdict(enum.Enum):
     """How an attempt ended, as far as what to do next is concerned."""

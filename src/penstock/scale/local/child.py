@@ -9,27 +9,27 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from array import array
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ...clock import current_clock
 from ...engine.engine import Engine
 from ...engine.outcome import Answer, Item, Outcome
 from ...errors import InputError, PenstockError, UsageError
 from ...limits.limiter import RateLimiter
-from ...outbound.http_call import HttpCall
+from ...outbound.http_call import http_call
 from ...outbound.interpreter import Interpreter
 from ...outbound.records import BATCH_BYTES, Record, RecordFile
 from ...outbound.request_template import RequestBuilder
 from ...runs.client import RedirectPermits, make_client
 from ...runs.driver import Watcher
 from ...runs.examples import Examples
-from ...runs.json_lines import record_of
+from ...runs.json_lines import RecordGroup
 from ...runs.run_folder import RunFolder
 from ...runs.session import Session
+from ...runs.storage import DISK
 from ...runs.summary import peak_rss_bytes
 from .frames import FrameWriter, Task, positions_of, read_frame
 
@@ -100,8 +100,8 @@ class _Worker:
         interpret = Interpreter(task.job.extract, task.job.expect, text=task.job.text)
         session = Session(
             flow=task.flow,
-            # Of the folder a session only needs where it is.
-            folder=cast("RunFolder", _Folder(task.folder)),
+            # Not locked: the parent has the lock of the run, and of this folder a session only needs where it is.
+            folder=RunFolder(task.folder, -1, DISK),
             total=None,
             idempotent=task.job.template.idempotent,
             watch=self._watch,
@@ -110,7 +110,7 @@ class _Worker:
             recorded=False,
         )
         async with make_client(task.flow, session.redirects) as client:
-            return await session.carry_out(HttpCall(client, builder, interpret), self._source, _PipeSink(self._writer))
+            return await session.carry_out(http_call(client, builder, interpret), self._source, _PipeSink(self._writer))
 
     def _watch(self, total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
         self._limiter = limiter
@@ -157,11 +157,6 @@ LIVE = (
     *("in_flight", "parked", "outage_since", "outage_reason", "paused_until"),
 )
 """Of the counters, those that are of now, or that need not agree with the records."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    path: Path
 
 
 class _Sight:
@@ -218,29 +213,21 @@ class _RangeSource:
         return batch, end
 
 
-class _PipeSink:
+class _PipeSink(RecordGroup):
     """A sink whose commits go to the parent, with examples of what is in them."""
 
     def __init__(self, writer: FrameWriter) -> None:
+        super().__init__()
         self._writer = writer
-        self._clear()
 
     def _clear(self) -> None:
-        self._data = bytearray()
-        self._positions = array("Q")
-        self._failed = array("Q")
+        super()._clear()
         # Never written here: the parent keeps those of all.
         self._examples = Examples(Path(os.devnull))
-        self.pending_bytes = 0
 
     def put(self, outcome: Outcome[Any, Answer]) -> None:
         """Take one outcome, as a line of the output."""
-        line = record_of(outcome)
-        self._data += line
-        self._positions.append(outcome.position)
-        if not outcome.ok:
-            self._failed.append(outcome.position)
-        self.pending_bytes += len(line)
+        super().put(outcome)
         self._examples.see(outcome)
 
     def cut(self, counters: dict[str, Any]) -> _PipeCommit:

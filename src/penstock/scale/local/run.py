@@ -6,7 +6,7 @@ All processes are under one limit: where the user's has no name that others shar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ...clock import SYSTEM_CLOCK
@@ -16,10 +16,10 @@ from ...limits.limit_log import LimitLog
 from ...limits.limiter import RateLimiter
 from ...limits.shared_log import sweep
 from ...outbound.request_template import RequestBuilder
-from ...outbound.send import SendRun, Watch
+from ...outbound.send import SendRun
 from ...rules.limits.rate import Limit, Window
 from ...runs.client import knock, make_client
-from ...runs.driver import Driver, PendingCommit
+from ...runs.driver import Driver, PendingCommit, Watch
 from ...runs.examples import Examples
 from ...runs.flow import Flow
 from ...runs.json_lines import JsonLinesOutput
@@ -44,7 +44,7 @@ def check_processes(flow: Flow, processes: int) -> None:
     for option, given in alone.items():
         if given:
             raise UsageError(f"{option} is kept by one process alone and cannot be combined with --processes")
-    if flow.in_flight != "auto" and flow.in_flight < processes:
+    if isinstance(flow.in_flight, int) and flow.in_flight < processes:
         raise UsageError(f"--in-flight {flow.in_flight} is less than one call for each of --processes {processes}")
 
 
@@ -84,14 +84,7 @@ async def _drive(
         sink = _CrewSink(run.output, record.examples)
         crew = _crew(run, tasks, command, sink, limiter)
         sent_before = crew.counters.attempts
-        limits = [str(limit) for limit in flow.limits]
-        record.begin(
-            command=flow.command,
-            limits=limits,
-            total=run.total,
-            resumed_at=resumed_at,
-            max_outage=flow.max_outage,
-        )
+        record.begin(flow, total=run.total, resumed_at=resumed_at)
         # To a driver and its watchers a crew is an engine whose outcomes are batches of them.
         engine = cast("Engine[Any, Any]", crew)
         driver = Driver(engine, sink, (*record.watchers, *watch(run.total, limiter)))
@@ -129,7 +122,7 @@ def _shared(limit: Limit, run_id: str) -> Limit:
 
 def _task(run: SendRun, builder: RequestBuilder, shared: list[Limit], number: int, processes: int) -> Task:
     job, in_flight = run.job, run.job.flow.in_flight
-    if in_flight != "auto":
+    if isinstance(in_flight, int):
         in_flight = in_flight // processes + (number < in_flight % processes)
     folder = run.folder.path / f"process-{number + 1}"
     folder.mkdir(exist_ok=True)
@@ -171,30 +164,30 @@ class _SeenWindow(Window):
         return told[self._number] if self._number < len(told) else 0.0
 
 
+@dataclass(slots=True)
 class _CrewSink:
     """A Sink for batches of finished records."""
 
-    def __init__(self, output: JsonLinesOutput, examples: Examples | None) -> None:
-        self._output = output
-        self._examples = examples
+    output: JsonLinesOutput
+    examples: Examples | None
 
     @property
     def pending_bytes(self) -> int:
         """Of records that were taken and not written yet."""
-        return self._output.pending_bytes
+        return self.output.pending_bytes
 
     @pending_bytes.setter
     def pending_bytes(self, size: int) -> None:
-        self._output.pending_bytes = size
+        self.output.pending_bytes = size
 
     def put(self, outcome: Any) -> None:
         """Take a Batch."""
         batch: Batch = outcome
-        self._output.put_records(batch.data, batch.positions, batch.failed)
-        if self._examples is not None:
+        self.output.put_records(batch.data, batch.positions, batch.failed)
+        if self.examples is not None:
             for example in batch.examples:
-                self._examples.keep(example)
+                self.examples.keep(example)
 
     def cut(self, counters: dict[str, Any]) -> PendingCommit:
         """All batches since the last cut, as one commit together with `counters`."""
-        return self._output.cut(counters)
+        return self.output.cut(counters)

@@ -131,11 +131,11 @@ class StreamExchange:
             self.receiver.on_failed(error)
 
     def on_progress(self) -> None:
-        """See StreamOwner."""
+        """Something came or went, so the origin is not silent."""
         self._keeper.touch(self)
 
     def on_settled(self) -> None:
-        """See StreamOwner."""
+        """It is over, whether well or not: the connection is no longer its own."""
         self._settled = True
         connection = self.connection
         if self.paused and connection is not None:
@@ -145,7 +145,7 @@ class StreamExchange:
         self.connection = None
 
     def on_lost(self, error: CallError, *, stale: bool) -> None:
-        """See StreamOwner: repeat once what a connection closed by the origin has not carried."""
+        """Repeat once what a connection closed by the origin has not carried."""
         if stale and self.repeatable:
             self.repeatable = False
             self.connection = None
@@ -155,6 +155,6 @@ class StreamExchange:
         self.receiver.on_failed(error)
 
     def on_writable(self) -> None:
-        """See StreamOwner."""
+        """The connection takes more of the request body."""
         if self.on_drained is not None:
             self.on_drained()

@@ -28,7 +28,7 @@ class StreamReader(ResponseReader):
         super().__init__(peer, _NO_CAP)
 
     def begin(self, *, head_only: bool) -> None:
-        """See ResponseReader."""
+        """Expect the head of an answer next; `head_only` where no body follows it."""
         super().begin(head_only=head_only)
         self.reason = b""
         self._reported = False

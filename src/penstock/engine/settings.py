@@ -1,0 +1,46 @@
+"""What the engine is told by whoever makes a run: each setting has its name, its type and its default here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import UsageError
+from ..rules.in_flight.limit import InFlightLimit
+from ..rules.retries.retry_budget import DEFAULT_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How patiently items are called, and how many at once. Durations in seconds; None is no bound.
+
+    `in_flight` is how many calls may be under way, `attempt_timeout` holds for one attempt, `total_timeout` for all of
+    an item, pauses included, from its first send. `retry_budget` is the share of the traffic that may be retries,
+    `max_outage` how long a host may be down before the run stops (0: every item ends by its own attempts), `hedge` the
+    quantile of the latency after which a second call is made. At most `max_results` outcomes wait for a slow consumer.
+    """
+
+    in_flight: int | Literal["auto"] | InFlightLimit = "auto"
+    attempt_timeout: float | None = 60.0
+    total_timeout: float | None = 600.0
+    max_attempts: int = 5
+    max_outage: float = 6 * 3600.0
+    retry_budget: float | None = DEFAULT_SHARE
+    hedge: float | None = None
+    max_results: int = 1000
+
+
+def check_settings(settings: EngineSettings) -> None:
+    """Raises UsageError for what makes no sense, by the names of `penstock.run`."""
+    if settings.max_attempts < 1 or settings.max_results < 1:
+        raise UsageError("max_attempts and max_results must be at least 1")
+    for name, value in (("attempt_timeout", settings.attempt_timeout), ("total_timeout", settings.total_timeout)):
+        if value is not None and not value > 0:
+            raise UsageError(f"{name} must be a positive number of seconds or None, not {value!r}")
+    share, hedge = settings.retry_budget, settings.hedge
+    if share is not None and not share >= 0:
+        raise UsageError(f"retry_budget must be a share from 0 up, or None, not {share!r}")
+    if not settings.max_outage >= 0:
+        raise UsageError(f"max_outage must be a number of seconds from 0 up, not {settings.max_outage!r}")
+    if hedge is not None and not 0.5 <= hedge < 1.0:
+        raise UsageError(f"hedge must be a quantile of the latency from 0.5 up, below 1, not {hedge!r}")
