@@ -125,7 +125,7 @@ class _Origin:
         writer.close()
 
 
-class _Client:
+class Client:
     """One connection to the proxy."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -152,28 +152,29 @@ class _Client:
 class ProxyBench:
     """The proxy between clients and an origin that are no penstock; a method for each way through it."""
 
-    def __init__(self, proxy: Proxy, origin: _Origin, clients: list[_Client]) -> None:
+    def __init__(self, proxy: Proxy, origin: _Origin, clients: list[Client]) -> None:
         self._proxy, self._origin, self._clients = proxy, origin, clients
+        self.client = clients[0]
 
     async def known_hit(self) -> Counts:
         """The same bytes again and again."""
-        client = self._clients[0]
+        client = self.client
         await client.get("/known", b"fwd=uri-miss")
         return await one_request(lambda _: client.get("/known", b"; hit"))
 
     async def engine_hit(self) -> Counts:
         """Another field each time, which could matter."""
-        client = self._clients[0]
+        client = self.client
         await client.get("/marked", b"fwd=uri-miss")
         return await one_request(lambda number: client.get("/marked", b"; hit", number + 1))
 
     async def stored_miss(self) -> Counts:
         """Another URL each time."""
-        return await one_request(lambda number: self._clients[0].get(f"/miss/{number}", b"stored"))
+        return await one_request(lambda number: self.client.get(f"/miss/{number}", b"stored"))
 
     async def private_miss(self) -> Counts:
         """What is found to be for one client."""
-        return await one_request(lambda number: self._clients[0].get(f"/private/{number}", b"fwd=uri-miss"))
+        return await one_request(lambda number: self.client.get(f"/private/{number}", b"fwd=uri-miss"))
 
     async def joined(self) -> Counts:
         """One more client of the same flight."""
@@ -200,7 +201,7 @@ async def proxy_bench() -> AsyncIterator[ProxyBench]:
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
     proxy = Proxy(ProxySettings(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
     await proxy.start("127.0.0.1", 0)
-    clients = [_Client(*await asyncio.open_connection("127.0.0.1", proxy.port)) for _ in range(1 + _JOINED)]
+    clients = [Client(*await asyncio.open_connection("127.0.0.1", proxy.port)) for _ in range(1 + _JOINED)]
     try:
         yield ProxyBench(proxy, origin, clients)
     finally:

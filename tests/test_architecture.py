@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +17,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "penstock"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 500
+MOST_IN_OUTBOUND = 8_000
+LARGEST_SHARE = {"outbound": 0.20}
+"""Of all lines; of any other room 15 %."""
 
 # Where each third-party package may be imported: a module, or a package and all in it. Another package, or the same
 # in another place, is a decision; write it down here and in docs/design.md.
@@ -134,6 +137,18 @@ def test_functions_fit_on_a_screen() -> None:
     long = {name: lines for path in MODULES for name, lines in function_lines(path) if lines > MOST_FUNCTION_LINES}
     assert {name: lines for name, lines in long.items() if name not in LONG_FUNCTIONS} == {}
     assert set(LONG_FUNCTIONS) - set(long) == set(), "these are short by now: take them off the list"
+
+
+def test_no_room_outgrows_the_house() -> None:
+    """A room that holds a quarter of all is where what others need lies buried: the engine and the runs once did."""
+    lines = {path: len(path.read_text().splitlines()) for path in MODULES}
+    house = sum(lines.values())
+    rooms: Counter[str] = Counter()
+    for path, count in lines.items():
+        rooms[path.relative_to(PACKAGE).parts[0]] += count
+    assert rooms["outbound"] <= MOST_IN_OUTBOUND
+    shares = {room: count / house for room, count in rooms.items() if count / house > LARGEST_SHARE.get(room, 0.15)}
+    assert shares == {}
 
 
 def test_every_home_is_lived_in() -> None:
