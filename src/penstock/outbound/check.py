@@ -20,7 +20,7 @@ from ..rules.census.finding import Finding
 from ..rules.census.score_map import TOLERANCE
 from ..rules.retries.verdict import RetryOn
 from ..runs.client import knock, make_client
-from ..runs.driver import Watch
+from ..runs.driver import InMemory, Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
@@ -72,9 +72,7 @@ class CheckJob:
     fresh: bool = False
 
 
-async def check(
-    job: CheckJob, watch: Watch = lambda total, limiter: (), say: Say = lambda text: None
-) -> dict[str, Any]:
+async def check(job: CheckJob, say: Say = lambda text: None) -> dict[str, Any]:
     """Open and carry out `job` in one; returns its summary. The reading of a new input blocks the loop."""
     with open_check(job, say) as census:
         return await census.carry_out()
@@ -353,19 +351,7 @@ class Census:
         return misses
 
 
-class _InMemory:
-    """A sink that keeps nothing on disk, for the few answers of a calibration or a second look."""
-
-    pending_bytes = 0
-
-    def cut(self, counters: dict[str, Any]) -> _InMemory:
-        return self
-
-    def write(self) -> None:
-        """Nothing to write."""
-
-
-class _CollectAnswers(_InMemory):
+class _CollectAnswers(InMemory):
     def __init__(self, answers: list[tuple[int, Hit]]) -> None:
         self._answers = answers
         self.last_failure = ""
@@ -377,7 +363,7 @@ class _CollectAnswers(_InMemory):
             self.last_failure = outcome.message
 
 
-class _Claims(_InMemory):
+class _Claims(InMemory):
     def __init__(self) -> None:
         self.answered = 0
         self.found = 0
@@ -388,7 +374,7 @@ class _Claims(_InMemory):
             self.found += bool(outcome.value)
 
 
-class _Ranks(_InMemory):
+class _Ranks(InMemory):
     def __init__(self, looked: SecondLook) -> None:
         self._looked = looked
 

@@ -57,6 +57,19 @@ class Watcher(Protocol):
         ...
 
 
+class InMemory:
+    """A Sink, but for `put`, that keeps nothing on disk: for the few answers of a look ahead. It is its own commit."""
+
+    pending_bytes = 0
+
+    def cut(self, counters: dict[str, Any]) -> InMemory:
+        """Nothing is to be written."""
+        return self
+
+    def write(self) -> None:
+        """Nothing to write."""
+
+
 Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]
 """Makes the watchers of a session, when its total (None: unknown) and its limits are known."""
 

@@ -12,6 +12,7 @@ from ...messages import Headers, Request, Response
 from ...rules.pagination.link_header import parse_links
 from ...rules.pagination.page_url import query_names, with_query
 from ...rules.pagination.style import Paging
+from ...runs.driver import InMemory
 from ...runs.session import Session
 from ..interpreter import quote_body, status_error
 from .plan import first_failed
@@ -70,17 +71,8 @@ class _Keep:
         return PageAnswer(ask, response.status)
 
 
-class _LastOutcome:
-    """A sink that keeps nothing on disk."""
-
-    pending_bytes = 0
+class _LastOutcome(InMemory):
     outcome: Outcome[Any, Any] | None = None
 
     def put(self, outcome: Outcome[Any, Any]) -> None:
         self.outcome = outcome
-
-    def cut(self, counters: dict[str, Any]) -> _LastOutcome:
-        return self
-
-    def write(self) -> None:
-        """Nothing to write."""

@@ -66,7 +66,7 @@ class Channel(Protocol):
 
 
 class ServerExchange:
-    """Answer with `respond`, or `respond_raw`, or `start`, `write` and `end`. Calls after `closed` do nothing."""
+    """Answer with `respond`, or with `start`, `write` and `end`. Calls after `closed` do nothing."""
 
     __slots__ = (
         "_body_ended",
@@ -147,25 +147,6 @@ class ServerExchange:
         head = self._head(status, reason, fields, len(body), sized=bool(body))
         self._state = _STARTED
         self.bytes_sent = self._channel.send_parts(head, b"" if self._without_body else body)
-        self._finish()
-
-    def respond_raw(self, data: bytes, *, close: bool = False) -> None:
-        """Send an answer that is whole, and framed for this request. `close` if it says Connection: close itself.
-
-        Raises UsageError if an answer was begun.
-        """
-        if not self._may_begin(200):
-            return
-        self.status = int(data[9:12])
-        self._state = _STARTED
-        # HTTP/1.0 needs "keep-alive" in the answer, which a ready-made one does not have.
-        if not close and (self._channel.must_close(self) or self.head.http_1_0):
-            close = True
-            at = data.find(b"\r\n")
-            data = b"%b\r\nConnection: close%b" % (data[:at], data[at:])
-        self._close = close
-        self.bytes_sent = len(data)
-        self._channel.send(data)
         self._finish()
 
     def interim(self, status: int, reason: bytes, fields: Fields) -> None:
