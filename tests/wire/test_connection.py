@@ -315,3 +315,23 @@ def test_a_streaming_connection_says_where_it_is() -> None:
         assert repr(connection) == "<StreamConnection http://peer closed, 1 exchanges>"
 
     run(main)
+
+
+def test_an_interim_response_with_a_head_over_the_bound_is_not_handed_on() -> None:
+    """It reached the client, 200 KB of it, before the bound was looked at."""
+
+    async def main() -> None:
+        interims: list[int] = []
+        lost: list[CallError] = []
+        owner: Any = SimpleNamespace(
+            receiver=SimpleNamespace(on_interim=lambda status, _fields: interims.append(status)),
+            on_lost=lambda error, *, stale: lost.append(error),
+        )
+        connection = StreamConnection(FakeKeeper(), "http://peer", lenient=False)
+        connection.connection_made(cast("asyncio.BaseTransport", FakeTransport()))
+        connection.begin(b"GET / HTTP/1.1\r\n\r\n", owner, head_only=False)
+        connection.data_received(b"HTTP/1.1 103 Early Hints\r\nLink: " + b"a" * 200_000 + b"\r\n\r\n")
+        assert not interims
+        assert "head of more than" in str(lost)
+
+    run(main)

@@ -173,6 +173,15 @@ def test_what_is_not_http_1_1_is_refused_in_every_split(data: bytes) -> None:
         assert caught.value.sent is Sent.YES
 
 
+def test_what_comes_after_a_complete_response_is_no_part_of_its_head() -> None:
+    """A second response that nobody asked for, with a head over the bound, took the first one with it."""
+    unasked = b"HTTP/1.1 200 OK\r\nA: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n"
+    reading = reader()
+    assert reading.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + unasked)
+    assert reading.surplus
+    assert reading.take_body() == b"ok"
+
+
 def test_interim_responses_without_end_are_refused() -> None:
     with pytest.raises(ProtocolError, match="head of more than"):
         feed(reader(), *[b"HTTP/1.1 100 Continue\r\n\r\n"] * 5000)

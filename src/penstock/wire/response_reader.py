@@ -87,8 +87,8 @@ class ResponseReader:
             self._check_end(data)
         elif not self._head_done:
             self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise self._error(f"sent a head of more than {MAX_HEAD_BYTES} bytes")
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise self._head_too_large()
         return self.complete
 
     def feed_eof(self) -> bool:
@@ -116,6 +116,9 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or of the trailers, which are dropped (RFC 9110, 6.5.1)."""
         self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MAX_HEAD_BYTES:
+            # Here and not after all was read: nothing of it is handed on, and what was complete before stays so.
+            self._fail(self._head_too_large())
         if not self._head_done:
             self.headers.append((name, value))
 
@@ -200,6 +203,9 @@ class ResponseReader:
 
     def _error(self, what: str) -> ProtocolError:
         return ProtocolError(f"{self._peer} {what}", sent=Sent.YES)
+
+    def _head_too_large(self) -> ProtocolError:
+        return self._error(f"sent a head of more than {MAX_HEAD_BYTES} bytes")
 
     def _too_large(self) -> ResponseTooLarge:
         return ResponseTooLarge(
