@@ -8,7 +8,7 @@ from penstock.errors import AttemptTimeout, ConnectionLost, ConnectTimeout, Prot
 from penstock.inbound.cache.flight import WINDOW
 from penstock.testing import run_virtual
 
-from .fakes import FRESH, PRIVATE, Bench
+from .fakes import FRESH, PRIVATE, Bench, RecordingReply
 
 KEY = b"http://shop.example/"
 
@@ -232,6 +232,26 @@ def test_an_origin_that_dies_in_the_body_breaks_all_off_and_nothing_is_stored() 
         assert bench.store.objects == 0
         for each in bench.origin.fetches:
             each.answer(FRESH)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_who_asks_again_while_a_flight_breaks_off_does_not_join_it() -> None:
+    """A client may send its next request from within `abort`: it must not wait for an answer that has just failed."""
+
+    async def main() -> None:
+        bench = Bench()
+        first = bench.send()
+        fetch = bench.origin[0].head(FRESH).body(b"some")
+        await bench.turn()
+        again: list[RecordingReply] = []
+        aborted = first.abort
+        first.abort = lambda: (aborted(), again.append(bench.send()))  # type: ignore[method-assign,assignment,func-returns-value]
+        fetch.fail(ConnectionLost("gone"))
+        assert len(bench.origin) == 2
+        bench.origin[1].answer(FRESH, body=b"whole")
+        assert [(reply.status, reply.body, reply.ended) for reply in again] == [(200, b"whole", True)]
         bench.at_rest()
 
     run_virtual(main())

@@ -340,10 +340,11 @@ class Flight:
         self.fetch = None
         if self.state is FlightState.DISCARDING:
             return
+        # First: a client may send its next request within `abort`, and must not join what has failed.
+        self.room.over(self)
         for delivery in [d for d in self.deliveries if d.started]:
             delivery.release()
             delivery.reply.abort()
-        self.room.over(self)
         self.judge.on_flight_failed(self, error)
 
     # From the clients.

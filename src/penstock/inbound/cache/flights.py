@@ -1,8 +1,10 @@
 """The flights that are under way: who may join which, what they hold together, and what closes one.
 
-Nobody can join any more when the answer turns out not to be for all (`close`), when it turns out to vary, but for those
-who ask for the same variant (`settle_vary`), when the URL or anything that it could be tagged with is purged
-(`close_url`, `close_all`), and when nothing more is kept of it (`over`). Nothing else closes a flight.
+A flight is a request to the origin whose answer several clients may share. Nobody can join any more when the answer
+turns out not to be for all, or when who waited is answered with what was stored (`close`); when it turns out to vary,
+but for those who ask for the same variant, if no other flight is open for them (`settle_vary`); when the URL or
+anything that it could be tagged with is purged (`close_url`, `close_all`); and when nothing more is kept of it
+(`over`). Nothing else closes a flight.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _MOST_HINTS = 65_536
 
 
 class Flights:
-    """All flights of one engine, for which it is the Room.
+    """The flights of one engine that others may join, and what all of them hold; it is their Room.
 
     `max_object_bytes`: a longer body is not kept. `most_held`: bytes of bodies on their way that are kept at most, all
     together; above that one more body is not. `max_refreshes`: how many flights nobody may have asked for at once.
