@@ -79,11 +79,14 @@ class PlainCall(Generic[Req, Resp]):
     """
 
     def __init__(self, call: Call[Req, Resp]) -> None:
-        self.prepares = hasattr(call, "prepare")
+        # What is there and None is not there: without a `prepare` that can be called nothing would ever be `ready`.
+        prepare: Call[Req, Prepared[Resp]] | None = getattr(call, "prepare", None)
+        self.prepares = prepare is not None and bool(getattr(call, "prepares", True))
         self.once: Call[Req, Resp] = getattr(call, "once", call)
-        self.prepare: Call[Req, Prepared[Resp]] = getattr(call, "prepare", self._unprepared)
-        self.ready: Callable[[Req], bool] = getattr(call, "ready", _never) if self.prepares else _always
-        self.ready_for: Callable[[str], bool] = getattr(call, "ready_for", _never) if self.prepares else _always
+        self.prepare: Call[Req, Prepared[Resp]] = prepare or self._unprepared
+        otherwise = _never if self.prepares else _always
+        self.ready: Callable[[Req], bool] = (self.prepares and getattr(call, "ready", None)) or otherwise
+        self.ready_for: Callable[[str], bool] = (self.prepares and getattr(call, "ready_for", None)) or otherwise
 
     async def _unprepared(self, request: Req) -> Prepared[Resp]:
         return Unprepared(self.once, request)

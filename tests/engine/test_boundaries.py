@@ -97,6 +97,36 @@ def test_of_a_call_that_prepares_and_is_never_sure_all_is_prepared() -> None:
     assert whole.prepare == connecting.prepare
 
 
+@pytest.mark.parametrize("nothing", ["prepare", "ready"])
+def test_what_a_callable_leaves_none_is_not_there(nothing: str) -> None:
+    """An adapter that only sometimes prepares keeps None there; the run would turn in a circle for ever."""
+
+    class Sometimes:
+        ready: Any = None
+
+        def __init__(self) -> None:
+            self.prepare: Any = None if nothing == "prepare" else PlainCall(self).prepare
+
+        async def __call__(self, item: int) -> int:
+            return item
+
+    whole: PlainCall[int, int] = PlainCall(Sometimes())
+    prepares = nothing == "ready"
+    assert (whole.prepares, whole.ready(1), whole.ready_for("http://a/")) == (prepares, not prepares, not prepares)
+
+    async def main() -> set[int | None]:
+        async with penstock.run(Sometimes(), range(3), retry_on="none", limit="100/s") as outcomes:
+            return {outcome.value async for outcome in outcomes}
+
+    assert run_virtual(main()) == {0, 1, 2}
+
+
+def test_a_client_that_says_it_prepares_nothing_is_not_asked_to() -> None:
+    """It has a `prepare` only because the contract asks for one."""
+    whole = PlainCall(AiohttpClient())
+    assert (whole.prepares, whole.ready_for("http://a/")) == (False, True)
+
+
 class _Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[Any, float]] = []

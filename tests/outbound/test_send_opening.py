@@ -131,6 +131,22 @@ def test_a_fresh_start_with_a_bad_pipe_costs_nothing_of_the_run_before(
         assert run.records.path.read_text() == '{"n": 3}\n'
 
 
+def test_a_run_of_a_file_goes_on_with_the_same_piped_in_and_then_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was piped in is kept as the input, whatever the run had begun with."""
+    source, out, text = tmp_path / "items.jsonl", tmp_path / "out.jsonl", '{"n": 1}\n{"n": 2}\n'
+    source.write_text(text)
+    with open_send(job(out, source)) as run:
+        run.output.put(outcome(0))
+        run.output.cut({}).write()
+    for piped_in in (text, ""):
+        piped(monkeypatch, piped_in)
+        with open_send(job(out)) as run:
+            assert (run.output.done.count, run.total) == (1, 2)
+            assert run.records.path.read_text() == text
+
+
 def test_an_output_that_is_a_link_stays_one(tmp_path: Path) -> None:
     """--fresh empties what it leads to: the other disk was chosen for its room."""
     source, out, elsewhere = tmp_path / "items.jsonl", tmp_path / "out.jsonl", tmp_path / "elsewhere"

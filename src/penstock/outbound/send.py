@@ -153,11 +153,12 @@ def _open(job: SendJob, out: RunOutput, opening: Opening, reading: Callable[[int
     if opening.is_new(_fingerprint(job, records), later=("records",)):
         survey = _survey(job, folder, records, reading)
         with opening.begin(out.let_go, records=survey.count):
-            if records.path == folder.path / _PART:
-                folder.storage.replace(records.path, folder.path / _KEPT)
-                records = _records(job, folder.path / _KEPT)
+            records = _kept(job, folder, records)
             folder.storage.write_new(folder.path / "input.index", survey.index.tobytes())
             out.make_files(folder)
+    else:
+        # The run may have begun with a file that holds the same.
+        records = _kept(job, folder, records)
     return _reopen(job, out, folder, records)
 
 
@@ -228,6 +229,14 @@ _PART = "stdin.part"
 
 def _records(job: SendJob, path: Path) -> RecordFile:
     return RecordFile(path, format=job.format or ("jsonl" if job.source is None else None), key=job.key)
+
+
+def _kept(job: SendJob, folder: RunFolder, records: RecordFile) -> RecordFile:
+    """The same records, where the run finds them again: what was piped in is the input of the run now."""
+    if records.path != folder.path / _PART:
+        return records
+    folder.storage.replace(records.path, folder.path / _KEPT)
+    return _records(job, folder.path / _KEPT)
 
 
 def _input_of(job: SendJob, folder: RunFolder, *, begun: bool) -> Path:
