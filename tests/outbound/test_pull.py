@@ -105,6 +105,36 @@ def _killed(*arguments: Any) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_fresh_start_leaves_what_links_to_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hard link keeps what was pulled before, as a backup made by links does; a symbolic one stays a link."""
+    plain, there = tmp_path / "plain.jsonl", tmp_path / "there.jsonl"
+    linked = tmp_path / "linked.jsonl"
+    linked.symlink_to(there)
+    for out in (plain, linked):
+        pull(monkeypatch, Api(offsets(30)), out)
+    kept = tmp_path / "kept.jsonl"
+    kept.hardlink_to(plain)
+    for out in (plain, linked):
+        pull(monkeypatch, Api(offsets(20)), out, fresh=True)
+    assert ids(kept) == [*range(30)]
+    assert ids(plain) == ids(there) == [*range(20)]
+    assert linked.is_symlink()
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_pull_that_fails_at_once_leaves_no_output_but_a_link(
+    is_link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try must not write to another disk than the one that was meant."""
+    out = tmp_path / "out.jsonl"
+    if is_link:
+        out.symlink_to(tmp_path / "there.jsonl")
+    with pytest.raises(penstock.PenstockError):
+        pull(monkeypatch, Api(lambda query: Response(404)), out)
+    assert out.is_symlink() is is_link
+    assert out.exists() is is_link
+
+
 def test_every_row_of_a_known_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows against promise, pages, and no more calls than pages, but for one that makes sure of the page size."""
     api = Api(offsets(95))

@@ -226,7 +226,9 @@ class PullRun:
     def _forget(self) -> None:
         self.files.close()
         with contextlib.suppress(OSError, StorageError):
-            self.folder.storage.remove(self.rows)
+            self.out.let_go(self.folder)
+            if not self.rows.is_symlink():
+                self.folder.storage.remove(self.rows)
             self.folder.clear()
 
 

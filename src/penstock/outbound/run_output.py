@@ -39,7 +39,8 @@ class RunOutput:
 
     def let_go(self, folder: RunFolder) -> None:
         """Drop what the run before has put out; durable on return."""
-        if self.format != "jsonl":
+        if self.format != "jsonl" or self._has_other_names():
+            # Of a copy by hard links, as backups make them, the other name keeps what it has.
             folder.storage.remove(self.path)
         elif self._holds_something():
             # Emptied and not removed: it may be a link to another disk, or readable for its owner alone.
@@ -65,6 +66,9 @@ class RunOutput:
 
     def _holds_something(self) -> bool:
         return self.path.exists() and self.path.stat().st_size > 0
+
+    def _has_other_names(self) -> bool:
+        return self.path.exists() and not self.path.is_symlink() and self.path.stat().st_nlink > 1
 
 
 def _marker(folder: RunFolder) -> Path:
