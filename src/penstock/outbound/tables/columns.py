@@ -7,7 +7,7 @@ what is not a string stands in a column of text as JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,6 +75,22 @@ def converters(columns: list[Column], *, boolean: Convert | None = None) -> list
     if boolean is not None:
         found += [(index, boolean) for index, each in enumerate(columns) if each.type == "boolean"]
     return found
+
+
+def values_of(
+    columns: list[Column], rows: Iterable[tuple[int, dict[str, Any]]], *, boolean: Convert | None = None
+) -> Iterator[list[Any]]:
+    """The values of each row in the order of `columns`, None where it has none; for formats that take rows."""
+    names = [column.key for column in columns]
+    conversions = converters(columns, boolean=boolean)
+    for _, row in rows:
+        get = row.get
+        values = [get(name) for name in names]
+        for index, convert in conversions:
+            value = values[index]
+            if value is not None:
+                values[index] = convert(value)
+        yield values
 
 
 def json_text(value: Any) -> str:

@@ -11,30 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .columns import Column, converters
+from .columns import Column, values_of
 
 
 def write(path: Path, columns: list[Column], rows: Iterator[tuple[int, dict[str, Any]]], table: str) -> None:
     """Write a new file `path`. Raises OSError. `table` is for formats that have names for tables."""
     del table
-    names = [column.name for column in columns]
     with path.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(names)
-        writer.writerows(_fields(names, converters(columns, boolean=_boolean), rows))
-
-
-def _fields(
-    names: list[str], conversions: list[tuple[int, Any]], rows: Iterator[tuple[int, dict[str, Any]]]
-) -> Iterator[list[Any]]:
-    for _, row in rows:
-        get = row.get
-        fields = [get(name) for name in names]
-        for index, convert in conversions:
-            value = fields[index]
-            if value is not None:
-                fields[index] = convert(value)
-        yield fields
+        writer.writerow(column.name for column in columns)
+        writer.writerows(values_of(columns, rows, boolean=_boolean))
 
 
 def _boolean(value: Any) -> str:

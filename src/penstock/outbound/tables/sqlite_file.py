@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StorageError
-from .columns import Column, converters
+from .columns import Column, values_of
 
 MOST_COLUMNS = 2_000
 """SQLite's own default (SQLITE_MAX_COLUMN)."""
@@ -51,23 +51,10 @@ def write(path: Path, columns: list[Column], rows: Iterator[tuple[int, dict[str,
             database.execute(f"CREATE TABLE {_quoted(table)} ({described})")
             database.execute("BEGIN")
             insert = f"INSERT INTO {_quoted(table)} VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  # quoted
-            database.executemany(insert, _values(columns, rows))
+            database.executemany(insert, values_of(columns, rows))
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise StorageError(str(error)) from error
-
-
-def _values(columns: list[Column], rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[list[Any]]:
-    names = [column.key for column in columns]
-    conversions = converters(columns)
-    for _, row in rows:
-        get = row.get
-        values = [get(name) for name in names]
-        for index, convert in conversions:
-            value = values[index]
-            if value is not None:
-                values[index] = convert(value)
-        yield values
 
 
 def _quoted(name: str) -> str:
