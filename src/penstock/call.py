@@ -7,6 +7,7 @@ not need HTTP does not know it: it works around any async callable.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 Req = TypeVar("Req")
@@ -100,18 +101,16 @@ def _never(_: object) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
 class Unprepared(Generic[Req, Resp]):
     """A Prepared for calls that have nothing to do before they are sent."""
 
-    __slots__ = ("_call", "_request")
-
-    def __init__(self, call: Call[Req, Resp], request: Req) -> None:
-        self._call = call
-        self._request = request
+    call: Call[Req, Resp]
+    request: Req
 
     async def send(self) -> Resp:
         """Send now and return the answer."""
-        return await self._call(self._request)
+        return await self.call(self.request)
 
     def release(self) -> None:
         """There is nothing to give back."""

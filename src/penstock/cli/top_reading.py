@@ -16,7 +16,6 @@ class CacheReading:
     uptime_s: float
     requests: int
     requests_per_s: float
-    hits_per_s: float
     hit_rate: float | None
     """Answered from the store, fresh or stale."""
     hit_rate_total: float | None
@@ -36,7 +35,6 @@ class CacheReading:
     origin_waiting: int
     bytes_from_origin_per_s: float
     bytes_from_store_per_s: float | None
-    errors_per_s: float
     stored_bytes: int
     budget_bytes: int
     objects: int
@@ -69,7 +67,6 @@ def read_between(before: dict[str, Any], now: dict[str, Any]) -> CacheReading | 
         uptime_s=now["uptime_s"],
         requests=total,
         requests_per_s=requests,
-        hits_per_s=rate("hits"),
         hit_rate=_share(rate("hits") + stale, requests),
         hit_rate_total=_share(now["hits"] + stale_total, total),
         spared=_share(requests - sent, requests),
@@ -89,7 +86,6 @@ def read_between(before: dict[str, Any], now: dict[str, Any]) -> CacheReading | 
         origin_waiting=now["origin_waiting"],
         bytes_from_origin_per_s=rate("bytes_from_origin"),
         bytes_from_store_per_s=None if now["bytes_from_store"] is None else rate("bytes_from_store"),
-        errors_per_s=rate("errors"),
         stored_bytes=now["stored_bytes"],
         budget_bytes=now["budget_bytes"],
         objects=now["objects"],

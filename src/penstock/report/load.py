@@ -67,7 +67,6 @@ class SessionLine:
     resumed_at: int
     max_outage: float | None = None
     """Seconds after which it gives a host up that is down."""
-    ended_at: float | None = None
     how: str = ""
     message: str = ""
     summary: Mapping[str, Any] = field(default_factory=dict)
@@ -284,7 +283,6 @@ def _session(begin: Mapping[str, Any], end: Mapping[str, Any]) -> SessionLine:
         total=int(total) if total is not None else None,
         resumed_at=int(_number(begin.get("resumed_at")) or 0),
         max_outage=_number(begin.get("max_outage_s")),
-        ended_at=_number(end.get("at")),
         how=str(end.get("how") or ""),
         message=str(end.get("message") or ""),
         summary=summary if isinstance(summary, dict) else {},

@@ -43,8 +43,6 @@ class ScoreMap:
 
     name: str
     meaning: str
-    of_distance: bool
-    """True when the score is a distance, so that the vector itself scores 0."""
     apply: Callable[[float], float]
     """Takes any float; gives NaN where the score is impossible for this map."""
 
@@ -70,15 +68,15 @@ def _exp_of_minus(distance: float) -> float:
 
 
 _MAPS = (
-    ScoreMap("identity", "the score is the similarity", False, lambda s: s),
-    ScoreMap("2s-1", "the score is (1 + cosine) / 2", False, lambda s: 2.0 * s - 1.0),
-    ScoreMap("s-1", "the score is cosine + 1", False, lambda s: s - 1.0),
-    ScoreMap("-s", "the score is a negated inner product of unit vectors", False, lambda s: -s),
-    ScoreMap("1-sqrt(1/s-1)", "the score is 1 / (1 + d^2)", False, lambda s: 1.0 - distance_of_score(s)),
-    ScoreMap("1-d", "the score is a distance, 0 for the same", True, lambda d: 1.0 - d),
-    ScoreMap("1/(1+d^2)", "the score is a distance", True, _inverse_square),
-    ScoreMap("exp(-d)", "the score is a distance", True, _exp_of_minus),
-    ScoreMap("d==0", "the score is a distance that is exactly 0 for the same", True, lambda d: float(d == 0)),
+    ScoreMap("identity", "the score is the similarity", lambda s: s),
+    ScoreMap("2s-1", "the score is (1 + cosine) / 2", lambda s: 2.0 * s - 1.0),
+    ScoreMap("s-1", "the score is cosine + 1", lambda s: s - 1.0),
+    ScoreMap("-s", "the score is a negated inner product of unit vectors", lambda s: -s),
+    ScoreMap("1-sqrt(1/s-1)", "the score is 1 / (1 + d^2)", lambda s: 1.0 - distance_of_score(s)),
+    ScoreMap("1-d", "the score is a distance, 0 for the same", lambda d: 1.0 - d),
+    ScoreMap("1/(1+d^2)", "the score is a distance", _inverse_square),
+    ScoreMap("exp(-d)", "the score is a distance", _exp_of_minus),
+    ScoreMap("d==0", "the score is a distance that is exactly 0 for the same", lambda d: float(d == 0)),
 )
 
 SCORE_MAPS: dict[str, ScoreMap] = {score_map.name: score_map for score_map in _MAPS}

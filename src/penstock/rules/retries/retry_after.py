@@ -1,11 +1,9 @@
 """Read Retry-After (RFC 9110, 10.2.3): seconds or a date, and whatever else servers send.
 
-The way of it: `engine/http_judge` and `outbound/interpreter` ask here, `engine/endings` pauses everything under the
-limit until then (`limits/limiter`, or `limits/keyed_limit` for one key), `rules/retries/retry` lets the item wait as
-long, and `runs/session` brings a pause over a restart.
-
-Nothing in the value can raise. What cannot be read is None, and the caller falls back to its own backoff; what can
-be read is never shortened, but for a bound of 30 years that keeps it a number a timer can take.
+`engine/http_judge` and `outbound/interpreter` ask here, `engine/endings` pauses everything under the limit (or one
+key), `rules/retries/retry` lets the item wait as long, and `runs/session` brings a pause over a restart. Nothing in the
+value can raise. What cannot be read is None, and the caller falls back to its own backoff; what can be read is never
+shortened, but for a bound of 30 years that keeps it a number a timer can take.
 """
 
 from __future__ import annotations
