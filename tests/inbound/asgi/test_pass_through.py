@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import penstock
-from penstock.inbound.asgi.request import NEVER_KEYED
+from penstock.rules.caching.unkeyed import NEVER_KEYED
 from penstock.testing import run_virtual
 
 from .clients import Client, Site

@@ -8,10 +8,11 @@ A name that nobody knows counts, whoever wrote it and in whatever case.
 from __future__ import annotations
 
 from ...messages import RawFields
+from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED
 from ...stores.stored_response import Resource, StoredResponse
 from ..cache.answers import age_right_until, fresh_until, hit_fields
 from ..cache.engine import CacheEngine
-from .request import FORWARDED, NEVER_KEYED, AsgiRequest, Scope
+from .request import AsgiRequest, Scope
 
 _PERSONAL = frozenset(
     {b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range"}

@@ -122,7 +122,7 @@ class CacheMiddleware:
             return
         if engine.policy.paths:
             engine.under_policy(request)
-        found = engine.look_up(request, barred=request.barred is not None)
+        found = engine.look_up(request)
         if _goes_straight(request, found):
             await self.app(scope, receive, self._straight(engine, request, found, send).send)
             return

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import normalise_host
+from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED, public_origin
 from ...wire.streams import Receiver
 from ..cache.protocols import InboundRequest
 
@@ -22,37 +23,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-NEVER_KEYED = frozenset(
-    {
-        b"x-forwarded-path",
-        b"x-forwarded-prefix",
-        b"x-forwarded-server",
-        b"x-forwarded-uri",
-        b"x-host",
-        b"x-http-host-override",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-host",
-        b"x-original-uri",
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"x-script-name",
-    }
-)
-"""Fields by which some frameworks take another URL or method than that of the request. A request that carries one is
-always passed by."""
-
-_HOSTS = (b"x-forwarded-host",)
-_SCHEMES = (b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-scheme", b"x-url-scheme")
-_SWITCHES = (b"x-forwarded-ssl", b"front-end-https")
-FORWARDED = frozenset({*_HOSTS, *_SCHEMES, *_SWITCHES, b"forwarded", b"x-forwarded-port"})
-"""Fields by which apps build absolute links, when a proxy in front says so. A request that carries one is passed by,
-unless they are trusted: then they are part of the key. X-Forwarded-For and X-Real-IP are in neither list: they tell of
-the client, not of the URL, and an answer that depends on those is for that client alone and has to say so."""
-
 _BODY = frozenset({b"content-length", b"transfer-encoding", b"upgrade"})
-_LOOK_TWICE = NEVER_KEYED | FORWARDED | _BODY
+_UNKEYED = NEVER_KEYED | FORWARDED
+_LOOK_TWICE = _UNKEYED | _BODY
 _SCHEME_BYTES = {"http": b"http", "https": b"https"}
 _MOST_FIELDS = 100
 _LONGEST_TARGET = 8192
@@ -116,22 +89,13 @@ class PassBy(Exception):
 
 def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiRequest:
     """The request in `scope`, perhaps `barred`. Raises PassBy where not even its URL is certain."""
-    headers = scope["headers"]
-    fields: dict[bytes, bytes] = {}
-    raw: RawFields = []
-    for name, value in headers:
-        name, value = name.lower(), value.strip(b" \t")
-        raw.append((name, value))
-        earlier = fields.get(name)
-        fields[name] = value if earlier is None else earlier + b", " + value
-    if len(raw) > _MOST_FIELDS:
-        raise PassBy("too-many-fields")
+    fields, raw, alias = _fields_of(scope["headers"])
     scheme = _SCHEME_BYTES.get(scope.get("scheme", "http"))
     authority = fields.get(b"host")
     if scheme is None or authority is None:
         raise PassBy("no-host")
     has_body = False
-    barred = None
+    barred = None if alias is None else PassBy("unkeyed-field", alias)
     if not _LOOK_TWICE.isdisjoint(fields):
         has_body = b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
         try:
@@ -145,8 +109,37 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
     method, target = scope["method"].encode("latin-1"), target_of(scope)
     client = str(scope["client"][0]) if scope.get("client") else ""
     return AsgiRequest(
-        method, scheme, host, target, fields, raw, has_body=has_body, client=client, app=app, scope=scope, barred=barred
+        method,
+        scheme,
+        host,
+        target,
+        fields,
+        raw,
+        has_body=has_body,
+        unkeyed=barred is not None,
+        client=client,
+        app=app,
+        scope=scope,
+        barred=barred,
     )
+
+
+def _fields_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], RawFields, bytes | None]:
+    """The fields combined and as they came, and one that an app may take for an unkeyed one: `X_Original_URL`."""
+    fields: dict[bytes, bytes] = {}
+    raw: RawFields = []
+    alias = None
+    for name, value in headers:
+        name, value = name.lower(), value.strip(b" \t")
+        raw.append((name, value))
+        earlier = fields.get(name)
+        fields[name] = value if earlier is None else earlier + b", " + value
+        # To an app behind WSGI both are one name, and the last line may win there.
+        if b"_" in name and name.replace(b"_", b"-") in _UNKEYED:
+            alias = name
+    if len(raw) > _MOST_FIELDS:
+        raise PassBy("too-many-fields")
+    return fields, raw, alias
 
 
 def length_in(fields: Iterable[tuple[bytes, bytes]]) -> int | None:
@@ -194,32 +187,7 @@ def _keyed(
         return scheme, authority
     if not trust_forwarded:
         raise PassBy("untrusted-field", min(claimed))
-    return _public_scheme(fields, scheme), _public_authority(fields, authority)
-
-
-def _public_scheme(fields: dict[bytes, bytes], scheme: bytes) -> bytes:
-    said = {fields[name].lower() for name in _SCHEMES if name in fields}
-    said |= {b"https" if fields[name].lower() == b"on" else b"http" for name in _SWITCHES if name in fields}
-    if len(said) > 1 or not said <= {b"http", b"https"}:
-        # Which of them the app believes is not for us to guess.
+    public = public_origin(fields, scheme, authority)
+    if public is None:
         raise PassBy("contradiction")
-    return said.pop() if said else scheme
-
-
-def _public_authority(fields: dict[bytes, bytes], authority: bytes) -> bytes:
-    forwarded = fields.get(b"forwarded", b"").lower()
-    if b"host=" in forwarded or b"proto=" in forwarded:
-        raise PassBy("unkeyed-field", b"forwarded")
-    authority = fields.get(b"x-forwarded-host", authority)
-    port = fields.get(b"x-forwarded-port")
-    if port is None:
-        return authority
-    if not port.isdigit():
-        raise PassBy("contradiction")
-    _, colon, own = authority.rpartition(b":")
-    if colon and own.isdigit():
-        # Some apps take the port from here and some from there, so both are told apart by it.
-        if own != port:
-            raise PassBy("contradiction")
-        return authority
-    return b"%b:%b" % (authority, port)
+    return public

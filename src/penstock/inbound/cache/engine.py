@@ -95,14 +95,14 @@ class CacheEngine:
         stored, _ = self.select(self.store.get(key), request)
         self._ask(request, reply, Found(LET_GO, key, self._now(), stored=stored), alone=True)
 
-    def look_up(self, request: InboundRequest, *, barred: bool = False) -> Found:
-        """What is to be done with `request`, to which the policy was applied; changes nothing. `barred`: see the rule.
+    def look_up(self, request: InboundRequest) -> Found:
+        """What is to be done with `request`, to which the policy was applied; changes nothing.
 
         The one place that gathers the facts for `rules/caching/lookup`.
         """
         key = primary_key(request.scheme, request.host, request.target)
         now = self._now()
-        plan = pass_by(request, bypass=request.policy.bypass, barred=barred)
+        plan = pass_by(request, bypass=request.policy.bypass)
         if plan is not None:
             return Found(plan, key, now)
         resource = self.store.get(key)

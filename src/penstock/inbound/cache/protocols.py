@@ -21,6 +21,14 @@ class InboundRequest(CacheRequest):
     raw: RawFields
     client: str = field(default="", kw_only=True)
     policy: PathPolicy = field(default=NO_POLICY, kw_only=True)
+    authority: bytes = field(default=b"", kw_only=True)
+    """The Host of the request, where the host of its key is another; else empty."""
+
+    def take_off(self, names: frozenset[bytes]) -> None:
+        """Make it a request that never had the fields `names`: the key is to see what the app sees."""
+        for name in names.intersection(self.fields):
+            del self.fields[name]
+        self.raw = [line for line in self.raw if line[0] not in names]
 
     def put_under(self, policy: PathPolicy) -> None:
         """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops."""

@@ -20,7 +20,7 @@ from ..cache.explain import explain
 from ..cache.policy import NO_POLICY, Policy
 from ..cache.protocols import InboundRequest
 from ..cache.purging import requests_for
-from .origin import ProxyOrigin
+from .origin import ProxyOrigin, screen
 
 _MEMORY = 256 * 1024 * 1024
 _SHOWN = (b"cache-control", b"cdn-cache-control", b"expires", b"age", b"date", b"last-modified", b"etag", b"vary")
@@ -87,6 +87,7 @@ async def explain_origin(
     or the app could not be reached.
     """
     request = requests_for(url, fields)[0]
+    screen(request, trust_forwarded=False)
     client = StreamClient(
         origin or str(split_url(url)[0]),
         max_connections=1,

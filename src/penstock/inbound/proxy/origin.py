@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from ...messages import RawFields
+from ...rules.caching.unkeyed import CLAIMS, NEVER_KEYED, OVERRIDES, trusted_key
 from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
 from ..cache.protocols import ClientReply, InboundRequest
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-# What a client may claim of where it comes from; only we know, so theirs is replaced.
-_FORWARDED = frozenset(
-    {b"forwarded", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-server", b"x-real-ip"}
-)
 # The wire writes these itself; Expect was met by us (RFC 9110, 10.1.1).
 _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"x-forwarded-for", b"via", b"expect"})
 _NO_BODY_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+
+
+SUSPECT = NEVER_KEYED | CLAIMS
+"""Who sends none of these need not be screened."""
+
+
+def screen(request: InboundRequest, *, trust_forwarded: bool) -> None:
+    """Make of `request` what the app is to see of it, so that this is what the cache goes by.
+
+    What clients claim of where they come from, and of the place that they ask for, only we know: it is taken off.
+    `trust_forwarded`: the client is a proxy of ours, so its scheme and host are those of the key.
+    """
+    if not trust_forwarded:
+        request.unkeyed = not OVERRIDES.isdisjoint(request.fields)
+        request.take_off(CLAIMS)
+        return
+    key = trusted_key(request.fields, request.scheme, request.host)
+    if key is None:
+        request.unkeyed = True
+        return
+    request.authority = request.host
+    request.scheme, request.host = key
 
 
 class ProxyOrigin:
@@ -44,7 +63,9 @@ class ProxyOrigin:
 
     def head(self, request: InboundRequest, fields: RawFields, framing: bytes) -> bytes:
         """The bytes of the request's head: written anew, never the ones that came."""
-        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (request.method, request.target, request.host)]
+        lines = [
+            b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (request.method, request.target, request.authority or request.host)
+        ]
         forwarded_for = b""
         via = b""
         trust = self._trust
@@ -54,8 +75,6 @@ class ProxyOrigin:
                     forwarded_for += value + b", "
                 elif name == b"via":
                     via += value + b", "
-                continue
-            if name in _FORWARDED and not trust:
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         lines.append(self._forwarding(request, forwarded_for, via))

@@ -26,7 +26,7 @@ from .admin import AdminHandler
 from .collector import StoreCollector
 from .known_hits import KnownHits
 from .metrics import MetricsHandler
-from .origin import ProxyOrigin
+from .origin import SUSPECT, ProxyOrigin, screen
 from .snapshot import Watched
 from .top_urls import TopUrls
 
@@ -95,7 +95,11 @@ class Proxy:
         )
         self.server = Server(on_answered=on_answered)
         self.handler = ProxyHandler(
-            self.engine, self.client.origin.authority.encode(), settings.hosts, fast=on_answered is None
+            self.engine,
+            self.client.origin.authority.encode(),
+            settings.hosts,
+            fast=on_answered is None,
+            trust_forwarded=settings.trust_forwarded,
         )
         self._others: list[Server] = []
         self._top: TopUrls | None = None
@@ -183,9 +187,18 @@ class Proxy:
 class ProxyHandler:
     """What the server asks: a Handler."""
 
-    def __init__(self, engine: CacheEngine, default_host: bytes, hosts: tuple[str, ...], *, fast: bool) -> None:
+    def __init__(
+        self,
+        engine: CacheEngine,
+        default_host: bytes,
+        hosts: tuple[str, ...],
+        *,
+        fast: bool,
+        trust_forwarded: bool = False,
+    ) -> None:
         self._engine = engine
         self._default_host = default_host
+        self._trust = trust_forwarded
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self.known_hits = KnownHits(engine.store, engine.counters, engine.clock.now, ready_answer)
         engine.on_sweep = self.known_hits.drop_dead
@@ -215,6 +228,8 @@ class ProxyHandler:
             has_body=head.has_body,
             client=exchange.client,
         )
+        if not SUSPECT.isdisjoint(fields):
+            screen(request, trust_forwarded=self._trust)
         stored = self._engine.handle(request, exchange)
         if stored is not None and self._fast and exchange.raw is not None:
             self._learn(exchange.raw, request, stored)

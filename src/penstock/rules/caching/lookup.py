@@ -68,10 +68,10 @@ LET_GO = Plan(Act.ALONE, "miss", "not-for-all", "RFC 9111, 4")
 """For who waited for an answer that turned out to be another client's alone."""
 
 
-def pass_by(request: CacheRequest, *, bypass: bool, barred: bool = False) -> Plan | None:
+def pass_by(request: CacheRequest, *, bypass: bool) -> Plan | None:
     """Whether the cache has nothing to do with `request`.
 
-    `bypass`: the policy says so. `barred`: it carries something that the app may go by and the key does not hold.
+    `bypass`: the policy says so.
     """
     if bypass:
         return _BYPASS
@@ -82,7 +82,7 @@ def pass_by(request: CacheRequest, *, bypass: bool, barred: bool = False) -> Pla
     fields = request.fields
     if b"if-match" in fields or b"if-unmodified-since" in fields:
         return _FOR_THE_APP
-    return BARRED if barred else None
+    return BARRED if request.unkeyed else None
 
 
 def reuse(method: bytes, freshness: Freshness, resident: float, *, soft_purged: bool, origin_down: bool) -> Plan | None:

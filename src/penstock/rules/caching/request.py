@@ -15,3 +15,5 @@ class CacheRequest:
     target: bytes
     fields: dict[bytes, bytes]
     has_body: bool = field(default=False, kw_only=True)
+    unkeyed: bool = field(default=False, kw_only=True)
+    """It carries something that the app may go by and the key does not hold."""

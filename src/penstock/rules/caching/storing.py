@@ -26,6 +26,7 @@ _HEURISTIC = Decision(True, "heuristic-freshness", "RFC 9111, 4.2.2")
 _VALIDATION = Decision(True, "validation-only", "RFC 9111, 4.3")
 _PARTIAL = Decision(True, "partial", "RFC 9111, 3.3")
 _BYPASS = Decision(False, "policy-bypass", "policy file")
+_UNKEYED = Decision(False, "unkeyed-field", "RFC 9111, 7.1")
 _EVENT_STREAM = Decision(False, "event-stream", "engine")
 _TOO_LARGE = Decision(False, "too-large", "engine")
 PERSONAL = frozenset({"authorization", "request-cookie"})
@@ -125,6 +126,8 @@ def _by_circumstance(
 ) -> Decision | None:
     if bypass:
         return _BYPASS
+    if request.unkeyed:
+        return _UNKEYED
     if status == 206 and b"range" not in request.fields:
         return _UNASKED_PART
     if fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):

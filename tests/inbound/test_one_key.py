@@ -1,0 +1,137 @@
+"""What the key sees is what the app sees, in the proxy and in the middleware alike.
+
+A field that reaches the app and is in no key makes the page of one client that of all. The proxy once knew six of these
+names and the middleware twenty-three; thirteen got through the one and not the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import penstock
+from penstock.inbound.cache.policy import Policy
+from penstock.rules.caching.unkeyed import FORWARDED, NEVER_KEYED, OF_CLIENT
+
+from .asgi.clients import Client as AsgiClient
+from .proxy.real_tools import Asked, rig, run_real
+
+Seen = dict[str, str]
+"""What the app was sent, names in lower case; `target` is the path as it read it."""
+App = Callable[[str, Seen], tuple[int, list[str], str]]
+"""From the target and the fields: status, header lines, body."""
+Get = Callable[..., Awaitable[tuple[str, str]]]
+"""Target and field lines to body and Cache-Status."""
+
+
+@asynccontextmanager
+async def through_proxy(app: App, policy: Policy, **settings: Any) -> AsyncIterator[Get]:
+    async def script(asked: Asked) -> None:
+        status, lines, body = app(asked.target, asked.fields)
+        await asked.answer(*lines, status=f"{status} Said", body=body.encode())
+
+    async with rig(script, policy=policy, **settings) as net:
+
+        async def get(target: str, *lines: str) -> tuple[str, str]:
+            client = await net.connect()
+            _, fields, body = await client.get(target, *lines)
+            return body.decode(), fields.get("cache-status", "")
+
+        yield get
+
+
+@asynccontextmanager
+async def through_middleware(app: App, policy: Policy, **settings: Any) -> AsyncIterator[Get]:
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        seen = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        status, lines, body = app(scope["raw_path"].decode(), seen)
+        headers = [tuple(part.encode() for part in line.split(": ", 1)) for line in lines]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body.encode()})
+
+    site = penstock.CacheMiddleware(asgi, policy=policy, **settings)
+
+    async def get(target: str, *lines: str) -> tuple[str, str]:
+        fields = [
+            (name.lower().encode(), value.encode()) for name, _, value in (line.partition(": ") for line in lines)
+        ]
+        answer = await AsgiClient(site, target, host=b"shop", fields=fields).go()
+        return answer.body.decode(), answer.cache_status
+
+    yield get
+
+
+FACES = pytest.mark.parametrize(
+    "face",
+    [pytest.param(through_proxy, marks=pytest.mark.real), through_middleware],
+    ids=["proxy", "middleware"],
+)
+TRIED = (
+    *("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Proxy"),
+    *("X-Forwarded-Prefix", "X-Host", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "Front-End-Https", "X-Script-Name"),
+    *("X-Forwarded-Protocol", "X-Url-Scheme", "X-Original-Host", "X-Forwarded-Uri", "X-Forwarded-Host", "Forwarded"),
+)
+LISTED = sorted(name.decode() for name in NEVER_KEYED | FORWARDED if name.decode() not in map(str.lower, TRIED))
+MINE = "evil.example"
+PAGE = ["Cache-Control: public, max-age=60"]
+
+
+def echo(target: str, seen: Seen) -> tuple[int, list[str], str]:
+    """An app that believes whatever it is told."""
+    return 200, PAGE, f"{target} {MINE if MINE in seen.values() else 'plain'}"
+
+
+@FACES
+@pytest.mark.parametrize("name", [*TRIED, *LISTED, "X_Original_URL", "X_Forwarded_Host"])
+def test_what_no_key_holds_reaches_no_other_client(face: Any, name: str) -> None:
+    """It is dropped, or the request is passed by; what it made of the page is never another's."""
+
+    async def main() -> None:
+        async with face(echo, Policy()) as get:
+            await get("/", f"{name}: {MINE}")
+            assert (await get("/"))[0] == "/ plain"
+            await get("/", f"{name}: {MINE}")
+            body, status = await get("/")
+            assert body == "/ plain"
+            assert "hit" in status
+
+    run_real(main)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", sorted(name.decode() for name in OF_CLIENT))
+def test_the_proxy_lets_no_client_say_who_it_is(name: str) -> None:
+    async def main() -> None:
+        async with through_proxy(echo, Policy()) as get:
+            assert (await get("/", f"{name}: {MINE}"))[0] == "/ plain"
+
+    run_real(main)
+
+
+@FACES
+def test_trusted_fields_are_the_key_and_what_no_key_holds_is_passed_by(face: Any) -> None:
+    """Behind a proxy of ours the public host and scheme tell pages apart; a prefix is never shared."""
+
+    def told(_target: str, seen: Seen) -> tuple[int, list[str], str]:
+        names = ("x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix")
+        return 200, PAGE, " ".join([*(seen.get(name, "-") for name in names), seen["host"]])
+
+    async def main() -> None:
+        async with face(told, Policy(), trust_forwarded=True) as get:
+            for host in ("a.example", "b.example"):
+                for proto in ("http", "https"):
+                    for expected in ("stored", "hit"):
+                        body, status = await get("/", f"X-Forwarded-Host: {host}", f"X-Forwarded-Proto: {proto}")
+                        assert body == f"{host} {proto} - shop"
+                        assert expected in status
+            for _ in range(2):
+                body, status = await get("/", "X-Forwarded-Prefix: /p")
+                assert body == "- - /p shop"
+                assert "fwd=bypass" in status
+                assert "stored" not in status
+            assert (await get("/"))[0] == "- - - shop"
+
+    run_real(main)
