@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import penstock
-from penstock.inbound.cache.policy import Policy
+from penstock.inbound.cache.policy import PathPolicy, Policy
 from penstock.rules.caching.unkeyed import FORWARDED, NEVER_KEYED, OF_CLIENT
 
 from .asgi.clients import Client as AsgiClient
@@ -133,5 +133,104 @@ def test_trusted_fields_are_the_key_and_what_no_key_holds_is_passed_by(face: Any
                 assert "fwd=bypass" in status
                 assert "stored" not in status
             assert (await get("/"))[0] == "- - - shop"
+
+    run_real(main)
+
+
+def varying(name: str) -> App:
+    """An app whose page depends on one field, and says so."""
+    return lambda _target, seen: (200, [*PAGE, f"Vary: {name}"], seen.get(name.lower(), "none"))
+
+
+@FACES
+@pytest.mark.parametrize("first", ["listed", "sent", "none"])
+@pytest.mark.parametrize("name", ["X-Tenant", "Accept-Language", "Accept", "Accept-Encoding", "Origin"])
+def test_a_field_that_connection_takes_away_is_not_in_the_key(face: Any, name: str, first: str) -> None:
+    """The app once answered without it, and the cache kept that as the answer to those who do send it."""
+    asked = {"listed": (f"Connection: close, {name}", f"{name}: mine"), "sent": (f"{name}: mine",), "none": ()}
+
+    async def main() -> None:
+        async with face(varying(name), Policy()) as get:
+            for how in (first, *asked, *asked, *asked):
+                body, _ = await get("/", *asked[how])
+                # Where nothing is stored, the middleware may let the app see the request as it came.
+                assert body == ("mine" if how == "sent" else "none")
+            assert all(["hit" in (await get("/", *lines))[1] for lines in asked.values()])
+
+    run_real(main)
+
+
+@FACES
+def test_a_field_of_one_hop_makes_no_variant(face: Any) -> None:
+    async def main() -> None:
+        async with face(varying("TE"), Policy()) as get:
+            assert await get("/", "TE: trailers") == ("none", "penstock; fwd=uri-miss; stored")
+            assert "hit" in (await get("/"))[1]
+
+    run_real(main)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("trust", [False, True])
+def test_what_varies_by_the_address_that_the_proxy_writes_is_for_that_address(trust: bool) -> None:
+    """Clients send no X-Forwarded-For, so all shared one variant: the page of whoever came first."""
+
+    async def main() -> None:
+        async def script(asked: Asked) -> None:
+            await asked.answer(*PAGE, "Vary: X-Forwarded-For", body=asked.fields["x-forwarded-for"].encode())
+
+        async with rig(script, trust_forwarded=trust) as net:
+            for said, sent in (("", ""), ("X-Forwarded-For: 192.0.2.9", "192.0.2.9, ")):
+                for address in ("127.0.0.2", "127.0.0.3") * 3:
+                    client = await net.connect(local_addr=(address, 0))
+                    _, _, body = await client.get("/", *filter(None, [said]))
+                    assert body.decode() == (sent if trust else "") + address
+
+    run_real(main)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "X-Original-URL"])
+def test_what_the_proxy_writes_or_drops_makes_no_variant(name: str) -> None:
+    """What a client says there never reaches the app, so it chooses no page."""
+
+    async def main() -> None:
+        async with through_proxy(varying(name), Policy()) as get:
+            body, _ = await get("/", f"{name}: {MINE}")
+            assert MINE not in body
+            body, status = await get("/")
+            assert MINE not in body
+            assert "hit" in status
+
+    run_real(main)
+
+
+SPELLINGS = (
+    *("/account/me", "/%61ccount/me", "/%2561ccount/me", "//account/me", "/./account/me", "/x/../account/me"),
+    *("/account%2fme", "/account;x/me", "/;x/account/me", "/%2e/account/me", "/x/%2e%2e/account/me", "/account//me"),
+    *("/x/..;/account/me", "/Account/me", "/account%5cme", "/x/..%2faccount/me", "/account/./me", "/%41CCOUNT/me?q"),
+)
+
+
+@FACES
+@pytest.mark.parametrize("first", [True, False], ids=["bypass-first", "bypass-last"])
+@pytest.mark.parametrize("target", SPELLINGS)
+def test_a_path_that_is_bypassed_is_so_in_every_spelling(face: Any, target: str, *, first: bool) -> None:
+    """A victim is lured to a spelling that the glob does not match and the app does; all others see the page."""
+    paths = [PathPolicy("/account/*", bypass=True), PathPolicy("/*", ttl=60.0)]
+    policy = Policy(tuple(paths if first else reversed(paths)))
+
+    def account(_target: str, seen: Seen) -> tuple[int, list[str], str]:
+        return 200, PAGE, seen.get("cookie", "nobody")
+
+    async def main() -> None:
+        async with face(account, policy) as get:
+            for who in ("alice", "mallory"):
+                body, status = await get(target, f"Cookie: {who}")
+                assert body == who
+                assert "fwd=bypass" in status
+                assert "stored" not in status
+            await get("/accounts/me")
+            assert "hit" in (await get("/accounts/me"))[1]
 
     run_real(main)

@@ -118,8 +118,9 @@ class Rig:
         self.proxy = proxy
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def connect(self, tls: ssl.SSLContext | None = None) -> Client:
-        more: dict[str, Any] = {"ssl": tls, "server_hostname": "shop.test"} if tls is not None else {}
+    async def connect(self, tls: ssl.SSLContext | None = None, **more: Any) -> Client:
+        if tls is not None:
+            more |= {"ssl": tls, "server_hostname": "shop.test"}
         reader, writer = await asyncio.open_connection("127.0.0.1", self.proxy.port, **more)
         self._writers.append(writer)
         return Client(reader, writer)

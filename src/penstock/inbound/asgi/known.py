@@ -21,7 +21,16 @@ _MATTERS = (
     NEVER_KEYED
     | FORWARDED
     | _PERSONAL
-    | {b"authorization", b"cache-control", b"content-length", b"host", b"pragma", b"transfer-encoding", b"upgrade"}
+    | {
+        b"authorization",
+        b"cache-control",
+        b"connection",
+        b"content-length",
+        b"host",
+        b"pragma",
+        b"transfer-encoding",
+        b"upgrade",
+    }
 )
 _MOST_NAMES = 512
 _LONGEST_NAME = 64

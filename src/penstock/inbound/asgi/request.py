@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import normalise_host
+from ...rules.caching.http_fields import ONE_HOP, nominated
 from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED, public_origin
 from ...wire.streams import Receiver
 from ..cache.protocols import InboundRequest
@@ -108,7 +109,7 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
         raise PassBy("bad-host")
     method, target = scope["method"].encode("latin-1"), target_of(scope)
     client = str(scope["client"][0]) if scope.get("client") else ""
-    return AsgiRequest(
+    request = AsgiRequest(
         method,
         scheme,
         host,
@@ -122,6 +123,10 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
         scope=scope,
         barred=barred,
     )
+    if fields.get(b"connection", b"close") not in ONE_HOP:
+        # Only now, since an app that is run straight does see them.
+        request.take_off(nominated(fields[b"connection"]))
+    return request
 
 
 def _fields_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], RawFields, bytes | None]:

@@ -6,8 +6,10 @@ import fnmatch
 import functools
 import re
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from ...errors import UsageError
+from ...rules.caching.paths import readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class PathPolicy:
     - `drop_query`: names (globs) of query parameters that are not part of the key and do not reach the app.
     - `strip_set_cookie`: remove Set-Cookie from responses, which can then be stored.
     - `tags`: added to those of the response.
-    - `bypass`: never stored, never shared.
+    - `bypass`: never stored, never shared, however the path is written: decoded, folded, in upper or lower case. It
+      holds wherever it matches, before all other entries.
     """
 
     path: str = "/*"
@@ -50,10 +53,14 @@ NO_POLICY = PathPolicy()
 
 @dataclass(frozen=True)
 class Policy:
-    """The first entry whose path matches holds. Raises UsageError for one that cannot be meant."""
+    """The first entry whose path matches holds, but any that says `bypass` goes before.
+
+    Raises UsageError for one that cannot be meant.
+    """
 
     paths: tuple[PathPolicy, ...] = ()
     _compiled: tuple[tuple[re.Pattern[bytes], PathPolicy], ...] = field(init=False, repr=False, compare=False)
+    _bypasses: tuple[tuple[re.Pattern[bytes], PathPolicy], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         compiled = []
@@ -62,14 +69,27 @@ class Policy:
                 raise UsageError(f"policy for {each.path!r}: a path begins with a slash")
             compiled.append((re.compile(fnmatch.translate(each.path).encode()), each))
         object.__setattr__(self, "_compiled", tuple(compiled))
+        bypasses = [(_in_any_spelling(each.path), each) for each in self.paths if each.bypass]
+        object.__setattr__(self, "_bypasses", tuple(bypasses))
 
     def for_target(self, target: bytes) -> PathPolicy:
         """What holds for a request target (path, perhaps with a query)."""
         path = target.partition(b"?")[0]
+        if self._bypasses:
+            # The app decides what a path means, and to guess wrongly is to show one user's page to others.
+            for reading in readings(path):
+                for pattern, policy in self._bypasses:
+                    if pattern.match(reading):
+                        return policy
         for pattern, policy in self._compiled:
             if pattern.match(path):
                 return policy
         return NO_POLICY
+
+
+def _in_any_spelling(glob: str) -> re.Pattern[bytes]:
+    spellings = dict.fromkeys((glob, unquote(glob)))
+    return re.compile(b"|".join(fnmatch.translate(each).encode() for each in spellings), re.IGNORECASE)
 
 
 @functools.lru_cache(4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...messages import RawFields
+from ...rules.caching.http_fields import nominated
 from ...rules.caching.unkeyed import CLAIMS, NEVER_KEYED, OVERRIDES, trusted_key
 from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
@@ -15,15 +16,17 @@ _NO_BODY_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
 
 SUSPECT = NEVER_KEYED | CLAIMS
-"""Who sends none of these need not be screened."""
+"""Who sends none of these, and of whose Connection field nothing follows, need not be screened."""
 
 
 def screen(request: InboundRequest, *, trust_forwarded: bool) -> None:
     """Make of `request` what the app is to see of it, so that this is what the cache goes by.
 
-    What clients claim of where they come from, and of the place that they ask for, only we know: it is taken off.
+    What Connection lists stays on this side. What clients claim of where they come from, and of the place that they
+    ask for, only we know: it is taken off.
     `trust_forwarded`: the client is a proxy of ours, so its scheme and host are those of the key.
     """
+    request.take_off(nominated(request.fields.get(b"connection", b"close")))
     if not trust_forwarded:
         request.unkeyed = not OVERRIDES.isdisjoint(request.fields)
         request.take_off(CLAIMS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ...clock import Clock, current_clock
 from ...observe.exposition import check_available
 from ...rules.caching.cache_key import normalise_host
-from ...rules.caching.http_fields import combine
+from ...rules.caching.http_fields import ONE_HOP, combine
 from ...rules.caching.options import CacheOptions
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
@@ -30,6 +30,7 @@ from .origin import SUSPECT, ProxyOrigin, screen
 from .snapshot import Watched
 from .top_urls import TopUrls
 
+_FORWARDED_FOR = b"x-forwarded-for"
 _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
 _OTHER_LIMITS = ServerLimits(max_connections=256, max_connections_per_address=None, max_head_bytes=32 * 1024)
 _MOST_TURNS = 8
@@ -218,6 +219,7 @@ class ProxyHandler:
         if fields.get(b"via", b"").count(b" penstock") >= _MOST_TURNS:
             exchange.respond(508, b"Loop Detected", _TEXT, b"This request goes round in circles.\n")
             return
+        client = exchange.client
         request = InboundRequest(
             head.method,
             scheme,
@@ -226,10 +228,14 @@ class ProxyHandler:
             fields,
             head.fields,
             has_body=head.has_body,
-            client=exchange.client,
+            client=client,
         )
-        if not SUSPECT.isdisjoint(fields):
+        if not SUSPECT.isdisjoint(fields) or fields.get(b"connection", b"close") not in ONE_HOP:
             screen(request, trust_forwarded=self._trust)
+        # What goes out is what an answer may vary with.
+        said = fields.get(_FORWARDED_FOR) if self._trust else None
+        address = client.encode("latin-1", "replace")
+        fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
         stored = self._engine.handle(request, exchange)
         if stored is not None and self._fast and exchange.raw is not None:
             self._learn(exchange.raw, request, stored)
@@ -239,7 +245,11 @@ class ProxyHandler:
         if request.method != b"GET" or stored.status == 206 or any(name in fields for name in _PERSONAL):
             return
         newest = self._engine.store.get(stored.key)
-        if newest is not None:
+        if newest is None:
+            return
+        apart = newest.vary or newest.older_variant is not None
+        # The bytes of a request do not say from which address it comes.
+        if not apart or not any(_FORWARDED_FOR in variant.vary for variant in newest):
             self.known_hits.learn(raw, newest, stored, fresh_until(stored))
 
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 from .cache_control import LONGEST_REMEMBERED
-from .http_fields import BLANKS, TOKEN, FieldMap, split_list
+from .http_fields import BLANKS, HOP_BY_HOP, TOKEN, FieldMap, split_list
 
 _NAME = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _AUTHORITY = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,255})(?::([0-9]{0,5}))?")
@@ -119,14 +119,15 @@ def variant_of(names: tuple[bytes, ...], request_fields: FieldMap) -> bytes:
 
     A field that is absent differs from an empty one. Blanks round commas do not count, nor the case of Accept-Language
     and Accept-Encoding, nor the order of the latter; the order of languages does, since frameworks take it for the
-    order of preference. Cookie, Authorization and fields that are no lists count as they are.
+    order of preference. Cookie, Authorization and fields that are no lists count as they are. Fields of one hop are
+    absent for the app, so they are here; those that Connection lists have been taken off before.
     """
     if not names:
         return b""
     parts: list[bytes] = []
     for name in names:
         value = request_fields.get(name)
-        if value is None:
+        if value is None or name in HOP_BY_HOP:
             # A semicolon and an equals sign cannot stand in a name, so each part can only be read one way.
             parts.append(name + b";")
             continue

@@ -17,7 +17,7 @@ _MEMBER = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+', re.DOTALL)
 
 # RFC 9110, 7.6.1, and RFC 9111, 3.1, which forbids to store the three fields of the proxy in front. Trailer announces
 # fields that a stored answer no longer has.
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -108,17 +108,20 @@ def end_to_end(fields: RawFields, without: frozenset[bytes] = _NONE) -> RawField
     listed: frozenset[bytes] | None = None
     for line in fields:
         name = line[0]
-        if name not in _HOP_BY_HOP:
+        if name not in HOP_BY_HOP:
             if name not in without:
                 kept.append(line)
-        elif name == b"connection" and (options := _listed(line[1])):
+        elif name == b"connection" and (options := nominated(line[1])):
             listed = options if listed is None else listed | options
     return kept if listed is None else [line for line in kept if line[0] not in listed]
 
 
-def _listed(connection: bytes) -> frozenset[bytes]:
+ONE_HOP = frozenset({b"keep-alive", b"close"})
+"""What nearly every Connection field says: nothing of other fields."""
+
+
+def nominated(connection: bytes) -> frozenset[bytes]:
     """The fields that a Connection field takes out, besides those that go in any case."""
-    # Nearly all say one of these two.
-    if connection in (b"keep-alive", b"close"):
+    if connection in ONE_HOP:
         return _NONE
-    return frozenset(option.lower() for option in split_list(connection)) - _NEVER_LISTED - _HOP_BY_HOP
+    return frozenset(option.lower() for option in split_list(connection)) - _NEVER_LISTED - HOP_BY_HOP
