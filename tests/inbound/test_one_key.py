@@ -234,3 +234,70 @@ def test_a_path_that_is_bypassed_is_so_in_every_spelling(face: Any, target: str,
             assert "hit" in (await get("/accounts/me"))[1]
 
     run_real(main)
+
+
+def failing(status: int, trigger: str, *lines: str) -> App:
+    """An app that answers `status` to who sends `trigger`, and its page to all others."""
+    return lambda _target, seen: (status, [*lines], "error") if trigger.lower() in seen else (200, PAGE, "page")
+
+
+CLIENTS_OWN = (400, 406, 408, 411, 412, 413, 415, 416, 417, 422, 426, 428, 429, 431, 511)
+FIELDS_OF_ONE = ("If-Match", "If-Unmodified-Since", "Range")
+
+
+async def nobody_else_gets_it(face: Any, app: App, trigger: str, policy: Policy) -> None:
+    value = {"Range": "bytes=999-", "If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}.get(trigger, '"x"')
+    async with face(app, policy) as get:
+        for _ in range(2):
+            _, status = await get("/", f"{trigger}: {value}")
+            assert "stored" not in status
+        body, status = await get("/")
+        assert body == "page"
+        assert "fwd=uri-miss; stored" in status, "one client decides how the next is served"
+
+
+@FACES
+@pytest.mark.parametrize("status", [status for status in CLIENTS_OWN if status != 400])
+def test_an_error_of_one_client_is_nobody_elses(face: Any, status: int) -> None:
+    """Frameworks give their errors the lifetime of their pages, and one odd request took the page from all."""
+    app = failing(status, "X-Odd", *PAGE)
+    run_real(lambda: nobody_else_gets_it(face, app, "X-Odd", Policy()))
+
+
+@FACES
+@pytest.mark.parametrize("status", [400, 404, 410, 412, 416, 500, 503])
+@pytest.mark.parametrize("trigger", FIELDS_OF_ONE)
+def test_an_error_to_a_condition_or_a_range_is_nobody_elses(face: Any, status: int, trigger: str) -> None:
+    run_real(lambda: nobody_else_gets_it(face, failing(status, trigger, *PAGE), trigger, Policy()))
+
+
+@FACES
+@pytest.mark.parametrize("status", [*CLIENTS_OWN, 302, 307, 401, 402, 403, 405, 409, 414, 451, 500, 501, 502, 503, 599])
+def test_the_ttl_of_a_policy_is_for_pages(face: Any, status: int) -> None:
+    """One 500 of the app, or a 431 for large fields, was what everybody got for an hour."""
+    policy = Policy((PathPolicy("/*", ttl=3600.0),))
+
+    async def main() -> None:
+        async with face(failing(status, "X-Odd"), policy) as get:
+            assert "stored" not in (await get("/", "X-Odd: 1"))[1]
+            assert (await get("/"))[0] == "page"
+
+    run_real(main)
+
+
+@FACES
+def test_an_error_of_one_client_takes_no_stored_page_away(face: Any) -> None:
+    """A 422 to the one who asks while the page is stale is that one's: the page still stands in when the app fails."""
+    answers = {"x-odd": 422, "x-down": 503}
+
+    def app(_target: str, seen: Seen) -> tuple[int, list[str], str]:
+        status = next((answers[name] for name in answers if name in seen), 200)
+        return status, ["Cache-Control: public, max-age=0, stale-if-error=60", 'ETag: "1"'], str(status)
+
+    async def main() -> None:
+        async with face(app, Policy()) as get:
+            assert (await get("/"))[0] == "200"
+            assert (await get("/", "X-Odd: 1"))[0] == "422"
+            assert (await get("/", "X-Down: 1"))[0] == "200"
+
+    run_real(main)

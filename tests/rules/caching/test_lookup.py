@@ -99,6 +99,8 @@ def test_how_the_origin_is_asked(method: bytes, facts: dict[str, Any], expected:
     [
         (request(), 200, "uri-miss", PRIVATE, True),
         (request(), 404, "miss", PRIVATE, True),
+        (request(), 400, "uri-miss", PRIVATE, False),
+        (request(), 429, "uri-miss", PRIVATE, False),
         (request(), 500, "uri-miss", PRIVATE, False),
         (request(range=b"bytes=0-"), 206, "uri-miss", PRIVATE, False),
         (request(b"HEAD"), 200, "uri-miss", PRIVATE, False),

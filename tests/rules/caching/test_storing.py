@@ -14,7 +14,7 @@ from penstock.rules.caching.http_date import format_http_date
 from penstock.rules.caching.http_fields import combine
 from penstock.rules.caching.options import CacheOptions
 from penstock.rules.caching.request import CacheRequest
-from penstock.rules.caching.storing import fields_to_store, is_outdone, may_keep, may_store
+from penstock.rules.caching.storing import fields_to_store, is_outdone, may_keep, may_store, outdates, takes_policy_ttl
 from penstock.rules.caching.targeted import response_directives
 
 NOW = 1_795_000_000.0
@@ -114,7 +114,7 @@ def test_what_is_no_final_status_is_not(status: int) -> None:
     assert decide(cc(FRESH), status=status).reason == "status-not-final"
 
 
-@pytest.mark.parametrize("status", [201, 202, 302, 403, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [201, 202, 302, 403, 500, 502, 503, 504, 599])
 def test_a_validator_is_not_enough_for_every_status(status: int) -> None:
     modified = {b"last-modified": b"Sun, 06 Nov 1994 08:49:37 GMT"}
     assert decide(modified, status=status).reason == "no-freshness"
@@ -307,3 +307,49 @@ def test_what_is_newer_stays(status: int, other_status: int, other_received: flo
     freshness = Freshness(60.0, "", 0.0, 0.0, None, 0.0, may_be_stale=True, must_validate=False)
     now = other_received + age
     assert is_outdone(status, 5.0, other_status, other_received, freshness, now) is outdone
+
+
+ONE_CLIENTS = [406, 408, 411, 412, 413, 415, 416, 417, 422, 426]
+
+
+@pytest.mark.parametrize("status", ONE_CLIENTS)
+@pytest.mark.parametrize("value", [FRESH, b"public, s-maxage=60", b"no-store"])
+def test_an_error_that_one_client_provokes_is_for_nobody_else(status: int, value: bytes) -> None:
+    """The rfc profile goes by the letter, which leaves it to the app."""
+    assert decide(cc(value), status=status).reason == "provoked-error"
+    assert decide(cc(value), status=status, options=RFC).allowed is (value != b"no-store")
+
+
+@pytest.mark.parametrize("status", [428, 429, 431, 511])
+@pytest.mark.parametrize("options", [SAFE, RFC])
+def test_what_rfc_6585_forbids_to_store(status: int, options: CacheOptions) -> None:
+    assert decide(cc(b"public, max-age=60"), status=status, options=options).reason == "status-never-stored"
+
+
+@pytest.mark.parametrize("options", [SAFE, RFC])
+@pytest.mark.parametrize("field", [b"if-match", b"if-unmodified-since", b"range"])
+@pytest.mark.parametrize("status", [400, 404, 410, 412, 416, 499, 500, 503, 599, 999])
+def test_an_error_to_a_condition_or_a_range_is_for_nobody_else(
+    status: int, field: bytes, options: CacheOptions
+) -> None:
+    assert decide(cc(FRESH), status=status, request={field: b"x"}, options=options).reason == "provoked-error"
+
+
+@pytest.mark.parametrize("field", [b"if-match", b"if-unmodified-since", b"range"])
+@pytest.mark.parametrize("status", [200, 203, 301, 302])
+def test_what_is_no_error_may_be_stored_for_them(status: int, field: bytes) -> None:
+    assert decide(cc(FRESH), status=status, request={field: b"x"}).allowed
+
+
+def test_the_ttl_of_a_policy_is_for_pages() -> None:
+    """And for parts of them."""
+    meant = {status for status in range(200, 1000) if takes_policy_ttl(status)}
+    assert meant == {200, 203, 204, 206, 300, 301, 308, 404, 410}
+
+
+@pytest.mark.parametrize("status", [400, *ONE_CLIENTS, 428, 429, 431, 500, 503])
+def test_an_error_does_not_outdate_what_is_stored(status: int) -> None:
+    assert not outdates(b"GET", status, decide(cc(b"no-store"), status=status))
+    assert not outdates(b"GET", status, decide(cc(b"no-store"), status=status, options=RFC))
+    assert outdates(b"GET", 404, decide(cc(b"no-store"), status=404))
+    assert not outdates(b"GET", 404, decide(cc(FRESH), status=404, request={b"range": b"bytes=0-"}))

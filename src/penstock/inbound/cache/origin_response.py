@@ -25,6 +25,7 @@ from ...rules.caching.storing import (
     may_share,
     may_store,
     outdates,
+    takes_policy_ttl,
 )
 from ...rules.caching.surrogate_tags import tags_of
 from ...rules.caching.targeted import response_directives
@@ -103,7 +104,7 @@ class OriginResponse:
         options = self._asker.options
         directives, source = response_directives(fields, options.targeted)
         if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
-            stand_in = request.policy.cache_control()
+            stand_in = request.policy.cache_control() if takes_policy_ttl(status) else None
             if stand_in is not None:
                 directives = parse_cache_control(stand_in)
         tags = tags_of(fields, max_tags=options.max_tags, max_bytes=options.max_tag_bytes)

@@ -16,7 +16,8 @@ from ...rules.caching.paths import readings
 class PathPolicy:
     """What holds for the paths that match `path`: a glob over the raw path (`/static/*`), without the query.
 
-    - `ttl`: seconds of freshness for responses without Cache-Control, Expires or a targeted field. None: none.
+    - `ttl`: seconds of freshness for responses without Cache-Control, Expires or a targeted field, and with status 200,
+      203, 204, 206, 300, 301, 308, 404 or 410. None: none.
     - `stale_while_revalidate`, `stale_if_error`: seconds, for the same responses.
     - `ignore_cookies`: names (globs) taken out of requests of GET and HEAD before anything looks at them.
     - `drop_query`: names (globs) of query parameters that are not part of the key and do not reach the app.

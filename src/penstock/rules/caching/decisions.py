@@ -43,6 +43,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "method": "Only responses to GET are stored, and to POST where they say that they answer a GET as well.",
         "head": "A response to HEAD is not stored; it only refreshes what is.",
         "body-in-get": "A GET with a body may be answered by its body, which is no part of the key.",
+        "provoked-error": "It is an error that one client's request can provoke, and says nothing of what others get.",
+        "status-never-stored": "A response with this status speaks of one client and is never stored.",
         "status-not-final": "An interim response or a 304 is not a response of its own.",
         "status-not-understood": "must-understand asks caches to store only a status they know, and this one is not.",
         "malformed-cache-control": "A cache directive could not be read, and might have forbidden to store.",

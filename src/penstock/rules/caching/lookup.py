@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .decisions import Decision
 from .freshness import Freshness, Use, may_serve_on_error, remaining, use_of
 from .request import CacheRequest
-from .storing import NO_ROOM
+from .storing import ERRORS_OF_ONE, NO_ROOM
 
 SHAREABLE = frozenset({b"GET", b"HEAD"})
 """The methods whose answers several clients may share."""
@@ -137,7 +137,7 @@ def is_for_all(request: CacheRequest, status: int, word: str, verdict: Decision)
     """Whether the `verdict` not to share an answer holds for the next ones, and is remembered; `word` is the plan's.
 
     A condition, a range or a body is one client's: it must not decide how all others are served. Nor does an error say
-    how the app answers when it is well again, or a want of room how it will be later.
+    how the app answers when it is well again or to who has not provoked it, or a want of room how it will be later.
     """
-    own = word in _WORDS_OF_PASS or b"range" in request.fields
+    own = word in _WORDS_OF_PASS or b"range" in request.fields or status in ERRORS_OF_ONE
     return request.method == b"GET" and not own and status < 500 and verdict is not NO_ROOM

@@ -21,6 +21,15 @@ UNDERSTOOD_STATUSES = frozenset(
     | {*range(500, 506), 511}
 )
 
+ERRORS_OF_ONE = frozenset({400, 406, 408, 411, 412, 413, 415, 416, 417, 422, 426, 428, 429, 431, 511})
+"""Errors that speak of what one client sent, not of the resource. Others who ask for it have not sent that. 414 is not
+among them: the key holds all of the URL that was too long."""
+# A 400 with a lifetime of its own is the app's word: the public suite of tests asks caches to believe it.
+_REFUSED_IF_SAFE = ERRORS_OF_ONE - {400}
+_NEVER_STORED = frozenset({428, 429, 431, 511})
+_TTL_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 410})
+_ASKED_ALONE = frozenset({b"if-match", b"if-unmodified-since", b"range"})
+
 _EXPLICIT = Decision(True, "explicit-freshness", "RFC 9111, 4.2.1")
 _HEURISTIC = Decision(True, "heuristic-freshness", "RFC 9111, 4.2.2")
 _VALIDATION = Decision(True, "validation-only", "RFC 9111, 4.3")
@@ -29,6 +38,8 @@ _BYPASS = Decision(False, "policy-bypass", "policy file")
 _UNKEYED = Decision(False, "unkeyed-field", "RFC 9111, 7.1")
 _EVENT_STREAM = Decision(False, "event-stream", "engine")
 _TOO_LARGE = Decision(False, "too-large", "engine")
+_PROVOKED = Decision(False, "provoked-error", "RFC 9110, 15.5")
+_FORBIDDEN_STATUS = Decision(False, "status-never-stored", "RFC 6585, 3 to 6")
 PERSONAL = frozenset({"authorization", "request-cookie"})
 """Reasons that say nothing of what others get."""
 NO_ROOM = Decision(False, "no-room", "engine")
@@ -78,12 +89,21 @@ def may_store(
     verdict = (
         _by_circumstance(request, status, fields, bypass, length, max_length)
         or _by_method(request, status, fields, directives, received_wall)
+        or (_by_error(request, status, options) if status >= 400 else None)
         or _by_status(status, fields, directives, options)
         or _by_user(request, fields, directives, options)
         or (_by_vary(fields) if b"vary" in fields else None)
         or _by_freshness(status, fields, directives, options, received_wall)
     )
     return _TOO_MANY_TAGS if tags is None and verdict.allowed else verdict
+
+
+def takes_policy_ttl(status: int) -> bool:
+    """Whether the lifetime of the policy file stands in for the one that an answer with `status` does not have.
+
+    An operator means pages with it, not a failure of the app or what one client provoked: that has to say it itself.
+    """
+    return status in _TTL_STATUSES
 
 
 def may_keep(size: int, max_length: float, *, held_by_others: int = 0, most_held: float = math.inf) -> Decision | None:
@@ -116,9 +136,11 @@ def is_outdone(
 def outdates(method: bytes, status: int, verdict: Decision) -> bool:
     """Whether an answer that is not stored, for `verdict`, says that an older one no longer speaks for the resource.
 
-    Not what is one user's own, and not an error.
+    Not what is one user's own, and not an error of the app or of one client.
     """
-    return method == b"GET" and status < 500 and status != 304 and verdict.reason not in PERSONAL
+    if method != b"GET" or status >= 500 or status == 304 or status in ERRORS_OF_ONE:
+        return False
+    return verdict is not _PROVOKED and verdict.reason not in PERSONAL
 
 
 def _by_circumstance(
@@ -150,6 +172,14 @@ def _by_method(
         return _METHOD
     here = (request.scheme, request.host, request.target)
     return None if resolve(*here, location) == here else _METHOD
+
+
+def _by_error(request: CacheRequest, status: int, options: CacheOptions) -> Decision | None:
+    """Why an error is not for others: by what one client sends it could take a page from all."""
+    if status in _NEVER_STORED:
+        return _FORBIDDEN_STATUS
+    alone = not _ASKED_ALONE.isdisjoint(request.fields)
+    return _PROVOKED if alone or (options.profile == "safe" and status in _REFUSED_IF_SAFE) else None
 
 
 def _by_status(status: int, fields: FieldMap, directives: Directives, options: CacheOptions) -> Decision | None:
