@@ -388,3 +388,27 @@ def test_a_done_set_of_ten_million_in_order_is_small() -> None:
     done.add(range(1_000_000))
     assert done.count == 1_000_000
     assert len(done.bits) + len(done.failed) == 0
+
+
+@pytest.mark.parametrize("of_frame", ["head", "facts", "body"])
+def test_a_flipped_bit_before_whole_frames_is_damage_and_no_torn_end(tmp_path: Path, of_frame: str) -> None:
+    """It was taken for a torn end: thousands of items that were done were called again, without a word."""
+    path = tmp_path / "journal"
+    Journal.create(DISK, path)
+    journal = Journal.open(DISK, path)
+    ends = [path.stat().st_size]
+    for number in range(4):
+        journal.commit(array("Q", [number]), array("Q"), 10 * number, b"x", {})
+        ends.append(path.stat().st_size)
+    journal.close()
+    whole = path.read_bytes()
+    at = {"head": ends[1] + 5, "facts": ends[1] + 20, "body": ends[2] - 3}[of_frame]
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    damaged = path.read_bytes()
+    with pytest.raises(RunRefused, match=f"damaged: the frame at byte {ends[1]}.*--fresh"):
+        Journal.open(DISK, path)
+    assert path.read_bytes() == damaged
+    path.write_bytes(whole[: ends[4] - 1])
+    torn = Journal.open(DISK, path)
+    torn.close()
+    assert torn.state.done.count == 3

@@ -64,7 +64,8 @@ class Journal:
     def open(cls, storage: Storage, path: Path) -> Journal:
         """Read what is committed; a torn frame at the end is cut off.
 
-        Raises RunRefused if not even the first frame can be read.
+        Raises RunRefused if the first frame cannot be read, or one that others follow: a frame is written when the one
+        before is durable, so that is no torn end, and to cut it off would make calls again that were made.
         """
         file = storage.open(path)
         state, good = _replay(file)
@@ -72,6 +73,13 @@ class Journal:
             file.close()
             raise RunRefused(f"{path} is damaged: its first frame cannot be read; --fresh starts afresh")
         if good < file.size():
+            if _more_frames(file, good):
+                file.close()
+                raise RunRefused(
+                    f"{path} is damaged: the frame at byte {good:,} cannot be read, and later ones can, so the disk or "
+                    "a copy changed it; output and journal are left as they are, and nothing was called; put a copy "
+                    "of the journal back, or keep the output somewhere else and start afresh with --fresh"
+                )
             file.truncate(good)
         return cls(storage, path, file, state)
 
@@ -141,17 +149,32 @@ def _replay(file: AppendFile) -> tuple[JournalState | None, int]:
     """The state after the last whole frame, and where that frame ends."""
     state: JournalState | None = None
     offset = 0
-    while True:
-        magic, facts_size, body_size, checksum = _HEAD.unpack(file.read(offset, _HEAD.size).ljust(_HEAD.size, b"\0"))
-        if magic != (_SNAPSHOT if state is None else _COMMIT):
-            return state, offset
-        if offset + _HEAD.size + facts_size + body_size > file.size():
-            return state, offset
-        data = file.read(offset + _HEAD.size, facts_size + body_size)
-        if len(data) != facts_size + body_size or _checksum(magic, facts_size, body_size, data) != checksum:
-            return state, offset
+    while (found := _frame_at(file, offset, _SNAPSHOT if state is None else _COMMIT)) is not None:
+        facts_size, data = found
         state = _apply(state, orjson.loads(data[:facts_size]), data[facts_size:])
         offset += _HEAD.size + len(data)
+    return state, offset
+
+
+def _frame_at(file: AppendFile, offset: int, wanted: bytes) -> tuple[int, bytes] | None:
+    """(size of its facts, facts and body) of the frame that begins at `offset`; None where there is no whole one."""
+    magic, facts_size, body_size, checksum = _HEAD.unpack(file.read(offset, _HEAD.size).ljust(_HEAD.size, b"\0"))
+    if magic != wanted or offset + _HEAD.size + facts_size + body_size > file.size():
+        return None
+    data = file.read(offset + _HEAD.size, facts_size + body_size)
+    if len(data) != facts_size + body_size or _checksum(magic, facts_size, body_size, data) != checksum:
+        return None
+    return facts_size, data
+
+
+def _more_frames(file: AppendFile, offset: int) -> bool:
+    """Whether a whole frame begins anywhere after `offset`."""
+    rest = file.read(offset, file.size() - offset)
+    at = 0
+    while (at := rest.find(_COMMIT, at + 1)) > 0:
+        if _frame_at(file, offset + at, _COMMIT) is not None:
+            return True
+    return False
 
 
 def _apply(state: JournalState | None, head: dict[str, Any], body: bytes) -> JournalState:
