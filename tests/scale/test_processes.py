@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from penstock.errors import InputError
+from penstock import RunRefused
 from penstock.outbound.request_template import RequestBuilder, RequestTemplate
 from penstock.outbound.send import SendJob, open_send
 from penstock.rules.limits.rate import Limit
@@ -53,11 +53,12 @@ def test_a_range_is_read_from_its_first_record_to_its_last(tmp_path: Path) -> No
     assert positions(task, 45, 50) == list(range(45, 50))
 
 
-def test_an_input_that_became_shorter_ends_the_run(tmp_path: Path) -> None:
-    """What is not there any more can never be done, and waiting for it would have no end."""
+@pytest.mark.parametrize("text", ['{"n": 0}\n' * 47, '{"n": 1}\n' * 50])
+def test_an_input_that_became_another_ends_the_run(tmp_path: Path, text: str) -> None:
+    """What is not there any more can never be done, and what is there in its place is nothing that was asked for."""
     task = task_of(tmp_path, 50)
-    task.source.write_text('{"n": 0}\n' * 47)
-    with pytest.raises(InputError, match="ends before record 47"):
+    task.source.write_text(text)
+    with pytest.raises(RunRefused, match="was changed"):
         positions(task, 45, 50)
 
 

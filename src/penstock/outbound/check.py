@@ -26,6 +26,7 @@ from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
 from ..runs.storage import DISK
+from .checked_file import Digests, changed, know_again, look
 from .vectors.answers import Hit, compile_answer, compile_hits
 from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
 from .vectors.calibrate import SAMPLE, AnswerReading, judging, learn
@@ -100,10 +101,10 @@ def open_check(job: CheckJob, say: Say = lambda text: None) -> Iterator[Census]:
             yield census
 
 
-def _fingerprint(job: CheckJob, source: VectorSource) -> Fingerprint:
+def _fingerprint(job: CheckJob, source: VectorSource, known: Digests | None) -> Fingerprint:
     facts = {
         "command": "check",
-        "input": fingerprint(source),
+        "input": fingerprint(source) | changed(source.path, known),
         "--method": job.method.upper(),
         "--header names": sorted(name.lower() for name, _ in job.headers),
         "--similarity": job.similarity,
@@ -118,20 +119,35 @@ def _fingerprint(job: CheckJob, source: VectorSource) -> Fingerprint:
 
 def _open(job: CheckJob, opening: Opening, source: VectorSource, template: BodyTemplate, say: Say) -> Census:
     path = opening.folder.path / "scoreboard"
-    if opening.is_new(_fingerprint(job, source), nothing_done=lambda folder: _nothing_done(path, source.count)):
-        if not job.skip_bad_records and source.dtype.kind == "f":
-            if source.count > 2_000_000:
-                say("reading all vectors once, to find NaN and infinity before anything is sent")
-            for start in range(0, source.count, _SCAN_ROWS):
-                source.read(start, min(_SCAN_ROWS, source.count - start))
+    storage, kept = opening.folder.storage, opening.folder.path / "input.digests"
+    known = Digests.load(kept) if opening.begun else None
+    facts = _fingerprint(job, source, known)
+    if opening.is_new(facts, nothing_done=lambda folder: _nothing_done(path, source.count)):
+        known = _survey(job, source, say)
         with opening.begin():
+            known.save(storage, kept)
             Scoreboard.open(path, source.count).close()
+    source.trust(know_again(known, source.path, kept, storage))
     with contextlib.ExitStack() as opened:
         scoreboard = opened.enter_context(Scoreboard.open(path, source.count))
         if job.retry_failed:
             scoreboard.reset({Finding.FAILED})
         opened.pop_all()
     return Census(job, opening.folder, source, scoreboard, template, say)
+
+
+def _survey(job: CheckJob, source: VectorSource, say: Say) -> Digests:
+    """Read the whole input of a new census once: for NaN and infinity, and for what it is held to from then on."""
+    seen = look(source.path)
+    digests = Digests(seen[1], seen=seen)
+    source.trust(digests)
+    if source.count > 2_000_000:
+        say("reading all vectors once before anything is sent")
+    if not job.skip_bad_records and source.dtype.kind == "f":
+        for start in range(0, source.count, _SCAN_ROWS):
+            source.read(start, min(_SCAN_ROWS, source.count - start))
+    digests.finish(source.path)
+    return digests
 
 
 def _nothing_done(path: Path, count: int) -> bool:
@@ -309,6 +325,7 @@ class Census:
         other = self._files.enter_context(
             open_vectors(self._job.source, format=self._job.format, dim=self._job.dim, column=self._job.column)
         )
+        other.trust(self._source.digests)
 
         def same(hit_id: Any, expected_id: Any) -> bool:
             hit, expected = id_map.position(hit_id), id_map.position(expected_id)

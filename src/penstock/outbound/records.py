@@ -2,7 +2,8 @@
 
 The survey reads the whole input once. It finds every malformed line and duplicate key before anything is sent, the
 number of records (for progress and ETA), and where every 4,096th record begins (so that a run that is taken up
-again at the end of a huge file starts in milliseconds).
+again at the end of a huge file starts in milliseconds). It learns the digests of the file, to which whatever is read
+later is held.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -24,6 +26,7 @@ import orjson
 
 from ..engine.outcome import Item
 from ..errors import InputError, UsageError
+from .checked_file import BLOCK_BYTES, CheckedFile, Digests, look
 from .unique import UniqueKeys
 
 INDEX_EVERY = 4096
@@ -70,13 +73,26 @@ class RecordFile:
         try:
             if path.is_dir():
                 raise InputError("is a folder, not a file", path=str(path))
-            self.size = path.stat().st_size
+            seen = look(path)
+            self.size = seen[1]
+            self.digests = Digests(self.size, seen=seen)
+            """What the file is held to: learnt by a survey, or those of the run that goes on, see `trust`."""
             with path.open("rb") as file:
                 self._start, self.header = self._read_start(file)
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror or error}", path=str(path)) from error
         if self.size == 0:
             raise InputError("is empty", path=str(path))
+
+    def trust(self, digests: Digests) -> None:
+        """From now on hold the file to what it was. Raises RunRefused if its beginning is not."""
+        self.digests = digests
+        with self.open() as file:
+            self._start, self.header = self._read_start(file)
+
+    def open(self) -> BinaryIO:
+        """The file, each block of which is checked before it is read. Reading raises RunRefused."""
+        return io.BufferedReader(CheckedFile(self.path, self.digests), BLOCK_BYTES)
 
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the content: the size and a digest of up to 64 blocks spread evenly over the file."""
@@ -94,15 +110,16 @@ class RecordFile:
         progress: Callable[[int, int], None] = lambda records, bytes_read: None,
         stop_at_bad: bool = True,
     ) -> Survey:
-        """Read everything once. Blocks; call it before the loop starts or in a thread.
+        """Read everything once, and learn `digests`. Blocks; call it before the loop starts or in a thread.
 
         `check` says what is wrong with a record, or nothing. With `stop_at_bad` the first malformed record ends it.
-        Raises InputError for duplicate keys, naming both lines, and for a file without any record.
+        Raises InputError for duplicate keys, naming both lines, and for a file without any record, RunRefused for one
+        that is written to meanwhile.
         """
         found = Survey()
         keys = UniqueKeys(folder) if self.key is not None else None
-        with self.path.open("rb", buffering=BATCH_BYTES) as file:
-            file.seek(self._start)
+        with self.open() as file:
+            file.read(self._start)
             for offset, raw in self._raw(file, self._start):
                 if found.count % INDEX_EVERY == 0:
                     found.index.append(offset)
@@ -120,6 +137,7 @@ class RecordFile:
                         if stop_at_bad:
                             return found
                 found.count += 1
+        self.digests.finish(self.path)
         if found.count == 0:
             raise InputError("holds no records", path=str(self.path))
         if keys is not None and (twice := keys.find_duplicate(self._key_at)) is not None:
@@ -163,7 +181,7 @@ class RecordFile:
 
     def _key_at(self, positions: set[int]) -> dict[int, Any]:
         keys: dict[int, Any] = {}
-        with self.path.open("rb", buffering=BATCH_BYTES) as file:
+        with self.open() as file:
             file.seek(self._start)
             for position, (_, raw) in enumerate(self._raw(file, self._start)):
                 if position in positions:
@@ -251,7 +269,7 @@ class _Reader:
     def __init__(self, records: RecordFile, index: array[int], done: Any, start: int, *, parse: bool) -> None:
         self._lock = threading.Lock()
         self._done = done
-        self._file: BinaryIO | None = records.path.open("rb", buffering=BATCH_BYTES)
+        self._file: BinaryIO | None = records.open()
         self._items = records.items(self._file, start, index, parse=parse)
 
     def next_batch(self) -> list[Item[Record]]:

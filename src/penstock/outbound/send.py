@@ -23,6 +23,7 @@ from ..runs.json_lines import JsonLinesOutput, drop_failed
 from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
+from .checked_file import Digests, changed, know_again, look
 from .http_call import http_call
 from .interpreter import Interpreter
 from .limit_key import LimitKey
@@ -33,6 +34,8 @@ from .tables import TableReport
 
 COLUMNS = ("key", "ok", "status", "attempts", "waited_ms", "service_ms", "value", "error")
 """Of an output that is a table; also there where no item has them."""
+
+_DIGESTS = "input.digests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class SendRun:
 
     def first_request(self, builder: RequestBuilder) -> Any:
         """The request of the first record that makes one. Raises InputError if none does."""
-        with self.records.path.open("rb") as file:
+        with self.records.open() as file:
             for _, item in self.records.items(file, 0, self.index, parse=True):
                 try:
                     return builder.build(item.value)
@@ -150,15 +153,19 @@ def _open(job: SendJob, out: RunOutput, opening: Opening, reading: Callable[[int
         raise UsageError(f"--retry-failed: there is no run at {folder.path} whose failed items could be done again")
     records = _records(job, _input_of(job, folder, begun=opening.begun))
     # The number of records is known from the survey and not counted again.
-    if opening.is_new(_fingerprint(job, records), later=("records",)):
+    known = Digests.load(folder.path / _DIGESTS) if opening.begun else None
+    if opening.is_new(_fingerprint(job, records, known), later=("records",)):
         survey = _survey(job, folder, records, reading)
+        known = records.digests
         with opening.begin(out.let_go, records=survey.count):
-            records = _kept(job, folder, records)
+            records = _kept(job, folder, records, known)
             folder.storage.write_new(folder.path / "input.index", survey.index.tobytes())
+            known.save(folder.storage, folder.path / _DIGESTS)
             out.make_files(folder)
     else:
         # The run may have begun with a file that holds the same.
-        records = _kept(job, folder, records)
+        records = _kept(job, folder, records, known)
+    records.trust(know_again(known, records.path, folder.path / _DIGESTS, folder.storage))
     return _reopen(job, out, folder, records)
 
 
@@ -202,11 +209,11 @@ def _read_index(path: Path, total: int) -> array[int]:
     return index
 
 
-def _fingerprint(job: SendJob, records: RecordFile) -> Fingerprint:
+def _fingerprint(job: SendJob, records: RecordFile, known: Digests | None) -> Fingerprint:
     template = job.template
     facts = {
         "command": "send",
-        "input": records.fingerprint(),
+        "input": records.fingerprint() | changed(records.path, known),
         "--method": template.method.upper(),
         "--header names": sorted(name.lower() for name, _ in template.headers),
         "--key": job.key,
@@ -231,11 +238,13 @@ def _records(job: SendJob, path: Path) -> RecordFile:
     return RecordFile(path, format=job.format or ("jsonl" if job.source is None else None), key=job.key)
 
 
-def _kept(job: SendJob, folder: RunFolder, records: RecordFile) -> RecordFile:
+def _kept(job: SendJob, folder: RunFolder, records: RecordFile, known: Digests | None) -> RecordFile:
     """The same records, where the run finds them again: what was piped in is the input of the run now."""
     if records.path != folder.path / _PART:
         return records
     folder.storage.replace(records.path, folder.path / _KEPT)
+    if known is not None:
+        known.seen = look(folder.path / _KEPT)
     return _records(job, folder.path / _KEPT)
 
 

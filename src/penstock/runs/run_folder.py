@@ -8,6 +8,7 @@
       journal       what is committed
       limit-*.log   recent sends, for the limits
       input.index   where every 4,096th record begins
+      input.digests  a checksum of each block of the input, to which it is held
       stdin         the input, where it was piped in; stdin.part while it is copied, and until a --fresh run has begun
       series.jsonl  the run over time, for people and plots; beside it sessions.jsonl and examples.json
       rows.jsonl    the records, where the output is a table: it is made of them at the end

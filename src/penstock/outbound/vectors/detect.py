@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from io import FileIO
+from io import RawIOBase
 from pathlib import Path
 
 from ...errors import InputError, UsageError
@@ -59,7 +59,7 @@ class Asked:
             raise UsageError(f"unknown item type {self.dtype!r}: take one of {', '.join(RAW_ITEMS)}")
 
 
-def detect(file: FileIO, path: Path, asked: Asked) -> Layout | str:
+def detect(file: RawIOBase, path: Path, asked: Asked) -> Layout | str:
     """The layout of a file with rows of equal size, else the name of its format: "parquet" or "hdf5".
 
     Raises InputError for what fits no format, or several.

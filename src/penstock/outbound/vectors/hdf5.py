@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import InputError, UsageError
 from .numeric import Array, np
-from .raw import RAW_ITEMS
+from .raw import RAW_ITEMS, open_binary
 
 _STANDARD = "train"
 """The stored vectors of an ann-benchmarks file; `test` holds queries that are not in the index."""
@@ -21,14 +21,16 @@ class Hdf5Rows:
             import h5py
         except ImportError as missing:
             raise UsageError(f"{path}: HDF5 needs h5py: pip install 'penstock[hdf5]'") from missing
+        self.file = open_binary(path)
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(self.file, "r")
         except OSError as error:
+            self.file.close()
             raise InputError(f"cannot be read as HDF5: {str(error).splitlines()[0]}", path=str(path)) from error
         try:
             self._data = _choose(self._file, path, dataset, dim, h5py.Dataset)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
         self._path = path
         self.count, self.dim = (int(n) for n in self._data.shape)
@@ -57,6 +59,7 @@ class Hdf5Rows:
     def close(self) -> None:
         """Close the file; again does nothing."""
         self._file.close()
+        self.file.close()
 
 
 def _choose(file: Any, path: Path, name: str | None, dim: int | None, dataset_type: type) -> Any:

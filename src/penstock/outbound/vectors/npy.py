@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tokenize
-from io import FileIO
+from io import RawIOBase
 from pathlib import Path
 
 from ...errors import InputError
@@ -12,7 +12,7 @@ from .numeric import np
 from .raw import RAW_ITEMS, Layout
 
 
-def npy_layout(file: FileIO, path: Path, size: int) -> Layout:
+def npy_layout(file: RawIOBase, path: Path, size: int) -> Layout:
     """The layout of a 2-D array in C order. Raises InputError for anything else; never unpickles."""
     shape, fortran, item = _header(file, path)
     if item.hasobject:
@@ -38,7 +38,7 @@ def npy_layout(file: FileIO, path: Path, size: int) -> Layout:
     return Layout("npy", shape[0], shape[1], item.str, skip)
 
 
-def _header(file: FileIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+def _header(file: RawIOBase, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
     file.seek(0)
     try:
         version = np.lib.format.read_magic(file)

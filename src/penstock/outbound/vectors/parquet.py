@@ -14,6 +14,7 @@ from typing import Any
 
 from ...errors import InputError, UsageError
 from .numeric import Array, np
+from .raw import open_binary
 
 _BATCH_ROWS = 4096
 _ITEMS = {"float": "float32", "double": "float32", "halffloat": "float32", "uint8": "uint8", "int8": "int8"}
@@ -28,16 +29,18 @@ class ParquetRows:
             import pyarrow.parquet as parquet
         except ImportError as missing:
             raise UsageError(f"{path}: Parquet needs pyarrow: pip install 'penstock[parquet]'") from missing
+        self.file = open_binary(path)
         try:
-            self._file: Any = parquet.ParquetFile(path)
+            self._file: Any = parquet.ParquetFile(self.file)
         except (OSError, pa.ArrowException) as error:
+            self.file.close()
             raise InputError(f"cannot be read as Parquet: {str(error).splitlines()[0]}", path=str(path)) from error
         self._arrow_error: Any = pa.ArrowException
         self._path = path
         try:
             self._open(column, dim)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def _open(self, column: str | None, dim: int | None) -> None:
@@ -77,6 +80,7 @@ class ParquetRows:
         """Close the file; again does nothing."""
         self._batches = iter(())
         self._file.close()
+        self.file.close()
 
     def _seek(self, row: int) -> None:
         """Make the batch that holds `row` the current one."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from ...errors import InputError
+from ..checked_file import CheckedFile
 from .numeric import Array, np
 
 RAW_ITEMS = ("float32", "float64", "float16", "uint8", "int8")
@@ -65,9 +65,9 @@ class FixedRows:
         self._direct = layout.prefix == 0 and self._item == self.dtype
         self._bytes: Array = np.empty(0, np.uint8)
         self._block: Array = np.empty((0, layout.dim), self.dtype)
-        self._file = open_binary(path)
+        self.file = open_binary(path)
         self._next = self._kept = layout.skip
-        _advise(self._file.fileno(), 0, 0, "POSIX_FADV_SEQUENTIAL")
+        _advise(self.file.fileno(), 0, 0, "POSIX_FADV_SEQUENTIAL")
 
     def load(self, start: int, count: int) -> Array:
         """Rows of the file, in the type they are kept in or as float32."""
@@ -96,7 +96,7 @@ class FixedRows:
 
     def close(self) -> None:
         """Close the file; again does nothing."""
-        self._file.close()
+        self.file.close()
 
     def _read_bytes(self, start: int, count: int) -> Array:
         size = count * self._plan.row_bytes
@@ -106,9 +106,9 @@ class FixedRows:
         offset = self._plan.skip + start * self._plan.row_bytes
         view, done = memoryview(raw.data), 0
         try:
-            self._file.seek(offset)
+            self.file.seek(offset)
             while done < size:
-                got = self._file.readinto(view[done:])
+                got = self.file.readinto(view[done:])
                 if not got:
                     raise InputError(f"ends within vector {start + done // self._plan.row_bytes}", path=str(self._path))
                 done += got
@@ -122,7 +122,7 @@ class FixedRows:
         if offset != self._next:
             self._kept = offset
         elif end - self._kept >= _DROP_BYTES:
-            _advise(self._file.fileno(), self._kept, end - self._kept, "POSIX_FADV_DONTNEED")
+            _advise(self.file.fileno(), self._kept, end - self._kept, "POSIX_FADV_DONTNEED")
             self._kept = end
         self._next = end
 
@@ -138,12 +138,15 @@ class FixedRows:
             )
 
 
-def open_binary(path: Path) -> FileIO:
-    """The file, unbuffered. Raises InputError that says what is wrong: missing, a directory, not readable."""
+def open_binary(path: Path) -> CheckedFile:
+    """The file, unbuffered, and unchecked until it is given digests.
+
+    Raises InputError that says what is wrong: missing, a directory, not readable.
+    """
     if path.is_dir():
         raise InputError("is a directory; give a file of vectors", path=str(path))
     try:
-        return path.open("rb", buffering=0)
+        return CheckedFile(path)
     except FileNotFoundError as error:
         raise InputError("no such file", path=str(path)) from error
     except OSError as error:

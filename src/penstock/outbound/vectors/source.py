@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...errors import InputError
+from ..checked_file import CheckedFile, Digests
 from .numeric import Array, np
 
 SAMPLED_BLOCKS = 64
@@ -31,6 +32,8 @@ class VectorRows(Protocol):
     format: str
     layout: str
     """How the file is laid out, for a person."""
+    file: CheckedFile
+    """Through which all is read."""
 
     def load(self, start: int, count: int) -> Array:
         """Rows start .. start + count - 1 as a C-contiguous (count, dim) array, valid until the next call."""
@@ -58,6 +61,10 @@ class VectorSource:
         self.dtype = rows.dtype
         self.format = rows.format
         self._rows = rows
+
+    def trust(self, digests: Digests) -> None:
+        """From now on hold the file to `digests`, or where they are not complete, learn them."""
+        self.digests = self._rows.file.digests = digests
 
     def read(self, start: int, count: int) -> Array:
         """Vectors start .. start + count - 1: a C-contiguous (count, dim) array of `dtype`.
@@ -94,7 +101,12 @@ class VectorSource:
         start, count = int(start), int(count)
         if not 0 <= start <= start + count <= self.count:
             raise IndexError(f"rows {start} to {start + count} of {self.count}")
-        return self._rows.load(start, count)
+        try:
+            return self._rows.load(start, count)
+        finally:
+            if self._rows.file.refused is not None:
+                # HDF5 makes an error of its own of it, which says less.
+                raise self._rows.file.refused
 
     def describe(self) -> str:
         """One line for a person: `10,000,000 vectors of 128 float32 (raw: rows without a header)`."""
@@ -117,8 +129,8 @@ class VectorSource:
 def fingerprint(source: VectorSource) -> dict[str, str | int]:
     """What makes this input this input, as JSON values; equal for equal files wherever they lie.
 
-    A sample and not a hash of all: 10 million vectors would take seconds at each start. A change in the
-    middle of the file that touches no sampled block is not seen.
+    A sample and not a hash of all: 10 million vectors would take seconds at each start. What touches no sampled
+    block is seen by the digests to which the source is held.
     """
     try:
         with source.path.open("rb", buffering=0) as file:

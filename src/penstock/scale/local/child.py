@@ -17,7 +17,7 @@ from typing import Any
 from ...clock import current_clock
 from ...engine.engine import Engine
 from ...engine.outcome import Answer, Item, Outcome
-from ...errors import InputError, PenstockError, UsageError
+from ...errors import PenstockError, UsageError
 from ...limits.limiter import RateLimiter
 from ...outbound.http_call import http_call
 from ...outbound.interpreter import Interpreter
@@ -175,13 +175,15 @@ class _RangeSource:
 
     def __init__(self, task: Task, writer: FrameWriter) -> None:
         self.ranges: asyncio.Queue[tuple[int, int, bytes] | None] = asyncio.Queue()
-        self._records = RecordFile(task.source, format=task.format, key=task.job.key)
+        self._task = task
+        self._records: RecordFile
         self._index = positions_of(task.index)
-        self._parse = task.parse or self._records.format == "csv" or task.job.key is not None
+        self._parse = task.parse or task.format == "csv" or task.job.key is not None
         self._writer = writer
 
     async def batches(self) -> AsyncIterator[list[Item[Record]]]:
         """Items of one range after another, until the parent has no more."""
+        self._records = await asyncio.to_thread(self._open)
         while True:
             await asyncio.to_thread(self._writer.write, {"want": True})
             wanted = await self.ranges.get()
@@ -194,22 +196,22 @@ class _RangeSource:
                 if batch:
                     yield batch
 
+    def _open(self) -> RecordFile:
+        # Not before: what it raises belongs to the session, which tells the parent.
+        records = RecordFile(self._task.source, format=self._task.format, key=self._task.job.key)
+        records.trust(self._task.digests)
+        return records
+
     def _read(self, begin: int, end: int, skip: set[int]) -> tuple[list[Item[Record]], int]:
         batch: list[Item[Record]] = []
-        size, reached = 0, begin
-        with self._records.path.open("rb", buffering=BATCH_BYTES) as file:
+        size = 0
+        with self._records.open() as file:
             for length, item in self._records.items(file, begin, self._index, parse=self._parse):
                 if item.position >= end or size >= _MOST_BYTES:
                     return batch, item.position
-                reached = item.position + 1
                 if item.position not in skip:
                     batch.append(item)
                     size += length
-        if reached < end:
-            # Whoever waited for the rest would wait for ever.
-            raise InputError(
-                f"was changed during the run: it ends before record {reached}", path=str(self._records.path)
-            )
         return batch, end
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from ...outbound.checked_file import Digests
 from ...outbound.send import SendJob
 from ...runs.flow import Flow
 
@@ -34,6 +35,7 @@ class Task:
     source: Path
     format: str
     index: bytes
+    digests: Digests
     parse: bool
     run_id: str
     folder: Path

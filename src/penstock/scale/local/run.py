@@ -135,6 +135,7 @@ def _task(run: SendRun, builder: RequestBuilder, shared: list[Limit], number: in
         source=run.records.path,
         format=run.records.format,
         index=run.index.tobytes(),
+        digests=run.records.digests,
         parse=builder.parse or job.skip_bad_records,
         run_id=run.folder.run_id(),
         folder=folder,
