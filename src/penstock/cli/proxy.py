@@ -55,7 +55,7 @@ class Address(click.ParamType[Any]):
 @click.command(epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
 @click.option("--origin", required=True, metavar="URL", help="The app: scheme, host and port.")
 @click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="Where clients connect.")
-@click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is stored takes at most this.")
+@click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is kept takes at most this.")
 @click.option("--max-object", type=Size(), default=None, help="Larger answers pass through. [default: memory/8, 32MiB]")
 @click.option(
     "--policy", type=click.Path(path_type=Path), default=None, help="TOML file for what the app does not say."

@@ -55,7 +55,8 @@ class MemoryStore:
     has the number that the fetch began with (`sequence`), so one that was on its way during the purge is purged as
     well, whether or not anything with that tag or key was stored at the time.
 
-    Charged are all bytes that a stored response keeps alive in CPython 3.11 to 3.14 on 64 bits. Not charged: responses
+    Charged are all bytes that a stored response keeps alive in CPython 3.11 to 3.14 on 64 bits, and what is remembered
+    beside the store (`charge_table`): both together stay within the budget. Not charged: responses
     that left the store while someone still sends them, the log of purges (at most a 64th of the budget), and what
     malloc loses to fragmentation (see `python -m benchmarks cache_store`).
 
@@ -86,6 +87,8 @@ class MemoryStore:
         """Responses that `put` did not take."""
         self.purges = 0
         """The number of the last purge by tag or of all, to be compared with `StoredResponse.valid_at`."""
+        self.table_bytes = 0
+        """What tables beside the store take of its budget."""
         log_bytes = max(_LEAST_LOG_BYTES, max_bytes // _LOG_SHARE)
         self._newest: dict[bytes, StoredResponse] = {}
         self._sieve = Sieve()
@@ -106,7 +109,7 @@ class MemoryStore:
 
     @property
     def bytes_used(self) -> int:
-        """What is charged for all that is stored; never above `max_bytes`."""
+        """What is charged for all that is stored; with `table_bytes` never above `max_bytes`."""
         return self._object_bytes + self._tags.bytes_used
 
     @property
@@ -226,6 +229,16 @@ class MemoryStore:
         stored.wire_until = until
         stored.size += grown
         self._object_bytes += grown
+        return True
+
+    def charge_table(self, size: int) -> bool:
+        """Charge `size` bytes more, or less, for what is remembered beside the store.
+
+        False, and nothing is charged, where that has no room however much of what is stored goes for it.
+        """
+        if size > 0 and (self.table_bytes + size > self.max_bytes or not self._make_room(size)):
+            return False
+        self.table_bytes += size
         return True
 
     def delete(self, key: bytes) -> int:
@@ -348,9 +361,11 @@ class MemoryStore:
 
     def _admit(self, key: bytes, needed: int, *, known: bool) -> bool:
         # One that needs the room of many: only with a second request behind it, and only the room of what is not used.
-        missing = self.bytes_used + needed - self.max_bytes
+        missing = self.bytes_used + self.table_bytes + needed - self.max_bytes
         if missing <= 0:
             return True
+        if self.table_bytes + needed > self.max_bytes:
+            return False
         if missing * self.objects <= _MANY * self._object_bytes:
             return self._make_room(needed)
         mark = hash(key)
@@ -366,7 +381,7 @@ class MemoryStore:
         return unused is not None
 
     def _make_room(self, needed: int, *, keep: StoredResponse | None = None) -> bool:
-        while self.bytes_used + needed > self.max_bytes:
+        while self.bytes_used + self.table_bytes + needed > self.max_bytes:
             victim = self._sieve.victim(min(_PATIENCE, self.objects))
             if victim is None or (victim is keep and self.objects == 1):
                 return False

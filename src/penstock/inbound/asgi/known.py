@@ -7,10 +7,14 @@ A name that nobody knows counts, whoever wrote it and in whatever case.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 from ...messages import RawFields
 from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED
-from ...stores.stored_response import Resource, StoredResponse
+from ...stores.stored_response import Resource, StoredResponse, bytes_of
 from ..cache.answers import age_right_until, fresh_until, hit_fields
+from ..cache.bounded_table import share_of
 from ..cache.engine import CacheEngine
 from .request import AsgiRequest, Scope
 
@@ -36,6 +40,11 @@ _MOST_NAMES = 512
 _LONGEST_NAME = 64
 _MOST_ANSWERS = 8192
 _LONGEST_WAY = 4096
+_PART = 16
+_ANSWER_BYTES = 900
+"""A KnownAnswer (88) with its numbers, a _KnownUrl (56) with its dict (232), the tuples of URL and way, both places."""
+_FIELD_BYTES = 96
+"""A pair, and its place in a list or tuple."""
 
 Field = tuple[bytes, bytes]
 Url = tuple[str, bytes | None, bytes, str, str]
@@ -44,7 +53,7 @@ Url = tuple[str, bytes | None, bytes, str, str]
 class KnownAnswer:
     """What a request leads to: `stored`, as long as `newest` is the newest variant, of version `version`."""
 
-    __slots__ = ("fields", "fresh_until", "newest", "right_until", "stored", "version")
+    __slots__ = ("fields", "fresh_until", "newest", "right_until", "size", "stored", "version")
 
     def __init__(self, newest: Resource, stored: StoredResponse) -> None:
         self.newest = newest
@@ -54,20 +63,22 @@ class KnownAnswer:
         self.fields: RawFields = []
         self.right_until = 0.0
         """Until when the Age in `fields` is right."""
+        self.size = 0
+        """Bytes that the budget of the store is charged for it."""
 
 
 class _KnownUrl:
-    """The ways to ask for one URL; names in `ignored` make no difference to its answer."""
+    """The ways to ask for one URL; names in `varies` make a difference to its answer, whatever they are elsewhere."""
 
-    __slots__ = ("ignored", "ways")
+    __slots__ = ("varies", "ways")
 
     def __init__(self) -> None:
-        self.ignored: set[bytes] = set()
+        self.varies: frozenset[bytes] = frozenset()
         self.ways: dict[tuple[Field, ...], KnownAnswer] = {}
 
 
 class KnownAnswers:
-    """At most 8192; when it is full it starts over, as what is hot comes back at once."""
+    """At most 8192, and a 16th of the store's budget; when full it starts over, as what is hot comes back at once."""
 
     def __init__(self, engine: CacheEngine) -> None:
         self._engine = engine
@@ -77,15 +88,18 @@ class KnownAnswers:
         self._ignored: set[bytes] = set()
         self._urls: dict[Url, _KnownUrl] = {}
         self._answers = 0
+        self._max_bytes = share_of(engine.store, _PART)
+        self._bytes = 0
 
     def find(self, scope: Scope) -> KnownAnswer | None:
         """What answers this GET, fresh and with the Age of this second; None where it has to be looked at."""
         known = self._urls.get(_url(scope))
         if known is None:
             return None
-        ignored = known.ignored
+        ignored, varies = self._ignored, known.varies
         try:
-            answer = known.ways.get(tuple([field for field in scope["headers"] if field[0] not in ignored]))
+            way = tuple([field for field in scope["headers"] if field[0] not in ignored or field[0] in varies])
+            answer = known.ways.get(way)
         except TypeError:
             # The server uses lists where tuples would do.
             return None
@@ -124,37 +138,62 @@ class KnownAnswers:
         newest = self._store.get(stored.key)
         if newest is None or len(request.target) > _LONGEST_WAY:
             return
-        scope = request.scope
-        headers = scope["headers"]
+        headers = request.scope["headers"]
+        self._learn_names(headers)
+        varies = frozenset([name for each in newest for name in each.vary])
+        ignored = self._ignored - varies
+        way = tuple([(name, value) for name, value in headers if name not in ignored])
+        if sum(len(name) + len(value) for name, value in way) <= _LONGEST_WAY:
+            self._keep(_url(request.scope), varies, way, KnownAnswer(newest, stored))
+
+    def _learn_names(self, headers: Sequence[Field]) -> None:
         for name, _ in headers:
             if name not in _MATTERS and name.islower() and len(name) <= _LONGEST_NAME:
                 if len(self._ignored) >= _MOST_NAMES:
                     break
                 self._ignored.add(name)
-        if self._answers >= _MOST_ANSWERS:
+
+    def _keep(self, url: Url, varies: frozenset[bytes], way: tuple[Field, ...], answer: KnownAnswer) -> None:
+        answer.size = _bytes_of_answer(url, varies, way, answer.stored)
+        self._drop(url, way)
+        if self._answers >= _MOST_ANSWERS or self._bytes + answer.size > self._max_bytes:
             self.clear()
-        known = self._urls.setdefault(_url(scope), _KnownUrl())
-        varies = {name for each in newest for name in each.vary}
-        known.ignored = self._ignored - varies if varies else self._ignored
-        way = tuple([(name, value) for name, value in headers if name not in known.ignored])
-        if sum(len(name) + len(value) for name, value in way) <= _LONGEST_WAY:
-            self._answers += way not in known.ways
-            known.ways[way] = KnownAnswer(newest, stored)
+        if answer.size > self._max_bytes or not self._store.charge_table(answer.size):
+            return
+        self._bytes += answer.size
+        self._answers += 1
+        known = self._urls.setdefault(url, _KnownUrl())
+        known.varies = varies
+        known.ways[way] = answer
+
+    def _drop(self, url: Url, way: tuple[Field, ...]) -> None:
+        known = self._urls.get(url)
+        answer = None if known is None else known.ways.pop(way, None)
+        if known is None or answer is None:
+            return
+        if not known.ways:
+            del self._urls[url]
+        self._answers -= 1
+        self._bytes -= answer.size
+        self._store.charge_table(-answer.size)
 
     def drop_dead(self) -> None:
         """Let go of responses that have left the store; call it about once a second."""
-        for url, known in [*self._urls.items()]:
-            dead = [way for way, answer in known.ways.items() if not answer.stored.alive]
-            for way in dead:
-                del known.ways[way]
-            self._answers -= len(dead)
-            if not known.ways:
-                del self._urls[url]
+        dead = [
+            (url, way)
+            for url, known in self._urls.items()
+            for way, answer in known.ways.items()
+            if not answer.stored.alive
+        ]
+        for url, way in dead:
+            self._drop(url, way)
 
     def clear(self) -> None:
         """Have every request looked at again."""
         self._urls.clear()
         self._answers = 0
+        self._store.charge_table(-self._bytes)
+        self._bytes = 0
 
     def __len__(self) -> int:
         return self._answers
@@ -163,3 +202,15 @@ class KnownAnswers:
 def _url(scope: Scope) -> Url:
     get = scope.get
     return scope["path"], get("raw_path"), get("query_string", b""), get("scheme", "http"), get("root_path", "")
+
+
+def _bytes_of_answer(url: Url, varies: frozenset[bytes], way: tuple[Field, ...], stored: StoredResponse) -> int:
+    """What it takes to know that `way` to ask for `url` is answered by `stored`, with its fields ready to be sent."""
+    path, raw_path, query, _, _ = url
+    size = _ANSWER_BYTES + sys.getsizeof(path) + bytes_of(len(raw_path or b"")) + bytes_of(len(query))
+    size += sys.getsizeof(varies)
+    # As `bytes_of`, never less, and without a call for each.
+    size += sum([_FIELD_BYTES + 112 + len(name) + len(value) for name, value in way])
+    packed = stored.packed_fields
+    # Those of its own, and Cache-Status, Age and Content-Length; two bytes objects for each.
+    return size + len(packed) + (packed.count(b"\r\n") + 3) * (_FIELD_BYTES + 2 * bytes_of(1))

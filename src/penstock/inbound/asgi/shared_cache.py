@@ -42,7 +42,8 @@ class SharedCache:
     makes one for each route). It may be made before there is an event loop. Each loop that it serves has a store of its
     own.
 
-    - `memory`: bytes, or a text such as "256MiB": what stored responses take at most, in each process and loop.
+    - `memory`: bytes, or a text such as "256MiB": what stored responses, and what is
+      remembered by URL, take at most, in each process and loop.
     - `policy`: what holds for paths whose app does not say it itself: a CachePolicy, or the path of a TOML file.
     - `profile`: "safe" refuses to store what leaks between users in the field though RFC 9111 allows it (responses with
       Set-Cookie, or to requests with a Cookie that are not explicitly public); "rfc" does all that it allows.

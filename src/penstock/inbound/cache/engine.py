@@ -64,9 +64,9 @@ class CacheEngine:
         self.clock = clock or current_clock()
         self.adds_date = adds_date
         self.counters = CacheCounters()
-        self.refusals = HitForMiss(uncacheable_ttl)
+        self.refusals = HitForMiss(store, uncacheable_ttl)
         self.health = OriginHealth()
-        self.flights = Flights(store.max_object_bytes, store.max_bytes // 4, max_refreshes)
+        self.flights = Flights(store, max_refreshes)
         self.on_looked_up: Callable[[InboundRequest, str, StoredResponse | None], None] | None = None
         """Told of every request and what became of it at first: for `top` and the like."""
         self.on_sweep: Callable[[], None] | None = None
@@ -120,7 +120,7 @@ class CacheEngine:
             request.method,
             None if stored is None else stored.freshness,
             others_stored=resource is not None,
-            varies=key in self.flights.vary_hints,
+            varies=bool(self.flights.vary_hints.entries) and self.flights.varies(key),
             on_its_way=on_its_way,
             refused=None if refusal is None else refusal.verdict,
         )

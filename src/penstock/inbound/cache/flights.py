@@ -14,38 +14,45 @@ from collections.abc import Iterator
 from ...rules.caching.cache_key import variant_of
 from ...rules.caching.decisions import Decision
 from ...rules.caching.storing import may_keep
-from ...stores.stored_response import StoredResponse
+from ...stores.memory import MemoryStore
+from ...stores.stored_response import StoredResponse, bytes_of
+from .bounded_table import BoundedTable, share_of, short_key
 from .flight import Flight
 from .protocols import ClientReply, InboundRequest
 
+_HINT_PART = 16
 _MOST_HINTS = 65_536
 
 
 class Flights:
     """The flights of one engine that others may join, and what all of them hold; it is their Room.
 
-    `max_object_bytes`: a longer body is not kept. `most_held`: bytes of bodies on their way that are kept at most, all
-    together; above that one more body is not. `max_refreshes`: how many flights nobody may have asked for at once.
+    `store`: a body that is longer than it takes is not kept, nor one more where those on their way take a quarter of
+    its budget together. `max_refreshes`: how many flights nobody may have asked for at once.
     """
 
-    def __init__(self, max_object_bytes: int, most_held: int, max_refreshes: int) -> None:
+    def __init__(self, store: MemoryStore, max_refreshes: int) -> None:
         self.held = 0
         """Bytes of bodies on their way that are kept to be stored."""
-        self.vary_hints: dict[bytes, tuple[bytes, ...]] = {}
+        self.vary_hints = BoundedTable[tuple[bytes, ...]](
+            store, share_of(store, _HINT_PART), _MOST_HINTS, _bytes_of_names
+        )
         """What the answers for a key depended on when one was last seen, so that only equals wait for each other."""
+        self._hints = self.vary_hints.entries
         self._joinable: dict[bytes, Flight] = {}
         """By what they answer."""
         self.find = self._joinable.get
         """The flight that a request with this flight key may join, if there is one."""
         self._held_by: dict[Flight, int] = {}
         self._refreshes: set[Flight] = set()
-        self._max_object_bytes = max_object_bytes
-        self._most_held = most_held
+        self._max_object_bytes = store.max_object_bytes
+        self._most_held = store.max_bytes // 4
         self._max_refreshes = max_refreshes
 
     def key_of(self, request: InboundRequest, key: bytes, stored: StoredResponse | None) -> bytes:
         """Equal for requests that one answer can serve, as far as that is known beforehand."""
-        names = self.vary_hints.get(key)
+        # Seldom, so most requests need no digest of their key.
+        names = self._hints.get(short_key(key)) if self._hints else None
         if names:
             key = key + b"\0v" + variant_of(names, request.fields)
         if stored is None and b"range" in request.fields:
@@ -55,6 +62,10 @@ class Flights:
             # What confirms a part is no answer for who wants the whole.
             key += b"\0p"
         return key
+
+    def varies(self, key: bytes) -> bool:
+        """Whether the answers for `key` depended on more than the URL."""
+        return short_key(key) in self._hints
 
     def may_refresh(self, flight_key: bytes) -> bool:
         """Whether a stale answer is to be followed by a flight of its own: not where one is on its way already."""
@@ -85,8 +96,8 @@ class Flights:
 
     def settle_vary(self, flight: Flight, vary: tuple[bytes, ...]) -> None:
         """Now that it is known what the answer depends on: leave it open to those who ask for the same variant."""
-        if self.vary_hints.get(flight.key, ()) != vary:
-            self._remember(flight.key, vary)
+        if vary or self._hints:
+            self._remember(short_key(flight.key), vary)
         if not vary and flight.flight_key == flight.key:
             return
         # One that a purge has closed stays closed: who comes now must not get what was asked for before.
@@ -95,11 +106,10 @@ class Flights:
             self._joinable.setdefault(flight.flight_key, flight)
 
     def _remember(self, key: bytes, vary: tuple[bytes, ...]) -> None:
-        self.vary_hints.pop(key, None)
-        if vary:
-            self.vary_hints[key] = vary
-            if len(self.vary_hints) > _MOST_HINTS:
-                del self.vary_hints[next(iter(self.vary_hints))]
+        if not vary:
+            self.vary_hints.drop(key)
+        elif self._hints.get(key) != vary:
+            self.vary_hints.keep(key, vary)
 
     def close_url(self, key: bytes) -> None:
         """A URL was purged: what is on its way was asked for before, so nobody joins it any more."""
@@ -130,3 +140,8 @@ class Flights:
 
     def __repr__(self) -> str:
         return f"<Flights {len(self)} open, {self.refreshing} refreshing, {self.held:,} bytes held>"
+
+
+def _bytes_of_names(names: tuple[bytes, ...]) -> int:
+    """What the names of a Vary take; most are one tuple for all that say the same, which is not counted on."""
+    return 64 + sum(8 + bytes_of(len(name)) for name in names)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from ...errors import UsageError
 from ...rules.caching.paths import readings
+from ...rules.caching.cache_control import LONGEST_REMEMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +94,20 @@ def _in_any_spelling(glob: str) -> re.Pattern[bytes]:
     return re.compile(b"|".join(fnmatch.translate(each).encode() for each in spellings), re.IGNORECASE)
 
 
-@functools.lru_cache(4096)
 def without_cookies(cookie: bytes, ignored: tuple[str, ...]) -> bytes:
     """A Cookie field's value without the cookies whose names match one of `ignored`; may be empty."""
+    # Clients make as many as they like, and what is remembered is not charged to the budget of the store.
+    without = _without_cookies if len(cookie) > LONGEST_REMEMBERED else _remembered_without_cookies
+    return without(cookie, ignored)
+
+
+def _without_cookies(cookie: bytes, ignored: tuple[str, ...]) -> bytes:
     kept = []
     for pair in cookie.split(b";"):
         name = pair.partition(b"=")[0].strip().decode("latin-1")
         if pair.strip() and not any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored):
             kept.append(pair.strip())
     return b"; ".join(kept)
+
+
+_remembered_without_cookies = functools.lru_cache(1024)(_without_cookies)

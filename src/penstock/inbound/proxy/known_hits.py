@@ -15,11 +15,15 @@ from collections.abc import Callable
 
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import Resource, StoredResponse
+from ..cache.bounded_table import BoundedTable, share_of
 from ..cache.counters import CacheCounters
 
 MAX_BODY = 64 * 1024
 _MAX_REQUEST = 4096
 _MAX_KNOWN = 8192
+_PART = 32
+_HIT_BYTES = 128
+"""A KnownHit (72), and the float and the int of its own."""
 _EACH = 15
 """Of so many plain requests, and one, the last is remembered as it came: a power of two less one."""
 
@@ -65,7 +69,9 @@ class KnownHit:
 
 
 class KnownHits:
-    """At most 8192 requests; when it is full it starts over, as what is hot comes back at once.
+    """At most 8192 requests and a 32nd of the store's budget in each of three tables; the oldest goes first.
+
+    Requests are kept as they are, not as their digest: to hash one costs more than all the rest of a known hit.
 
     `make(stored, now)` gives the answer's bytes for one moment, and the moment until which they are right. They are
     kept at the stored response, for all who ask for it in one way or another, and charged to the store's budget.
@@ -82,10 +88,10 @@ class KnownHits:
         self._counters = counters
         self._now = now
         self._make = make
-        self._table: dict[bytes, KnownHit] = {}
-        self._plain: dict[bytes, KnownHit] = {}
-        self._plain_by_encoding: dict[bytes, KnownHit] = {}
-        self._find = self._table.get
+        self._table, self._plain, self._plain_by_encoding = self._tables = tuple(
+            BoundedTable[KnownHit](store, share_of(store, _PART), _MAX_KNOWN, lambda _: _HIT_BYTES) for _ in range(3)
+        )
+        self._find = self._table.entries.get
         self.on_sample: Callable[[StoredResponse], None] = _nothing
         """Told of the hit that reaches `CacheCounters.sample_at`."""
 
@@ -120,10 +126,10 @@ class KnownHits:
         if plain is None:
             return None
         # Tables of their own: a form is no request, and must not be found by bytes that look like it.
-        known = self._plain.get(plain[0]) or self._plain_by_encoding.get(plain[1])
+        known = self._plain.entries.get(plain[0]) or self._plain_by_encoding.entries.get(plain[1])
         if known is not None and not self._counters.hits & _EACH:
             # What comes again and again is soon found by its bytes; what comes once seldom gets there.
-            self._keep(self._table, data, known)
+            self._table.keep(data, known)
         return known
 
     def learn(self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
@@ -133,39 +139,34 @@ class KnownHits:
         known = KnownHit(newest, stored, fresh_until)
         plain = plain_form(data)
         if plain is None:
-            self._keep(self._table, data, known)
+            self._table.keep(data, known)
         elif newest.older_variant is None and not newest.vary:
-            self._keep(self._plain, plain[0], known)
+            self._plain.keep(plain[0], known)
         elif all(variant.vary == _ENCODING for variant in newest):
-            self._keep(self._plain_by_encoding, plain[1], known)
+            self._plain_by_encoding.keep(plain[1], known)
         else:
-            self._keep(self._table, data, known)
+            self._table.keep(data, known)
 
     def drop_dead(self) -> None:
         """Let go of responses that have left the store. Two milliseconds at most; call it about once a second."""
-        for table in (self._table, self._plain, self._plain_by_encoding):
-            for data in [data for data, known in table.items() if not known.stored.alive]:
-                del table[data]
-
-    def _keep(self, table: dict[bytes, KnownHit], data: bytes, known: KnownHit) -> None:
-        if len(table) >= _MAX_KNOWN:
-            table.clear()
-        table[data] = known
+        for table in self._tables:
+            for data in [data for data, known in table.entries.items() if not known.stored.alive]:
+                table.drop(data)
 
     def _forget(self, data: bytes) -> None:
-        self._table.pop(data, None)
+        self._table.drop(data)
         plain = plain_form(data)
         if plain is not None:
-            self._plain.pop(plain[0], None)
-            self._plain_by_encoding.pop(plain[1], None)
+            self._plain.drop(plain[0])
+            self._plain_by_encoding.drop(plain[1])
 
     def clear(self) -> None:
         """Have every request looked at again."""
-        for table in (self._table, self._plain, self._plain_by_encoding):
+        for table in self._tables:
             table.clear()
 
     def __len__(self) -> int:
-        return len(self._table) + len(self._plain) + len(self._plain_by_encoding)
+        return sum(map(len, self._tables))
 
 
 def _nothing(_stored: StoredResponse) -> None:

@@ -28,7 +28,7 @@ from .known_hits import KnownHits
 from .metrics import MetricsHandler
 from .origin import SUSPECT, ProxyOrigin, screen
 from .snapshot import Watched
-from .top_urls import TopUrls
+from .top_urls import TopUrls, reserve_keys
 
 _FORWARDED_FOR = b"x-forwarded-for"
 _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
@@ -129,7 +129,8 @@ class Proxy:
     def watched(self) -> Watched:
         """For who wants to see what it does; from the first call on URLs are counted."""
         if self._top is None:
-            self._top = TopUrls(self.engine.counters, self.engine.key_of, self.engine.clock.now)
+            engine = self.engine
+            self._top = TopUrls(engine.counters, engine.key_of, engine.clock.now, reserve_keys(self.store))
             self.engine.on_looked_up = self._top.looked_up
             self.handler.known_hits.on_sample = self._top.sample
         return Watched(self.engine, server=self.server, client=self.client, top=self._top)

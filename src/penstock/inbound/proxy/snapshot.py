@@ -87,6 +87,7 @@ class Watched:
             "bytes_from_origin": counters.bytes_from_origin,
             "bytes_from_store": self.top.bytes_from_store if self.top is not None else None,
             "stored_bytes": store.bytes_used,
+            "table_bytes": store.table_bytes,
             "budget_bytes": store.max_bytes,
             "objects": store.objects,
             "tags": store.tags,

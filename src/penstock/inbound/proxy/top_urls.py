@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
+from ..cache.bounded_table import share_of, short_key
 from ..cache.counters import CacheCounters
 from ..cache.protocols import InboundRequest
 from .heavy_hitters import HeavyHitters
@@ -17,6 +19,10 @@ from .heavy_hitters import HeavyHitters
 WINDOW_SECONDS = 5.0
 """What is said of the recent past is of two windows at most and one at least."""
 _LONGEST_KEY = 1024
+_PART = 16
+_MOST_KEYS = 512
+_KEY_BYTES = 8 * 1664
+"""Of one key: four tables keep up to twice as many, each with 1,024 bytes of the key, seven numbers and a note."""
 _LONGEST_STRIDE = 256
 _SILENCE = 0.1
 _BATCH = 32
@@ -45,7 +51,14 @@ class TopMiss(NamedTuple):
     requests: int
     recent: int
     example: bytes
-    """The last key that was missed, with its query."""
+    """What stands for the last key that was missed, with its query: see `short_key`."""
+
+
+def reserve_keys(store: MemoryStore) -> int:
+    """How many keys a TopUrls may have for a 16th of the budget of `store`, which is charged for them for good."""
+    keys = max(1, min(_MOST_KEYS, share_of(store, _PART) // _KEY_BYTES))
+    store.charge_table(keys * _KEY_BYTES)
+    return keys
 
 
 class TopUrls:
@@ -56,7 +69,7 @@ class TopUrls:
         counters: CacheCounters,
         key_of: Callable[[InboundRequest], bytes],
         now: Callable[[], float],
-        max_keys: int = 512,
+        max_keys: int = _MOST_KEYS,
     ) -> None:
         self._counters = counters
         self._key_of = key_of
@@ -87,8 +100,9 @@ class TopUrls:
         if stored is not None:
             self.bytes_from_store += len(stored.body)
         if not spared:
-            self._missed_urls.add((key[:_LONGEST_KEY], what), 1, 0, key)
-            self._missed_paths.add((_path(key), what), 1, 0, key)
+            example = short_key(key)
+            self._missed_urls.add((key[:_LONGEST_KEY], what), 1, 0, example)
+            self._missed_paths.add((_path(key), what), 1, 0, example)
 
     def sample(self, stored: StoredResponse) -> None:
         """A hit that stands for all since the last one looked at; to be called when `sample_at` hits are reached."""
