@@ -50,6 +50,9 @@ class FakeKeeper:
     def gone(self, connection: Connection) -> None:
         self.log.append("gone")
 
+    def unasked(self, connection: Connection) -> None:
+        self.log.append("unasked")
+
 
 class Line:
     """A connection between a fake keeper and a fake transport."""

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from penstock.errors import BadBody, CallError, ConnectionLost, ResponseTooLarge, Sent, TlsError
 from penstock.messages import Request, Response
+from penstock.wire.connection import Connection
+from penstock.wire.known_heads import KnownHeads
 from penstock.wire.streams.connection import StreamConnection
 
 from .fakes import FakeKeeper, FakeTransport, Line, run
@@ -140,7 +142,7 @@ def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
         assert line.connection.closed
         line.connection.data_received(OK)
         line.connection.connection_lost(None)
-        assert line.keeper.log == ["made", "lost", "gone"]
+        assert line.keeper.log == ["made", "unasked", "lost", "gone"]
 
     run(test)
 
@@ -335,3 +337,35 @@ def test_an_interim_response_with_a_head_over_the_bound_is_not_handed_on() -> No
         assert "head of more than" in str(lost)
 
     run(main)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (OK, ["unasked", "lost"]),
+        (b"H", ["unasked", "lost"]),
+        (b"0\r\n\r\n", ["unasked", "lost"]),
+        (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", ["lost"]),
+        (b"HTTP/1.0 408 Request Time-out\r\n\r\n", ["lost"]),
+        (b"\r\n", ["lost"]),
+    ],
+)
+def test_bytes_on_an_idle_connection(data: bytes, told: list[str], streams: bool) -> None:
+    """It is closed in any case; only what could be the answer to a request speaks against the peer, and once."""
+
+    async def test() -> None:
+        keeper, transport = FakeKeeper(), FakeTransport()
+        connection = (
+            StreamConnection(keeper, "http://peer", lenient=False)
+            if streams
+            else Connection(keeper, "http://peer", KnownHeads(), max_bytes=100, decompress=True)
+        )
+        connection.connection_made(cast("asyncio.BaseTransport", transport))
+        connection.data_received(data)
+        connection.data_received(data)
+        assert transport.aborted
+        assert connection.closed
+        assert keeper.log == ["made", *told]
+
+    run(test)

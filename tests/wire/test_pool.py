@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from penstock.errors import ConnectError, UsageError
+from penstock.testing import run_virtual
 from penstock.wire.connection import Connection
 from penstock.wire.pool import OriginPool
 from penstock.wire.request_bytes import RequestEncoder
@@ -243,3 +244,46 @@ def test_it_says_what_it_holds() -> None:
         await pool.aclose()
 
     run(main)
+
+
+def test_a_peer_that_answers_too_often_gets_one_request_for_each_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """One answer too many, a moment after the right one, gave 299 of 300 requests the answer of the one before."""
+
+    async def test() -> None:
+        pool = pool_of(Opener(), limit=3)
+        one, two, busy = [await pool.acquire() for _ in range(3)]
+        pool.finished(one)
+        pool.finished(two)
+        one.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert (one.closed, two.closed, busy.closed) == (True, True, False)
+        assert held(pool) == (1, 0, 0)
+        pool.finished(busy)
+        assert busy.closed, "its next answer may be one too many as well"
+        waits = [await pool.acquire() for _ in range(3)]
+        turn = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0)
+        pool.finished(waits[0])
+        assert (await turn) is not waits[0], "nor is it handed over"
+        await asyncio.sleep(61)
+        pool.finished(waits[1])
+        assert pool.take_idle() is waits[1], "it may have been mended"
+        waits[2].data_received(b"x")
+        assert pool.unasked_answers == 2
+        assert [record.levelname for record in caplog.records] == ["WARNING"], "said once"
+
+    run_virtual(test())
+
+
+def test_a_goodbye_is_no_reason_for_distrust() -> None:
+    """Load balancers send 408 before they close a connection that was idle."""
+
+    async def test() -> None:
+        pool = pool_of(Opener())
+        one, two = [await pool.acquire() for _ in range(2)]
+        pool.finished(one)
+        pool.finished(two)
+        one.data_received(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+        assert (one.closed, two.closed, pool.unasked_answers) == (True, False, 0)
+        assert pool.take_idle() is two
+
+    run(test)

@@ -20,6 +20,8 @@ from .response_reader import END_OF_HEAD, ResponseReader
 _SURELY_SENT = 8 * 1024
 _END = len(END_OF_HEAD)
 _NO_REQUEST = Request("GET", "")
+_GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
+"""How some servers and load balancers say that they close a connection which was idle for too long."""
 
 
 class ConnectionKeeper(Protocol):
@@ -39,6 +41,10 @@ class ConnectionKeeper(Protocol):
 
     def gone(self, connection: Connection) -> None:
         """The transport is closed for good."""
+        ...
+
+    def unasked(self, connection: Connection) -> None:
+        """The peer answered what nobody asked; `lost` will be called, too."""
         ...
 
 
@@ -152,8 +158,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop: look the head up among the known ones, or else parse."""
         if self._future is None:
-            # An answer to nothing: if it were kept, it would be taken for the answer to the next request.
-            self._drop_idle()
+            self._drop_unasked(data)
             return
         first = self._unanswered
         self._unanswered = False
@@ -250,6 +255,15 @@ class Connection(asyncio.Protocol):
             # With TLS 1.3 the peer refuses our certificate only after our side of the handshake is done.
             return TlsError(f"{self.peer}: TLS was refused ({exc})", sent=Sent.UNKNOWN)
         return ConnectionLost(f"{self.peer}: {reason} before any answer", sent=Sent.UNKNOWN)
+
+    def _drop_unasked(self, data: bytes) -> None:
+        """Bytes on an idle connection: if it were kept, they would be taken for the answer to the next request.
+
+        Nothing but blanks, and a goodbye, say nothing of the next time: such a peer just closes.
+        """
+        if not self.closed and data.strip() and not data.startswith(_GOODBYES):
+            self._keeper.unasked(self)
+        self._drop_idle()
 
     def _drop_idle(self) -> None:
         if not self.closed:

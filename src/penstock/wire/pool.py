@@ -8,6 +8,7 @@ reused last in, first out, so that those which a quiet period does not need grow
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
@@ -16,12 +17,17 @@ from .connection import Connection
 from .known_heads import KnownHeads
 from .request_bytes import RequestEncoder
 
+_log = logging.getLogger(__name__)
+
 Opener = Callable[["OriginPool"], Awaitable[Connection]]
 # A peer that says it keeps idle connections for N seconds is believed for one second less: the difference is
 # for the request to get there (RFC 9112, 9.3.1 describes the race).
 _KEEP_ALIVE_MARGIN = 1.0
 # How long a TLS peer may take to answer our goodbye.
 _GOODBYE_SECONDS = 1.0
+# How long no connection to a peer is used twice after it sent an answer too many: whichever came first on a kept
+# connection would be taken for the answer to the next request, and so would all that follow.
+_DISTRUST_SECONDS = 60.0
 
 
 class OriginPool:
@@ -29,6 +35,7 @@ class OriginPool:
 
     __slots__ = (
         "_all_gone",
+        "_distrusted_until",
         "_idle",
         "_idle_timeout",
         "_max_connections",
@@ -40,6 +47,7 @@ class OriginPool:
         "heads",
         "in_use",
         "opened",
+        "unasked_answers",
     )
 
     def __init__(
@@ -60,6 +68,9 @@ class OriginPool:
         self.in_use = 0
         """Slots that are held, idle connections not counted."""
         self.opened = 0
+        self.unasked_answers = 0
+        """How often the peer answered what nobody had asked."""
+        self._distrusted_until = 0.0
 
     def __repr__(self) -> str:
         return f"<OriginPool {self.in_use} in use, {self.idle} idle, {self.waiting} waiting, {self.opened} opened>"
@@ -134,6 +145,9 @@ class OriginPool:
         self.in_use -= 1
         if connection.closed:
             self._pass_on(None)
+        elif self._distrusted_until and self._now() < self._distrusted_until:
+            connection.close()
+            self._pass_on(None)
         elif not self._waiters or not self._pass_on(connection):
             promised = connection.keep_alive_seconds
             keep = self._idle_timeout
@@ -146,6 +160,23 @@ class OriginPool:
         """Called by the connection when it closes outside an exchange."""
         # Not there when it is held ready: then the holder has the slot and will see that it is closed.
         self._idle.pop(connection, None)
+
+    def unasked(self, connection: Connection) -> None:
+        """Called by the connection when an answer comes to it that nobody asked for: distrust the peer."""
+        if not self.unasked_answers:
+            seconds = f"{_DISTRUST_SECONDS:g} s"
+            _log.warning(
+                "%s sent an answer that nobody asked for. For %s no connection to it is used for a second request, "
+                "each time that it does so; answers before this one may have been taken for those to other requests.",
+                connection.peer,
+                seconds,
+            )
+        self.unasked_answers += 1
+        self._distrusted_until = self._now() + _DISTRUST_SECONDS
+        for other in self._idle:
+            if other is not connection:
+                other.close()
+        self._idle.clear()
 
     def made(self, connection: Connection) -> None:
         """Called by the connection when its transport is open."""

@@ -54,6 +54,7 @@ def families(watched: Watched) -> Iterator[Family]:
     yield _one("connections_refused", "Connections over one of the bounds.", watched.refused)
     yield _now("origin_connections", "Connections to the origin in use.", watched.origin_connections)
     yield _now("origin_waiting", "Requests that wait for a connection to the origin.", watched.origin_waiting)
+    yield _one("origin_unasked", "Answers of the origin that nobody asked for.", watched.origin_unasked)
     yield _now("origin_up", "0 while the origin does not answer.", int(engine.health.is_up))
 
 

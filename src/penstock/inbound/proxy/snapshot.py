@@ -55,6 +55,11 @@ class Watched:
         """Requests that wait for a connection to the origin."""
         return self._client.waiting if self._client is not None else 0
 
+    @property
+    def origin_unasked(self) -> int:
+        """Answers of the origin that nobody asked for."""
+        return self._client.unasked_answers if self._client is not None else 0
+
     def snapshot(self, most: int = 20, *, with_query: bool = False) -> dict[str, Any]:
         """Everything, ready for JSON, with the `most` URLs and misses that are most frequent."""
         engine, counters, store = self.engine, self.engine.counters, self.engine.store
@@ -84,6 +89,7 @@ class Watched:
             "origin_up": engine.health.is_up,
             "origin_connections": self.origin_connections,
             "origin_waiting": self.origin_waiting,
+            "origin_unasked": self.origin_unasked,
             "bytes_from_origin": counters.bytes_from_origin,
             "bytes_from_store": self.top.bytes_from_store if self.top is not None else None,
             "stored_bytes": store.bytes_used,

@@ -93,6 +93,11 @@ class StreamClient:
         return self._pool.in_use if self._pool is not None else 0
 
     @property
+    def unasked_answers(self) -> int:
+        """How often the origin answered what nobody had asked."""
+        return self._pool.unasked_answers if self._pool is not None else 0
+
+    @property
     def waiting(self) -> int:
         """Requests that wait because of max_connections."""
         return self._pool.waiting if self._pool is not None else 0

@@ -77,7 +77,7 @@ class StreamConnection(Connection):
         """Called by the loop."""
         owner = self._owner
         if owner is None:
-            self._drop_idle()
+            self._drop_unasked(data)
             return
         reader = self._stream
         if self._unanswered:
