@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from ...errors import UsageError
-from ...rules.caching.paths import readings
 from ...rules.caching.cache_control import LONGEST_REMEMBERED
+from ...rules.caching.paths import readings
 
 
 @dataclass(frozen=True, slots=True)
