@@ -56,6 +56,8 @@ def test_what_goes_by(asked: CacheRequest, more: dict[str, bool], expected: tupl
         (59.9, {}, (Act.HIT, "hit", "fresh")),
         (59.9, {"origin_down": True}, (Act.HIT, "hit", "fresh")),
         (10, {"soft_purged": True}, (Act.STALE, "stale-while-revalidate", "purged-softly")),
+        (59.5, {"soft_purged": True}, (Act.STALE, "stale-while-revalidate", "purged-softly")),
+        (60, {"soft_purged": True}, (Act.STALE, "stale-while-revalidate", "stale-while-revalidate")),
         (60, {}, (Act.STALE, "stale-while-revalidate", "stale-while-revalidate")),
         (65, {"soft_purged": True}, (Act.STALE, "stale-while-revalidate", "stale-while-revalidate")),
         (70, {}, None),
@@ -69,6 +71,14 @@ def test_what_is_answered_from_the_store(resident: float, facts: dict[str, bool]
     plan = reuse(method, FRESHNESS, resident, **{"soft_purged": False, "origin_down": False, **facts})
     assert told(plan) == expected
     assert plan is None or plan.refresh is (plan.act is Act.STALE and method == b"GET")
+
+
+@pytest.mark.parametrize(("resident", "reason"), [(80.0, "disconnected"), (81.0, None)])
+def test_an_origin_that_is_down_is_one_that_cannot_be_reached(resident: float, reason: str | None) -> None:
+    """Where the response does not speak of errors, the operator's bound for a dead origin holds."""
+    freshness = FRESHNESS._replace(stale_while_revalidate=0.0, stale_if_error=None, stale_when_unreachable=20.0)
+    plan = reuse(b"GET", freshness, resident, soft_purged=False, origin_down=True)
+    assert told(plan) == (None if reason is None else (Act.STALE, "origin-down", reason))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,7 @@ def test_how_the_origin_is_asked(method: bytes, facts: dict[str, Any], expected:
         (request(), 404, "miss", PRIVATE, True),
         (request(), 400, "uri-miss", PRIVATE, False),
         (request(), 429, "uri-miss", PRIVATE, False),
+        (request(), 499, "uri-miss", PRIVATE, True),
         (request(), 500, "uri-miss", PRIVATE, False),
         (request(range=b"bytes=0-"), 206, "uri-miss", PRIVATE, False),
         (request(b"HEAD"), 200, "uri-miss", PRIVATE, False),

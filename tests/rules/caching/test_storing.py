@@ -14,12 +14,22 @@ from penstock.rules.caching.http_date import format_http_date
 from penstock.rules.caching.http_fields import combine
 from penstock.rules.caching.options import CacheOptions
 from penstock.rules.caching.request import CacheRequest
-from penstock.rules.caching.storing import fields_to_store, is_outdone, may_keep, may_store, outdates, takes_policy_ttl
+from penstock.rules.caching.storing import (
+    fields_to_store,
+    is_outdone,
+    may_keep,
+    may_share,
+    may_store,
+    outdates,
+    takes_policy_ttl,
+)
 from penstock.rules.caching.targeted import response_directives
 
 NOW = 1_795_000_000.0
 SAFE, RFC, LENIENT = CacheOptions(), CacheOptions(profile="rfc"), CacheOptions(lenient_origin=True)
 FRESH = b"max-age=60"
+STORED = {"explicit-freshness", "heuristic-freshness", "validation-only", "partial"}
+"""The only reasons that let a response in; all others keep it out."""
 
 
 def decide(
@@ -36,7 +46,10 @@ def decide(
         request = {b"range": b"bytes=0-"} if status == 206 else {}
     asked = CacheRequest(method, b"https", b"example.com", b"/a/b?q=1", request, has_body=body)
     directives, _ = response_directives(response, options.targeted)
-    return may_store(asked, status, response, directives, options, received_wall=NOW, **circumstances)
+    decision = may_store(asked, status, response, directives, options, received_wall=NOW, **circumstances)
+    # Most tests look at the reason only, and what is done goes by the other.
+    assert decision.allowed is (decision.reason in STORED)
+    return decision
 
 
 def cc(value: bytes, **more: bytes) -> dict[bytes, bytes]:
@@ -77,6 +90,8 @@ def test_what_is_stored(response: dict[bytes, bytes], reason: str) -> None:
         (cc(b"foo", cdn_cache_control=b"foo", expires=format_http_date(NOW + 60)), "no-freshness"),
         (cc(b"max-age=0"), "never-reusable"),
         (cc(b"max-age=0, must-revalidate, stale-if-error=60"), "never-reusable"),
+        (cc(b"max-age=0, proxy-revalidate, stale-if-error=60"), "never-reusable"),
+        ({b"vary": b"accept"}, "no-freshness"),
         (cc(b"no-cache, max-age=60"), "never-reusable"),
         (cc(b'no-cache="x", max-age=60'), "never-reusable"),
         ({b"expires": b"0"}, "never-reusable"),
@@ -126,6 +141,15 @@ def test_must_understand_asks_for_a_status_that_is_known() -> None:
     assert decide(cc(b"must-understand, no-store, max-age=60"), status=404).allowed
 
 
+def test_the_statuses_that_are_understood() -> None:
+    """Those of RFC 9110 that are final and in use, and of RFC 6585; 206 is, and 304 is no response to store."""
+    known = [200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 305, 307, 308]
+    known += [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417]
+    known += [421, 422, 426, 428, 429, 431, 500, 501, 502, 503, 504, 505, 511]
+    part = cc(b"must-understand, max-age=60", content_range=b"bytes 0-4/10")
+    assert [status for status in range(1000) if decide(part, status=status).allowed] == known
+
+
 @pytest.mark.parametrize(
     ("method", "response", "status", "reason"),
     [
@@ -136,6 +160,11 @@ def test_must_understand_asks_for_a_status_that_is_known() -> None:
         (b"QUERY", cc(FRESH), 200, "method"),
         (b"POST", cc(FRESH), 200, "method"),
         (b"POST", cc(FRESH, content_location=b"/a/b"), 200, "method"),
+        (b"PUT", cc(FRESH, content_location=b"/a/b?q=1"), 200, "method"),
+        (b"DELETE", cc(FRESH, content_location=b"/a/b?q=1"), 200, "method"),
+        (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 199, "method"),
+        (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 299, "explicit-freshness"),
+        (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 300, "method"),
         (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 500, "method"),
         (b"POST", cc(FRESH, content_location=b"/a/b?q=1"), 206, "method"),
         (b"POST", cc(FRESH, content_location=b"//other.example/a/b?q=1"), 200, "method"),
@@ -158,6 +187,23 @@ def test_a_get_with_a_body_is_not_stored() -> None:
 @pytest.mark.parametrize("value", [b"max-age=60, public", b"max-age=60, must-revalidate", b"s-maxage=60"])
 def test_credentials_do_not_matter_where_the_response_is_for_all(credentials: bytes, value: bytes) -> None:
     assert decide(cc(value), request={credentials: b""}).allowed
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (cc(b"s-maxage=60", vary=b"*"), "vary-star"),
+        (cc(b"public, max-age=60", vary=b'"a"'), "vary-malformed"),
+        (cc(b"public"), "no-freshness"),
+    ],
+)
+def test_for_all_does_not_excuse_from_the_other_rules(response: dict[bytes, bytes], reason: str) -> None:
+    """A word that lets in answers to requests with credentials decides about the credentials, and nothing else."""
+    assert decide(response, request={b"cookie": b"a=b"}).reason == reason
+
+
+def test_a_vary_that_names_no_field_does_not_name_cookie() -> None:
+    assert decide(cc(FRESH, vary=b"*"), request={b"cookie": b"a=b"}).reason == "request-cookie"
 
 
 @pytest.mark.parametrize("value", [FRESH, b"max-age=60, proxy-revalidate", b"max-age=60, immutable"])
@@ -195,6 +241,7 @@ def test_the_rfc_profile_cuts_out_the_fields_that_a_directive_names() -> None:
         (b"bytes 0-4/10", b"5", "partial", "partial"),
         (b"bytes 0-4/10", None, "partial", "partial"),
         (b"bytes 4-9/10", b"5", "partial-mismatch", "partial"),
+        (b"bytes 4-9/10", b"6", "partial", "partial"),
         (b"bytes 0-4/10", b"5, 5", "partial-mismatch", "partial"),
         (b"bytes 5-4/10", b"0", "partial-mismatch", "partial-mismatch"),
         (b"bytes 0-9/5", b"10", "partial-mismatch", "partial-mismatch"),
@@ -297,6 +344,8 @@ def test_a_body_is_kept_while_it_fits() -> None:
         (200, 200, 5.0, 0, False),
         (200, 200, 5.1, 0, True),
         (206, 206, 5.1, 0, True),
+        (206, 206, 4.9, 0, False),
+        (206, 200, 100.0, 9, True),
         (200, 206, 9.0, 0, False),
         (206, 200, 1.0, 9, True),
         (206, 200, 1.0, 60, False),
@@ -353,3 +402,43 @@ def test_an_error_does_not_outdate_what_is_stored(status: int) -> None:
     assert not outdates(b"GET", status, decide(cc(b"no-store"), status=status, options=RFC))
     assert outdates(b"GET", 404, decide(cc(b"no-store"), status=404))
     assert not outdates(b"GET", 404, decide(cc(FRESH), status=404, request={b"range": b"bytes=0-"}))
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "initial_age", "grace", "must_validate", "shared"),
+    [
+        (60.0, 0.0, 0.0, False, True),
+        (0.0, 0.0, 0.0, False, False),
+        (0.5, 0.0, 0.0, False, True),
+        (60.0, 60.0, 0.0, False, False),
+        (0.0, 0.0, 10.0, False, True),
+        (60.0, 0.0, 10.0, True, False),
+    ],
+)
+def test_who_waits_gets_only_what_need_not_be_validated(
+    lifetime: float, initial_age: float, grace: float, must_validate: bool, shared: bool
+) -> None:
+    """What may not be used again without the origin's word was for who asked; the others would be using it again."""
+    freshness = Freshness(lifetime, "", initial_age, grace, None, 0.0, may_be_stale=True, must_validate=must_validate)
+    assert may_share(freshness) is shared
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason", "outdated"),
+    [
+        (b"GET", 200, "no-store", True),
+        (b"GET", 303, "no-store", True),
+        (b"GET", 305, "no-store", True),
+        (b"GET", 404, "private", True),
+        (b"GET", 499, "no-freshness", True),
+        (b"HEAD", 200, "no-store", False),
+        (b"GET", 304, "no-store", False),
+        (b"GET", 500, "no-store", False),
+        (b"GET", 503, "no-store", False),
+        (b"GET", 200, "authorization", False),
+        (b"GET", 200, "request-cookie", False),
+    ],
+)
+def test_which_refusals_outdate_what_is_stored(method: bytes, status: int, reason: str, outdated: bool) -> None:
+    """An answer to one user says nothing of what others get; an error, or an answer without a body, nothing at all."""
+    assert outdates(method, status, Decision(False, reason, "")) is outdated
