@@ -163,6 +163,117 @@ def test_a_heavy_send_waits_for_all_it_needs_also_after_a_give_back() -> None:
     assert window.earliest(2) == 10.0
 
 
+@pytest.mark.parametrize(("guard", "after"), [(None, 10.15), (0.0, 10.0), (0.5, 10.5)])
+@pytest.mark.parametrize("weight", [1, 2])
+def test_the_guard_is_a_part_of_the_window(guard: float | None, after: float, weight: int) -> None:
+    """Without it one-way jitter presses one send more into a window of the server's."""
+    window = Window(Limit(2, 10.0), guard, paced=False)
+    window.take(0.0, 2)
+    assert window.earliest(weight) == pytest.approx(after)
+
+
+@pytest.mark.parametrize(("guard", "interval"), [(None, 5.075), (0.0, 5.0), (0.5, 5.25)])
+def test_the_guard_is_a_part_of_the_pace(guard: float | None, interval: float) -> None:
+    """A pace that knows nothing of the guard ends each window with a wait."""
+    window = Window(Limit(2, 10.0), guard)
+    window.take(0.0)
+    assert window.interval == pytest.approx(interval)
+    assert window.earliest() == pytest.approx(interval)
+
+
+@pytest.mark.parametrize("stamped", [5.0, -5.0])
+@pytest.mark.parametrize(("before", "weight", "earliest"), [(0, 3, [5, 5, 5]), (1, 2, [0, 5, 5]), (2, 1, [0, 0, 5])])
+def test_all_sends_of_a_permit_are_stamped_anew(
+    before: int, weight: int, earliest: list[float], stamped: float
+) -> None:
+    """Each of them, none that was there before, and never to an earlier time."""
+    window = Window(Limit(3, 10.0), guard=0.0, paced=False)
+    for _ in range(before):
+        window.take(0.0)
+    cell = window.take(0.0, weight)
+    assert window.restamp(cell, stamped, weight)
+    expected = [10.0 + (time if stamped > 0 else 0.0) for time in earliest]
+    assert [window.earliest(more) for more in (1, 2, 3)] == expected
+
+
+@pytest.mark.parametrize(("weight", "left"), [(1, [1.0, 2.0, 2.0]), (2, [1.0, 2.0]), (3, [1.0]), (4, [])])
+def test_all_sends_of_a_permit_are_given_back(weight: int, left: list[float]) -> None:
+    """Each of them, none that was there before, and the pace has them back too."""
+    window = Window(Limit(8, 16.0), guard=0.0)
+    for time in [1.0, 2.0, 2.0][: 4 - weight]:
+        window.take(time, waited=True)
+    pace = window.earliest()
+    cell = window.take(2.0, weight, waited=True)
+    window.give_back(cell, weight)
+    assert window.latest(8) == left
+    assert window.sent == len(left)
+    assert window.earliest() == pytest.approx(max(pace, 1.9))
+
+
+@pytest.mark.parametrize(
+    ("takes", "earliest"),
+    [
+        ([0.0, 1.0, 2.0, 3.0, 4.0], [4.0, 12.0, 12.0, 12.0, 14.0, 14.0]),
+        ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [12.0, 12.0, 12.0, 15.0, 15.0, 15.0]),
+        ([0.0, 1.0, 2.0, 3.0], [3.0, 3.0, 12.0, 12.0, 12.0, 13.0]),
+    ],
+)
+def test_a_group_expires_with_its_last_send(
+    monkeypatch: pytest.MonkeyPatch, takes: list[float], earliest: list[float]
+) -> None:
+    """Two cells of three sends each: what fills a group waits for nothing, what begins one for the whole oldest."""
+    monkeypatch.setattr(rate, "MAX_LOG_CELLS", 2)
+    window = Window(Limit(6, 10.0), guard=0.0, paced=False)
+    for time in takes:
+        window.take(time)
+    assert [window.earliest(weight) for weight in range(1, 7)] == earliest
+
+
+def test_a_send_that_is_stamped_anew_in_a_group_holds_up_all_that_it_reaches_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A permit of three over two groups of two: both expire with it."""
+    monkeypatch.setattr(rate, "MAX_LOG_CELLS", 3)
+    window = Window(Limit(6, 10.0), guard=0.0, paced=False)
+    window.take(0.0)
+    cell = window.take(0.0, 3)
+    window.take(1.0, 2)
+    window.restamp(cell, 5.0, 3)
+    assert [window.earliest(weight) for weight in (1, 3, 5)] == [15.0, 15.0, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("now", "waited", "earliest"),
+    [
+        (0.055, False, 0.02),
+        (0.07, False, 0.08),
+        (10.0, False, 10.01),
+        (0.1, True, 0.02),
+        (10.0, True, 9.91),
+    ],
+)
+def test_how_much_lateness_is_caught_up(now: float, waited: bool, earliest: float) -> None:
+    """Up to 50 ms if nobody waited, 100 ms if somebody did; more of it would be a burst."""
+    window = Window(Limit(100, 1.0), guard=0.0)
+    window.take(0.0)
+    window.take(now, waited=waited)
+    assert window.earliest() == pytest.approx(earliest)
+
+
+def test_a_log_that_is_found_is_gone_on_with() -> None:
+    """What a killed process sent last is the beginning of the pace, and what it sent first expires first."""
+    found = array("d", [3.0, 4.0, 1.0, 2.0])
+    window = Window(Limit(4, 2.0), guard=0.0, cells=found, head=2)
+    assert window.earliest() == 4.5
+    assert window.latest(3) == [2.0, 3.0, 4.0]
+    assert [window.nth_last(count) for count in (1, 2, 4, 5)] == [4.0, 3.0, 1.0, -math.inf]
+    window.take(4.5)
+    assert (window.head, list(found)) == (3, [3.0, 4.0, 4.5, 2.0])
+    window.detach()
+    window.take(5.0)
+    assert (window.latest(2), list(found)) == ([4.5, 5.0], [3.0, 4.0, 4.5, 2.0])
+
+
 class Traffic:
     """Sends under a window as a limiter makes them: granted in one pass, each then stamped anew or given back."""
 
@@ -264,6 +375,10 @@ def test_used_is_the_share_of_the_limit() -> None:
         window.take(now, waited=number > 0)
     assert window.used() == pytest.approx(1.0, abs=0.01)
     assert Window(Limit(10, 1.0)).used() == 0.0
+    idle = Window(Limit(10, 1.0), guard=0.0)
+    idle.take(100.0)
+    idle.take(101.0)
+    assert idle.used() == pytest.approx(2 / 11)
 
 
 @pytest.mark.parametrize("count", [1, 65_536, 65_537, 100_000, 131_071, 1_000_000, 10**12])
