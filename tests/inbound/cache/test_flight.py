@@ -409,3 +409,107 @@ def test_interim_answers_are_for_the_first_client_only() -> None:
         bench.at_rest()
 
     run_virtual(main())
+
+
+def test_a_range_that_joins_a_body_on_its_way_is_answered_at_the_end() -> None:
+    """It needs the length of the whole; nobody must be left without an answer once that is there."""
+
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(("cache-control", "max-age=1"), ("etag", '"1"'))
+        await bench.wait(2)
+        plain, ranged = bench.send(), bench.send(range="bytes=-2")
+        fetch = bench.origin[1].head(FRESH, ("etag", '"2"'))
+        await bench.turn()
+        fetch.body(b"01234")
+        late = bench.send(range="bytes=-3")
+        assert (len(bench.origin), plain.status, ranged.status, late.status) == (2, 200, 0, 0)
+        fetch.body(b"56789").end()
+        assert (plain.status, plain.body, plain.ended) == (200, b"0123456789", True)
+        assert (ranged.status, ranged.body, ranged.ended) == (206, b"89", True)
+        assert (late.status, late.body, late.ended) == (206, b"789", True)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_an_origin_waits_once_and_goes_on_at_half_the_window() -> None:
+    """Pausing again and again, or going on with the window nearly full, would be a system call for each chunk."""
+
+    async def main() -> None:
+        bench = Bench()
+        reply = bench.send()
+        fetch = bench.origin[0].head(PRIVATE)
+        await bench.turn()
+        for _ in range(2):
+            fetch.log.clear()
+            reply.slow()
+            eighth = WINDOW // 8
+            fetch.body(*[b"x" * eighth] * 8)
+            assert fetch.log == []
+            fetch.body(b"x" * eighth, b"x" * eighth)
+            assert fetch.log == ["pause"]
+            take(reply, 5)
+            assert fetch.log == ["pause"], "five of eight are left"
+            take(reply, 1)
+            assert fetch.log == ["pause", "resume"]
+            reply.fast()
+        assert bench.engine.flights.held == 0, "what is not kept takes no room of what is"
+        fetch.end()
+        assert len(reply.body) == 20 * (WINDOW // 8)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def take(reply: RecordingReply, chunks: int) -> None:
+    """The client takes so many, and then no more."""
+    most = len(reply.chunks) + chunks
+    write = reply.write
+
+    def counted(chunk: bytes) -> None:
+        write(chunk)
+        reply.paused = len(reply.chunks) >= most
+
+    reply.write = counted  # type: ignore[method-assign]
+    reply.fast()
+    reply.write = write  # type: ignore[method-assign]
+
+
+def test_when_the_slowest_leaves_the_origin_goes_on_for_the_others() -> None:
+    async def main() -> None:
+        bench = Bench(max_object=WINDOW)
+        slow, fast = bench.send(), bench.send()
+        fetch = bench.origin[0].head(FRESH)
+        await bench.turn()
+        slow.slow()
+        fetch.body(*[b"x" * 65_536] * 6)
+        assert fetch.log == ["pause"]
+        slow.leave()
+        assert fetch.log == ["pause", "resume"]
+        assert fetch.receiver.chunks == []  # type: ignore[attr-defined]
+        fetch.body(b"y", b"z").end()
+        assert fast.ended
+        assert fast.body == b"x" * 6 * 65_536 + b"yz"
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_what_all_have_left_after_the_head_is_stored_all_the_same(streaming: bool) -> None:
+    async def main() -> None:
+        bench = Bench()
+        replies = [bench.send(), bench.send()]
+        fetch = bench.origin[0].head(FRESH)
+        if streaming:
+            await bench.turn()
+        fetch.body(b"one ")
+        for reply in replies:
+            reply.leave()
+        assert not fetch.cancelled
+        fetch.body(b"two").end()
+        assert bench.send().body == b"one two"
+        bench.at_rest()
+
+    run_virtual(main())

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.inbound.cache.protocols import InboundRequest
+from penstock.rules.caching.http_fields import combine
 from penstock.testing import run_virtual
 
-from .fakes import FRESH, PRIVATE, Bench
+from .fakes import FRESH, PRIVATE, Bench, raw_fields
 
 KEY = b"http://shop.example/"
 Closing = Callable[[Bench], object]
@@ -110,6 +112,108 @@ def test_a_room_counts_its_refreshes() -> None:
         assert bench.send().ended
         assert repr(bench.engine.flights) == "<Flights 1 open, 1 refreshing, 0 bytes held>"
         bench.origin[1].answer(FRESH)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kept", "equal"),
+    [
+        ({}, {}, "nothing", True),
+        ({"accept": "a"}, {"accept": "b"}, "nothing", True),
+        ({"x_user": "a"}, {"x_user": "a"}, "nothing", True),
+        ({"x_user": "a"}, {"x_user": "b"}, "nothing", False),
+        ({"x_user": "a"}, {}, "nothing", False),
+        ({"range": "bytes=0-1"}, {"range": "bytes=0-1"}, "nothing", True),
+        ({"range": "bytes=0-1"}, {"range": "bytes=0-2"}, "nothing", False),
+        ({"range": "bytes=0-1"}, {}, "nothing", False),
+        ({"range": "bytes=0-1", "if_range": '"1"'}, {"range": "bytes=0-1", "if_range": '"2"'}, "nothing", False),
+        ({"range": "bytes=0-1", "if_range": '"1"'}, {"range": "bytes=0-1"}, "nothing", False),
+        ({"if_range": '"1"'}, {}, "nothing", True),
+        ({"range": "bytes=0-1"}, {"range": "bytes=0-2"}, "a whole", True),
+        ({"range": "bytes=0-1"}, {}, "a whole", True),
+        ({"range": "bytes=0-1", "x_user": "a"}, {"range": "bytes=0-1", "x_user": "b"}, "nothing", False),
+    ],
+)
+def test_whose_answer_a_request_can_share(
+    one: dict[str, str], other: dict[str, str], kept: str, *, equal: bool
+) -> None:
+    """Never that of another variant, range or URL; X-User is known to matter, and what is stored can be cut."""
+
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(FRESH, ("etag", '"1"'), target="/kept")
+        stored = None if kept == "nothing" else bench.store.get(KEY + b"kept")
+        flights = bench.engine.flights
+        flights.vary_hints[KEY] = flights.vary_hints[KEY + b"2"] = (b"x-user",)
+        first, second = asked(one), asked(other)
+        assert (flights.key_of(first, KEY, stored) == flights.key_of(second, KEY, stored)) is equal
+        assert flights.key_of(first, KEY, stored) != flights.key_of(first, KEY + b"2", stored)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def asked(fields: dict[str, str]) -> InboundRequest:
+    raw = raw_fields(fields)
+    return InboundRequest(b"GET", b"http", b"shop.example", b"/", combine(raw), raw, has_body=False)
+
+
+def test_who_confirms_a_part_is_not_waited_for_by_who_asks_for_a_whole() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(FRESH, target="/whole")
+        part = [FRESH, ("etag", '"1"'), ("content-range", "bytes 0-4/10")]
+        bench.fill(*part, body=b"01234", status=206, target="/part", range="bytes=0-4")
+        whole, half = bench.store.get(KEY + b"whole"), bench.store.get(KEY + b"part")
+        assert whole is not None
+        key_of, plain = bench.engine.flights.key_of, asked({})
+        assert key_of(plain, KEY, whole) == key_of(plain, KEY, None) != key_of(plain, KEY, half)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_the_purge_of_a_url_closes_no_other() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.send()
+        bench.send("/other")
+        bench.engine.forget_url(KEY)
+        assert [flight.key for flight in bench.engine.flights] == [KEY + b"other"]
+        bench.origin[0].answer(FRESH)
+        bench.origin[1].answer(FRESH)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_an_answer_that_no_longer_varies_is_for_all_who_come() -> None:
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(("cache-control", "no-cache"), ("etag", '"1"'), ("vary", "accept"), accept="a")
+        bench.send(accept="b")
+        bench.origin[1].head(FRESH)
+        assert bench.engine.flights.vary_hints == {}
+        late = bench.send(accept="c")
+        assert len(bench.origin) == 2
+        bench.origin[1].body(b"new").end()
+        await bench.turn()
+        assert late.body == b"new"
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_what_varies_is_remembered_of_the_last_that_were_seen_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.inbound.cache.flights._MOST_HINTS", 2)
+
+    async def main() -> None:
+        bench = Bench()
+        for target, vary in [("/1", "a"), ("/2", "a"), ("/1", "b"), ("/3", "a")]:
+            bench.fill(("cache-control", "no-cache"), ("etag", '"1"'), ("vary", vary), target=target)
+        assert bench.engine.flights.vary_hints == {KEY + b"1": (b"b",), KEY + b"3": (b"a",)}
         bench.at_rest()
 
     run_virtual(main())
