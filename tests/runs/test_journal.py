@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -289,6 +290,58 @@ def test_compaction_keeps_the_journal_small(tmp_path: Path, monkeypatch: pytest.
         assert output.done.count == 800
         assert output.done.failed_count == 160
         assert output.saved_counters == {"items": 799}
+
+
+def test_compaction_counts_what_came_after_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large run the snapshot alone is above the bound; counted with it, every commit would write all anew."""
+    monkeypatch.setattr(journal_module, "COMPACT_BYTES", 1000)
+    path = tmp_path / "journal"
+    Journal.create(DISK, path)
+    journal = Journal.open(DISK, path)
+    # Every other one of 16,000: two thousand bytes of bits that no base can take in.
+    journal.commit(array("Q", range(1, 16_000, 2)), array("Q"), 0, b"", {})
+    snapshot = path.stat().st_size
+    assert 2000 < snapshot < 8000, "the commit of 64,000 bytes was compacted at once"
+    for _ in range(2):
+        sizes = [snapshot]
+        while sizes[-1] >= sizes[max(0, len(sizes) - 2)] and len(sizes) < 100:
+            journal.commit(array("Q", [0]), array("Q"), 0, b"", {})
+            sizes.append(path.stat().st_size)
+        frame = sizes[1] - snapshot
+        assert 0 < frame < 200
+        assert len(sizes) == 1000 // frame + 2, "written anew with the first frame that is above the bound"
+        snapshot = sizes[-1]
+        # What opens it knows as much.
+        journal.close()
+        journal = Journal.open(DISK, path)
+    journal.close()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_what_is_committed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, compacted: bool) -> None:
+    """All of it, from frames and from a snapshot; a commit without records leaves the last ones to tell by."""
+    monkeypatch.setattr(journal_module, "COMPACT_BYTES", -1 if compacted else 1 << 20)
+    path = tmp_path / "journal"
+    Journal.create(DISK, path)
+    journal = Journal.open(DISK, path)
+    journal.commit(array("Q", [0, 1, 5]), array("Q", [5]), 300, b"first", {"items": 3})
+    journal.commit(array("Q", [2, 9]), array("Q", [9]), 400, b"second", {"items": 5})
+    journal.commit(array("Q", [7]), array("Q"), 400, b"", {"items": 6})
+    for _ in range(2):
+        state = journal.state
+        assert [position for position in range(12) if position in state.done] == [0, 1, 2, 5, 7, 9]
+        assert (state.done.count, state.done.failed_count) == (6, 2)
+        assert (state.output_size, state.tail_size, state.tail_crc) == (400, 6, zlib.crc32(b"second"))
+        assert (state.counters, state.swap) == ({"items": 6}, "")
+        journal.close()
+        journal = Journal.open(DISK, path)
+    journal.state.swap = "other"
+    journal.rewrite(journal.state)
+    journal.commit(array("Q", [3]), array("Q"), 500, b"third", {"items": 7})
+    journal.close()
+    journal = Journal.open(DISK, path)
+    assert (journal.state.swap, journal.state.done.count, journal.state.output_size) == ("other", 7, 500)
+    journal.close()
 
 
 def test_a_write_that_fails_is_a_storage_error_and_the_next_start_goes_on(tmp_path: Path) -> None:
