@@ -69,6 +69,14 @@ def test_a_limit_is_written_as_it_is_read(count: int, unit: str) -> None:
     assert parse_limit(str(limit)) == limit
 
 
+@pytest.mark.parametrize("text", ["5/s", "5/0.5s", "100/min@crawl", "1/d@a.b-c_1", "600/300s@x", "3/h"])
+def test_a_limit_is_told_apart_by_its_name(text: str) -> None:
+    """Under what is written processes share a limit: a name that gets lost would give each of them the whole."""
+    limit = parse_limit(text)
+    assert str(limit) == text
+    assert limit.name == text.partition("@")[2]
+
+
 @pytest.mark.parametrize(
     ("count", "seconds"),
     [
@@ -240,6 +248,8 @@ def test_a_send_that_is_stamped_anew_in_a_group_holds_up_all_that_it_reaches_int
     window.take(1.0, 2)
     window.restamp(cell, 5.0, 3)
     assert [window.earliest(weight) for weight in (1, 3, 5)] == [15.0, 15.0, 15.0]
+    assert window.latest(3) == [5.0, 5.0, 1.0]
+    assert [window.nth_last(count) for count in (1, 2, 3, 4, 6, 7)] == [1.0, 1.0, 5.0, 5.0, 5.0, -math.inf]
 
 
 @pytest.mark.parametrize(
@@ -379,6 +389,9 @@ def test_used_is_the_share_of_the_limit() -> None:
     idle.take(100.0)
     idle.take(101.0)
     assert idle.used() == pytest.approx(2 / 11)
+    burst = Window(Limit(10, 1.0), paced=False)
+    burst.take(100.0, 10)
+    assert burst.used() == 1.0
 
 
 @pytest.mark.parametrize("count", [1, 65_536, 65_537, 100_000, 131_071, 1_000_000, 10**12])
