@@ -187,6 +187,9 @@ def test_the_guard_is_a_part_of_the_pace(guard: float | None, interval: float) -
     window.take(0.0)
     assert window.interval == pytest.approx(interval)
     assert window.earliest() == pytest.approx(interval)
+    roomy = Window(Limit(20, 100.0), guard)
+    roomy.take(0.0)
+    assert roomy.earliest() == roomy.earliest(2) == pytest.approx(roomy.interval)
 
 
 @pytest.mark.parametrize("stamped", [5.0, -5.0])
@@ -246,6 +249,7 @@ def test_a_send_that_is_stamped_anew_in_a_group_holds_up_all_that_it_reaches_int
     window.take(0.0)
     cell = window.take(0.0, 3)
     window.take(1.0, 2)
+    assert [window.earliest(weight) for weight in range(1, 7)] == [10.0, 10.0, 10.0, 10.0, 11.0, 11.0]
     window.restamp(cell, 5.0, 3)
     assert [window.earliest(weight) for weight in (1, 3, 5)] == [15.0, 15.0, 15.0]
     assert window.latest(3) == [5.0, 5.0, 1.0]
