@@ -1,9 +1,13 @@
-"""Peak memory of `penstock check` and `penstock send`, and whether it grows with the number of items."""
+"""Peak memory of `penstock check` and `penstock send`, and whether it grows with the number of items, or of bytes."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import statistics
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +20,12 @@ PEAK_GOAL = 60e6
 GROWTH_GOAL = 1e6
 """Bytes per million items: what the bitmap of what is done and the index of lines may take, and no more."""
 
+
+LARGE = 1 << 20
+LARGE_ITEMS = (300, 1200)
+LARGE_IN_FLIGHT = 64
+LARGE_GOAL = PEAK_GOAL + 3 * LARGE_IN_FLIGHT * LARGE
+"""An answer that is in flight is in memory as parts, as a whole, and as what was read from it."""
 
 LEAST_FOR_GROWTH = 200_000
 """Below it a peak is that of the start."""
@@ -64,6 +74,43 @@ def send(folder: Path, items: int) -> Used:
     return _used("send", items, ended)
 
 
+def send_large(folder: Path, items: int) -> Used:
+    """`items` tiny records against a server that answers each with a text of `LARGE` bytes."""
+    records, out = folder / "records.jsonl", folder / f"large-{items}.jsonl"
+    records.write_text("".join(f'{{"n": {number}}}\n' for number in range(items)))
+    with _large_answers() as url:
+        command: list[str | Path] = [*PENSTOCK, "send", records, "--url", f"{url}/n", "--out", out]
+        ended = run([*command, "--in-flight", str(LARGE_IN_FLIGHT), "--json"], folder=folder, timeout=120 + items / 20)
+    for path in (records, out):
+        path.unlink(missing_ok=True)
+    return _used("send, answers of 1 MiB", items, ended)
+
+
+@contextlib.contextmanager
+def _large_answers() -> Iterator[str]:
+    from penstock.testing import FaultServer
+
+    body = b'"' + LARGE * b"x" + b'"'
+    loop, listening, addresses = asyncio.new_event_loop(), threading.Event(), list[str]()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with FaultServer(answer=lambda request: body) as server:
+            addresses.append(server.url)
+            listening.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        listening.wait()
+        yield addresses[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
+
+
 def _used(command: str, items: int, ended: Ended) -> Used:
     summary = ended.json()
     if ended.code != 0 or summary["ok"] != items:
@@ -95,6 +142,22 @@ def measure(report: Report, sizes: list[int], commands: tuple[str, ...] = ("chec
     report.note("items/s is against the fault server, which is the slower of the two; see `speed` for speed.")
     for command in commands:
         _judge(report, [each for each in used if each.command == command])
+
+
+def measure_large(report: Report) -> None:
+    """Measure `send` with large answers, at two numbers of them, and judge."""
+    with scratch() as folder:
+        used = [send_large(folder, items) for items in LARGE_ITEMS]
+    rows = [[f"penstock {each.command}", f"{each.items:,}", megabytes(each.peak), f"{each.rate:,.0f}"] for each in used]
+    header = ["command", "items", "peak MB", "items/s"]
+    report.table(f"Peak memory with large answers, {LARGE_IN_FLIGHT} in flight (VmHWM)", header, rows)
+    for each in used:
+        report.goal(
+            f"peak of penstock {each.command}, {each.items:,} items",
+            f"at most {LARGE_GOAL / 1e6:.0f} MB",
+            f"{megabytes(each.peak)} MB",
+            each.peak <= LARGE_GOAL,
+        )
 
 
 def _judge(report: Report, used: list[Used]) -> None:
@@ -133,4 +196,5 @@ def main(arguments: list[str] | None = None) -> bool:
     options = parser.parse_args(arguments)
     report = Report("memory", f"python -m benchmarks memory --items {' '.join(map(str, options.items))}")
     measure(report, sorted(options.items))
+    measure_large(report)
     return report.finish()

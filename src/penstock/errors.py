@@ -97,6 +97,8 @@ class CallError(PenstockError):
     """
 
     kind: ClassVar[str] = "exception"
+    held_bytes: int = 0
+    """The length of the answer's body, which an error that was raised while it was read keeps in memory."""
 
     def __init__(self, message: str, *, sent: Sent = Sent.UNKNOWN) -> None:
         super().__init__(message)

@@ -127,6 +127,11 @@ class Response:
             self._headers = Headers.from_wire(self.raw_headers or ())
         return self._headers
 
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory it takes: the length of the body."""
+        return len(self.body)
+
     def json(self) -> Any:
         """The body as JSON. Raises BadBody, which quotes the beginning of what came instead."""
         try:

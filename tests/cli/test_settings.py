@@ -55,6 +55,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
 NOT_AN_OPTION = {
     "command",  # what was typed
     "max_results",  # the commands take outcomes as fast as the disk does
+    "max_result_bytes",  # the same
 }
 NOT_OF = {"send": set[str](), "pull": {"limit_by"}, "check": {"limit_by", "follow_redirects"}}
 FLOW = {field.name: field for field in fields(Flow)}
@@ -68,6 +69,7 @@ OTHER: dict[str, Any] = {
     "retry_budget": 0.16,
     "hedge": 0.75,
     "max_results": 17,
+    "max_result_bytes": 18,
 }
 """Every setting of the engine, each unlike its default."""
 

@@ -131,6 +131,7 @@ def test_a_retry_on_that_makes_no_sense_is_refused(retry_on: Any) -> None:
         {"max_in_flight": 1.5},
         {"max_attempts": 0},
         {"max_results": 0},
+        {"max_result_bytes": 0},
         {"attempt_timeout": 0},
         {"attempt_timeout": -1.0},
         {"attempt_timeout": float("nan")},

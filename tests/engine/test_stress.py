@@ -91,6 +91,7 @@ def choose_options(chance: random.Random, limits: list[str], *, keyed: bool) -> 
         "attempt_timeout": 5.0,
         "total_timeout": chance.choice([10.0, 60.0, 600.0]),
         "max_results": chance.choice([1, 5, 1000]),
+        "max_result_bytes": chance.choice([1, 100, 16 << 20]),
         "max_in_flight": chance.choice([1, 3, 50, "auto"]),
         "one_host": chance.random() < 0.5,
         "retry_budget": chance.choice([0.2, 0.05, None]),

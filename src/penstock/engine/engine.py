@@ -54,7 +54,7 @@ class Engine(Generic[T, Resp]):
         self.counters = state.counters
         self._state = state
         self._work: Work[T] = Work(items, circuit=state.circuit, budget=state.budget, counters=state.counters)
-        self._results: Results[Outcome[T, Resp]] = Results()
+        self._results: Results[Outcome[T, Resp]] = Results(state.settings.max_results, state.settings.max_result_bytes)
         self._slots: Slots[T] = Slots(self._work, self._results, state)
         self._outages: Outages[T] = Outages(state, work=self._work, slots=self._slots)
         self._endings: Endings[T, Resp] = Endings(state, work=self._work, outages=self._outages, results=self._results)
@@ -105,10 +105,10 @@ class Engine(Generic[T, Resp]):
         return self
 
     async def some(self) -> list[Outcome[T, Resp]]:
-        """All outcomes that are there, at least one; none only at the end. Cheaper than one by one."""
+        """Outcomes that are there, at least one; none only at the end. Cheaper than one by one."""
         if not await self._wait_for_results():
             return []
-        outcomes = self._results.take_all()
+        outcomes = self._results.take_some()
         for outcome in outcomes:
             self.counters.count(outcome)
         self._slots.seek()
@@ -117,9 +117,10 @@ class Engine(Generic[T, Resp]):
     async def __anext__(self) -> Outcome[T, Resp]:
         if not self._results and not await self._wait_for_results():
             raise StopAsyncIteration
+        full = self._results.full
         outcome = self._results.take()
         self.counters.count(outcome)
-        if len(self._results) == self._state.settings.max_results - 1:
+        if full and not self._results.full:
             self._slots.seek()
         return outcome
 

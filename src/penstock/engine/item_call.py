@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..call import AnyClient, Prepared, Req, Resp
+from ..errors import CallError
 
 T = TypeVar("T")
 Raw = TypeVar("Raw")
@@ -52,11 +53,16 @@ class ItemCall(Generic[T, Req, Raw, Resp]):
         """Make the request of `item`, send it once, and read the answer."""
         request = self.request(item)
         if self._listener is None:
-            return self._read(await self._client.once(request), item)
-        sent = self._listener.now()
-        answer = await self._client.once(request)
-        self._listener.hear(answer, sent)
-        return self._read(answer, item)
+            answer = await self._client.once(request)
+        else:
+            sent = self._listener.now()
+            answer = await self._client.once(request)
+            self._listener.hear(answer, sent)
+        try:
+            return self._read(answer, item)
+        except CallError as error:
+            _weigh(error, answer)
+            raise
 
     async def prepare(self, item: T) -> PreparedItem[T, Raw, Resp]:
         """Make the request of `item` and do everything up to its send."""
@@ -79,12 +85,22 @@ class PreparedItem(Generic[T, Raw, Resp]):
     async def send(self) -> Resp:
         """Send now and read the answer; the listener hears it first."""
         if self._listener is None:
-            return self._read(await self._prepared.send(), self._item)
-        sent = self._listener.now()
-        answer = await self._prepared.send()
-        self._listener.hear(answer, sent)
-        return self._read(answer, self._item)
+            answer = await self._prepared.send()
+        else:
+            sent = self._listener.now()
+            answer = await self._prepared.send()
+            self._listener.hear(answer, sent)
+        try:
+            return self._read(answer, self._item)
+        except CallError as error:
+            _weigh(error, answer)
+            raise
 
     def release(self) -> None:
         """Give back what was prepared; nothing is sent."""
         self._prepared.release()
+
+
+def _weigh(error: CallError, answer: object) -> None:
+    # Its traceback keeps the whole answer, for as long as the outcome waits.
+    error.held_bytes = getattr(answer, "held_bytes", 0)

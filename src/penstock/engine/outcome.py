@@ -13,12 +13,14 @@ T = TypeVar("T")
 class Answer:
     """What is kept of a response: its status, the value read from it, and what it says it has cost."""
 
-    __slots__ = ("cost", "status", "value")
+    __slots__ = ("cost", "held_bytes", "status", "value")
 
-    def __init__(self, status: int, value: Any, cost: float | None = None) -> None:
+    def __init__(self, status: int, value: Any, cost: float | None = None, held_bytes: int = 0) -> None:
         self.status = status
         self.value = value
         self.cost = cost
+        self.held_bytes = held_bytes
+        """The length of the body that `value` was read from."""
 
 
 class Trouble:

@@ -43,6 +43,7 @@ def run(
     total_timeout: float | None = 600.0,
     guard: float | None = None,
     max_results: int = 1000,
+    max_result_bytes: int = 16 << 20,
     idempotent: bool = False,
     retry_budget: float | None = DEFAULT_SHARE,
     max_outage: float = 6 * 3600.0,
@@ -71,8 +72,9 @@ def run(
     `"auto"` has as many calls in flight as fill the limit, or finds out what the peer can take where there is none.
     Timeouts are seconds; `total_timeout` counts from the first send of an item. `guard` is seconds added to a limit's
     window against network jitter. At most `max_results` outcomes wait for a slow consumer, which then slows the
-    sends. `idempotent` says that every call may be repeated without harm, which widens what is `"safe"`; a `Request`
-    says it of itself.
+    sends; so does one for whom outcomes of `max_result_bytes` wait: the body of a `Response`, all of bytes and text, or
+    what a value says of itself in an attribute `held_bytes`. `idempotent` says that every call may be repeated without
+    harm, which widens what is `"safe"`; a `Request` says it of itself.
 
     Retries are at most the share `retry_budget` of the traffic; items beyond it wait (None: no bound). Where nearly
     everything fails, the host is taken to be down: nothing is sent but a probe now and then, no item is lost, and
@@ -97,6 +99,7 @@ def run(
         retry_budget=retry_budget,
         hedge=hedge,
         max_results=max_results,
+        max_result_bytes=max_result_bytes,
     )
     keys = _keys(limit, limit_by, guard, alone=cost_limit is None and hedge is None)
     limiter = _limiter(None if keys is not None else cast("_Limits", limit), cost_limit, guard)

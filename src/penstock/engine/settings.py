@@ -17,7 +17,8 @@ class EngineSettings:
     `in_flight` is how many calls may be under way, `attempt_timeout` holds for one attempt, `total_timeout` for all of
     an item, pauses included, from its first send. `retry_budget` is the share of the traffic that may be retries,
     `max_outage` how long a host may be down before the run stops (0: every item ends by its own attempts), `hedge` the
-    quantile of the latency after which a second call is made. At most `max_results` outcomes wait for a slow consumer.
+    quantile of the latency after which a second call is made. At most `max_results` outcomes wait for a slow consumer,
+    and no item is taken up while those that wait hold `max_result_bytes`.
     """
 
     in_flight: int | Literal["auto"] | InFlightLimit = "auto"
@@ -28,12 +29,17 @@ class EngineSettings:
     retry_budget: float | None = DEFAULT_SHARE
     hedge: float | None = None
     max_results: int = 1000
+    max_result_bytes: int = 16 << 20
+    """Two of the groups that a durable run writes at a time, so that the disk finds the next when it is done with one.
+    More is of no use, and a body that was parsed can take ten times its length."""
 
 
 def check_settings(settings: EngineSettings) -> None:
     """Raises UsageError for what makes no sense, by the names of `penstock.run`."""
     if settings.max_attempts < 1 or settings.max_results < 1:
         raise UsageError("max_attempts and max_results must be at least 1")
+    if not settings.max_result_bytes >= 1:
+        raise UsageError(f"max_result_bytes must be a number of bytes from 1 up, not {settings.max_result_bytes!r}")
     for name, value in (("attempt_timeout", settings.attempt_timeout), ("total_timeout", settings.total_timeout)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} must be a positive number of seconds or None, not {value!r}")

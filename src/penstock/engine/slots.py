@@ -40,7 +40,6 @@ class Slots(Generic[T]):
         self._results = results
         self._ceiling = state.ceiling
         self._schedule = state.schedule
-        self._max_results = state.settings.max_results
         self.idle: list[asyncio.Future[None]] = []
         self.count = 0
         self.seeking = 0
@@ -66,12 +65,7 @@ class Slots(Generic[T]):
 
     def seek(self) -> None:
         """Get one more slot to look for work, if there is work and none too many are looking already."""
-        if (
-            len(self._results) >= self._max_results
-            or not self._work.there()
-            or self.seeking >= self._most_seeking()
-            or self.waiting
-        ):
+        if self._results.full or not self._work.there() or self.seeking >= self._most_seeking() or self.waiting:
             return
         if self.idle:
             # The latest to fall idle is the first to be woken, so that what is not needed stays idle.
@@ -115,7 +109,7 @@ class Slots(Generic[T]):
         self.began(task)
         try:
             while True:
-                item = None if len(self._results) >= self._max_results else self._work.take()
+                item = None if self._results.full else self._work.take()
                 if item is not None:
                     await self.attempt(item, task)
                     self.seeking += 1

@@ -42,7 +42,7 @@ class Interpreter:
         if not 200 <= status < 300:
             raise status_error(response)
         if self._text:
-            return Answer(status, response.body.decode("utf-8", "replace"))
+            return Answer(status, response.body.decode("utf-8", "replace"), None, len(response.body))
         if not response.body:
             return Answer(status, None)
         try:
@@ -52,7 +52,7 @@ class Interpreter:
         if self._expect is not None and not self._expect(value):
             raise Unexpected(f"{self._expect_text} is not met by {quote_body(response.body)}", status=status)
         cost = None if self._cost is None else read_cost(self._cost(value))
-        return Answer(status, value if self._extract is None else self._extract(value), cost)
+        return Answer(status, value if self._extract is None else self._extract(value), cost, len(response.body))
 
 
 def status_error(response: Response) -> StatusError:

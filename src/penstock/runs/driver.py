@@ -123,13 +123,10 @@ class Driver(Generic[T, Resp]):
             async with self._engine as outcomes, asyncio.TaskGroup() as group:
                 committer = group.create_task(self._commit_now_and_then())
                 shows = [group.create_task(self._show(watcher)) for watcher in self._watchers]
-                put = self._sink.put
                 while some := await outcomes.some():
-                    for outcome in some:
-                        put(outcome)
-                    if self._examples is not None:
-                        _look_at(some, self._examples)
-                    self._dirty = True
+                    self._keep(some)
+                    # Their values must not be in memory while others wait for the disk.
+                    some.clear()
                     if self._sink.pending_bytes > MOST_PENDING_BYTES:
                         await self._commit()
                 self.complete = self._engine.complete
@@ -140,6 +137,14 @@ class Driver(Generic[T, Resp]):
         finally:
             # Also after a cancellation: what has finished must not be called again.
             self._final_commit()
+
+    def _keep(self, outcomes: list[Outcome[T, Resp]]) -> None:
+        put = self._sink.put
+        for outcome in outcomes:
+            put(outcome)
+        if self._examples is not None:
+            _look_at(outcomes, self._examples)
+        self._dirty = True
 
     async def _commit_now_and_then(self) -> None:
         while True:

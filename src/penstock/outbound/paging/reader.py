@@ -85,6 +85,11 @@ class PageAnswer:
         self.gone = False
         self.page: Page | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory it takes."""
+        return self.size
+
     def renumbered(self, number: int) -> PageAnswer:
         """A copy of it as another page."""
         other = copy.copy(self)

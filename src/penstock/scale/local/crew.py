@@ -20,6 +20,7 @@ from ...clock import current_clock
 from ...engine.counters import RunCounters
 from ...errors import PenstockError, UsageError
 from ...observe.histogram import Histogram
+from ...runs.driver import MOST_PENDING_BYTES
 from .child import LIVE
 from .frames import frame, positions_of, read_frame
 from .ranges import Ranges
@@ -219,9 +220,13 @@ class Crew:
         self._batches.append(Batch(index, blob[rest:], positions, failed, facts["counters"], facts["examples"]))
         self._news.set()
         self._serve()
-        if len(self._batches) >= _MOST_WAITING and not self.stopping:
+        if self._are_many() and not self.stopping:
             self._room.clear()
             await self._room.wait()
+
+    def _are_many(self) -> bool:
+        batches = self._batches
+        return len(batches) >= _MOST_WAITING or sum(len(batch.data) for batch in batches) >= MOST_PENDING_BYTES
 
     def _serve(self) -> None:
         """Give ranges to those who want one; when everything is done, tell them so."""
