@@ -211,14 +211,16 @@ class TotalTimeout(PenstockError):
 
 
 class Outage(PenstockError):
-    """The host has been down for longer than a run waits. No item is lost; the same command goes on from there.
+    """The host has been down for longer than a run waits, or wants to be left alone for longer.
 
-    `seconds` is how long it has not answered.
+    No item is lost; the same command goes on from there. `seconds` is how long the host has not answered. Where it
+    told when to come back, `until` is that moment (seconds since the epoch) and `seconds` how long it is until then.
     """
 
-    def __init__(self, message: str, *, seconds: float) -> None:
+    def __init__(self, message: str, *, seconds: float, until: float | None = None) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.until = until
 
 
 class PagesFailed(PenstockError):

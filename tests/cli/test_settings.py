@@ -49,6 +49,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "follow_redirects": ("--follow-redirects=3", 3),
     "ca_file": ("--ca-file=ca.pem", Path("ca.pem")),
     "proxy": ("--proxy=http://p:1", "http://p:1"),
+    "forget_pause": ("--forget-pause", True),
 }
 """Every field of Flow that a person sets: how, and what it is then."""
 

@@ -37,7 +37,7 @@ class Duration(click.ParamType[Any]):
 
 
 class Guard(Duration):
-    """A duration that may be 0."""
+    """A duration that may be 0, as of a guard, or where 0 says that there is none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds, from 0 up."""
@@ -209,10 +209,16 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
         ),
         click.option(
             "--max-outage",
-            type=Duration(),
+            type=Guard(),
             default="6h",
             show_default=True,
-            help="A host that is down is probed for so long; then the run stops, and can be resumed.",
+            help="A host that is down is probed for so long, and a Retry-After waited for; where it takes longer the "
+            "run stops, and can be resumed.",
+        ),
+        click.option(
+            "--forget-pause",
+            is_flag=True,
+            help="Go on at once, although the server told an earlier session to wait.",
         ),
         click.option(
             "--hedge",

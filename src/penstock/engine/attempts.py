@@ -56,6 +56,7 @@ class Attempts(Generic[T, Resp]):
         self._first_timeout = state.settings.attempt_timeout
         if self._total_timeout is not None:
             self._first_timeout = min(self._total_timeout, self._first_timeout or math.inf)
+        self._longest_wait = state.settings.longest_wait
         self._counters = state.counters
         self._costs = state.costs
         self._keys = state.keys
@@ -67,13 +68,18 @@ class Attempts(Generic[T, Resp]):
         self._give_up: Callable[[PenstockError], None]
         self._timeouts: AttemptTimer
 
-    def open(self, clock: Clock, give_up: Callable[[PenstockError], None]) -> None:
-        """Before the first attempt. `give_up` is told when limits cannot be kept any more."""
+    def open(
+        self, clock: Clock, give_up: Callable[[PenstockError], None], leave_some: Callable[[PenstockError], None]
+    ) -> None:
+        """Before the first attempt.
+
+        `give_up` is told when limits cannot be kept any more, `leave_some` when there are items that must be left.
+        """
         self._clock = clock
         self._give_up = give_up
         self._timeouts = AttemptTimer(self._first_timeout, clock)
         if self._keys is not None:
-            self._keys.open(clock, self._work)
+            self._keys.open(clock, self._work, self._longest_wait, leave_some)
 
     def close(self) -> None:
         """After the last."""

@@ -79,6 +79,8 @@ class Endings(Generic[T, Resp]):
             self._succeeded(item, value, now)
             return
         self._feel(item, what, began, now)
+        if what.kind == "throttled" and what.verdict is not Verdict.FATAL and self._leaves(item, now):
+            return
         decision = self._decide(item, what, began, now)
         if isinstance(decision, Stop):
             self._failed(item, value, error, what, decision, now)
@@ -104,6 +106,10 @@ class Endings(Generic[T, Resp]):
                 response=now - item.intended,
             )
         )
+
+    def _leaves(self, item: Item[T], now: float) -> bool:
+        """Whether `item` is left for another session, because the peer asked for a longer pause than a run waits."""
+        return self._outages.waits_too_long() if self._keys is None else self._keys.sets_aside(item, now)
 
     def _decide(self, item: Item[T], what: Classified, began: float, now: float) -> Retry | Stop | None:
         """When to try again, if ever; None: when the host is back."""

@@ -76,7 +76,7 @@ class Engine(Generic[T, Resp]):
     async def __aenter__(self) -> Engine[T, Resp]:
         clock = self._clock = current_clock()
         self._work.open(clock, self._slots.seek)
-        self._attempts.open(clock, self._give_up)
+        self._attempts.open(clock, self._give_up, self._leave_some)
         self._endings.open(clock)
         self._outages.open(clock, self._give_up)
         self.counters.began = clock.now()
@@ -95,7 +95,7 @@ class Engine(Generic[T, Resp]):
             await self._slots.group.__aexit__(kind, error, trace)
         finally:
             self._attempts.close()
-            self._outages.close()
+            self._outages.end()
             self._slots.idle.clear()
             self._left = True
 
@@ -154,6 +154,10 @@ class Engine(Generic[T, Resp]):
         self._failure = self._failure or failure
         self.stop()
 
+    def _leave_some(self, failure: PenstockError) -> None:
+        """Go on to the end, and say then that there are items without an outcome."""
+        self._failure = self._failure or failure
+
     # -- the source -------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
@@ -191,7 +195,8 @@ class Engine(Generic[T, Resp]):
 
     def _exhausted_well(self) -> bool:
         work = self._work
-        return not work.stopping and work.ahead.failure is None and self._slots.finished() and not self._results
+        failed = self._failure or work.ahead.failure
+        return not work.stopping and failed is None and self._slots.finished() and not self._results
 
     def __repr__(self) -> str:
         return (

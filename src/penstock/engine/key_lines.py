@@ -6,14 +6,16 @@ within a key, and an answer that ends a pause early has one item to call and not
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..clock import Clock
-from ..errors import UsageError
+from ..errors import PenstockError, UsageError
 from ..limits.keyed_limit import KeyedLimiter
 from .delay_queue import DelayQueue
+from .long_waits import asked_to_wait
 from .outcome import Item, Place
 from .work import Work
 
@@ -33,12 +35,18 @@ class KeyLines:
         self.limiter = limiter
         self._key_of = key_of
         self._lines: dict[Hashable, _Line] = {}
+        self._longest_wait = math.inf
+        self._leave_some: Callable[[PenstockError], None]
         self._work: Work[Any]
         self._clock: Clock
         self._wakes: DelayQueue[Hashable]
 
-    def open(self, clock: Clock, work: Work[Any]) -> None:
-        """Before the first attempt."""
+    def open(
+        self, clock: Clock, work: Work[Any], longest_wait: float, leave_some: Callable[[PenstockError], None]
+    ) -> None:
+        """Before the first attempt. `leave_some` is told when a key is to wait for more than `longest_wait` seconds."""
+        self._longest_wait = longest_wait
+        self._leave_some = leave_some
         self._clock = clock
         self._work = work
         self._wakes = DelayQueue(clock, self._woken)
@@ -53,6 +61,8 @@ class KeyLines:
         place = item.place
         if place is None:
             place = item.place = Place(self._key(item.value))
+        if self.sets_aside(item, now):
+            return False
         line = self._lines.get(place.key)
         if place.called:
             if line is not None and line.called is item:
@@ -85,6 +95,22 @@ class KeyLines:
             line = self._lines.get(item.place.key)
             if line is not None:
                 self._call(item.place.key, line, now)
+
+    def sets_aside(self, item: Item[Any], now: float) -> bool:
+        """Whether `item` is left for another session, because its key is to wait for longer than a run does.
+
+        Nothing is kept of it, so those of other keys have the room. The same becomes of all that stand in its line.
+        """
+        key = None if item.place is None else item.place.key
+        until = self.limiter.paused_until(key)
+        if until - now <= self._longest_wait:
+            return False
+        line = self._lines.pop(key, None)
+        if line is not None:
+            self._work.room += len(line.first) + len(line.fresh)
+        wall = self._clock.wall()
+        self._leave_some(asked_to_wait(wall + until - now, wall, self._longest_wait, key=key))
+        return True
 
     def throttled(self, item: Item[Any], retry_after: float | None, now: float, chance: float) -> None:
         """The peer refused the call for `item`: see `RateLimiter.throttled`."""

@@ -11,6 +11,7 @@ from ..clock import Clock, call_at
 from ..errors import Outage
 from ..rules.retries.circuit import MOST_PROBES, CircuitState, Sign, sign_of, sure_after
 from ..rules.retries.verdict import Classified
+from .long_waits import asked_to_wait
 from .outcome import Item
 from .slots import Slots
 from .state import EngineState
@@ -36,6 +37,7 @@ class Outages(Generic[T]):
         self._probe_wanted = False
         self._probes = 0
         self._latest = ""
+        self._asked_too_much = False
         self._timer: asyncio.TimerHandle | None = None
         self._clock: Clock
         self._give_up: Callable[[Outage], None]
@@ -45,8 +47,15 @@ class Outages(Generic[T]):
         self._clock = clock
         self._give_up = give_up
 
+        self._state.limiter.watch(self._paused)
+
+    def end(self) -> None:
+        """After the last attempt."""
+        self.close()
+        self._state.limiter.unwatch(self._paused)
+
     def close(self) -> None:
-        """After the last."""
+        """Forget the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -86,6 +95,21 @@ class Outages(Generic[T]):
         trouble.era = -1
         trouble.owes = False
         return True
+
+    def waits_too_long(self) -> bool:
+        """Whether the run has ended, or ends now, because the peer asked for a longer pause than it waits for."""
+        self._paused(self._state.limiter.paused_until)
+        return self._asked_too_much
+
+    def _paused(self, until: float) -> None:
+        now, longest = self._clock.now(), self._state.settings.longest_wait
+        if until - now <= longest or self._work.stopping:
+            return
+        self._asked_too_much = True
+        wall = self._clock.wall()
+        # Whatever told it: the next session is not to ask again.
+        self._counters.paused_until = max(self._counters.paused_until, wall + until - now)
+        self._give_up(asked_to_wait(wall + until - now, wall, longest))
 
     # -- the gate -----------------------------------------------------------------------------------------------------
 

@@ -78,7 +78,8 @@ def run(
 
     Retries are at most the share `retry_budget` of the traffic; items beyond it wait (None: no bound). Where nearly
     everything fails, the host is taken to be down: nothing is sent but a probe now and then, no item is lost, and
-    after `max_outage` seconds of it the iteration raises Outage (0: every item ends by its own attempts). `one_host`
+    after `max_outage` seconds of it the iteration raises Outage (0: every item ends by its own attempts). So it does at
+    once where the peer asks to be left alone for longer than that, or than six hours where it is 0. `one_host`
     says that all calls go to one host, so that a few that find nobody there are enough.
 
     `hedge` is a quantile of the latency such as 0.95: a call that takes longer is made a second time, and the first

@@ -16,9 +16,9 @@ class EngineSettings:
 
     `in_flight` is how many calls may be under way, `attempt_timeout` holds for one attempt, `total_timeout` for all of
     an item, pauses included, from its first send. `retry_budget` is the share of the traffic that may be retries,
-    `max_outage` how long a host may be down before the run stops (0: every item ends by its own attempts), `hedge` the
-    quantile of the latency after which a second call is made. At most `max_results` outcomes wait for a slow consumer,
-    and no item is taken up while those that wait hold `max_result_bytes`.
+    `max_outage` how long a host may be down, or ask to be left alone, before the run stops (0: every item ends by its
+    own attempts), `hedge` the quantile of the latency after which a second call is made. At most `max_results` outcomes
+    wait for a slow consumer, and no item is taken up while those that wait hold `max_result_bytes`.
     """
 
     in_flight: int | Literal["auto"] | InFlightLimit = "auto"
@@ -32,6 +32,14 @@ class EngineSettings:
     max_result_bytes: int = 16 << 20
     """Two of the groups that a durable run writes at a time, so that the disk finds the next when it is done with one.
     More is of no use, and a body that was parsed can take ten times its length."""
+
+    @property
+    def longest_wait(self) -> float:
+        """What a peer may ask to wait, in seconds; where more is asked the run ends, and can be resumed.
+
+        That is `max_outage`. Where that is 0, because no host is to be taken to be down, it is the default.
+        """
+        return self.max_outage or 6 * 3600.0
 
 
 def check_settings(settings: EngineSettings) -> None:

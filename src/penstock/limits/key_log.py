@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import StorageError
 from .cell_map import CellMap, read_cells
 from .keyed_limit import KeyedLimiter
 
@@ -122,6 +123,14 @@ def read_sends(folder: Path, clock: Clock = SYSTEM_CLOCK) -> list[_Send]:
         if 0 <= key <= _EVERY_KEY and -math.inf < time < math.inf
     ]
     return sorted(sends, key=lambda send: send.time)
+
+
+def forget_pauses(folder: Path) -> None:
+    """Drop what the log in `folder` tells of pauses. Raises StorageError."""
+    try:
+        (folder / PAUSES).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot remove {folder / PAUSES}: {error.strerror or error}") from error
 
 
 def _read_pauses(folder: Path, clock: Clock) -> list[tuple[int, float]]:

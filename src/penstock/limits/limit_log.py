@@ -51,6 +51,12 @@ class LimitLog:
         for path in (own.keys() | shared.keys()) - wanted:
             path.unlink(missing_ok=True)
 
+    def forget_pauses(self) -> None:
+        """Nobody waits any more for what those who share a limit were told to. Raises StorageError."""
+        for window in self.windows:
+            if isinstance(window, SharedWindow):
+                window.forget_hold()
+
     def close(self) -> None:
         """Let the maps go. The windows must not be used afterwards."""
         for window in self.windows:

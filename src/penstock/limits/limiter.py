@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..clock import Clock, call_at, current_clock
@@ -21,6 +21,8 @@ from .shared_window import SharedWindow
 
 _SHORTEST_PAUSE = 0.05
 _TIMER_GRAIN = 0.001  # seconds: of epoll and of libuv
+_LONG = 1.0
+"""Seconds; nobody needs to be told of a pause that is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class RateLimiter:
         self._paused_until = self._used_up_until = -math.inf
         self._episodes = 0
         self._clock: Clock | None = None
+        self._watchers: list[Callable[[float], None]] = []
         if follow_server:
             self._ask_for_probe()
 
@@ -230,6 +233,23 @@ class RateLimiter:
         self._bounds.probe.ask()
         self._bounds.refresh()
 
+    def watch(self, told: Callable[[float], None]) -> None:
+        """From now on `told` hears until when there is a pause (clock seconds), whenever somebody has to wait for it.
+
+        It may `dismiss` those who wait.
+        """
+        self._watchers.append(told)
+
+    def unwatch(self, told: Callable[[float], None]) -> None:
+        """No more."""
+        self._watchers.remove(told)
+
+    def _tell(self) -> None:
+        held = [window.held_until for window in self.windows if isinstance(window, SharedWindow)]
+        until = max(self._paused_until, *held, -math.inf)
+        for told in list(self._watchers):
+            told(until)
+
     # -- those who wait -----------------------------------------------------------------------------------------------
 
     def dismiss(self, owner: object = None) -> None:
@@ -294,6 +314,8 @@ class RateLimiter:
         # The schedule is absolute, so what is late goes out together with what is due and no rate is lost.
         when = max(self._paused_until, self._bounds.earliest(head.weight, head.cost), self._clock.now() + _TIMER_GRAIN)
         self._timer = call_at(self._clock, when, self._dispatch)
+        if self._watchers and when - self._clock.now() > _LONG:
+            self._tell()
 
     def _dispatch(self) -> None:
         self._timer = None

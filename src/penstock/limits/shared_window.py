@@ -224,6 +224,24 @@ class SharedWindow:
                 self._log.unlock()
         self.release()
 
+    @property
+    def held_until(self) -> float:
+        """Until when one of the processes was told to wait; -inf if none was."""
+        return max(self._hold_until, self._log.times[PAUSED])
+
+    def forget_hold(self) -> None:
+        """Whatever any of the processes was told to wait for, nobody does any more. Raises StorageError."""
+        log = self._log
+        if not log.lock(_LONG):
+            raise StorageError(f"{log.path} is held by a process that does not go on")
+        try:
+            if log.times[PAUSED] > self._clock.now():
+                log.times[PAUSED] = log.times[PAUSED_WALL] = -math.inf
+                log.times[PACE] = self._clock.now()
+        finally:
+            log.unlock()
+        self._hold_until = -math.inf
+
     def charge(self, times: list[float]) -> None:
         """Count sends at these times, of before the limit had its name. Raises StorageError."""
         log = self._log

@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from ..call import Resp
+from ..engine.counters import RunCounters
 from ..engine.item_call import ItemCall
 from ..engine.outcome import Outcome
-from ..errors import OutputError, Stopped, UsageError
+from ..errors import Outage, OutputError, Stopped, UsageError
 from ..messages import Headers, Request, Response
 from ..rules.census.finding import Finding
 from ..rules.census.score_map import TOLERANCE
@@ -43,6 +44,7 @@ from .vectors.source import VectorSource, fingerprint
 
 Say = Callable[[str], None]
 
+_COUNTERS = "counters.json"
 _SCAN_ROWS = 8192
 
 
@@ -197,7 +199,12 @@ class Census:
         """
         self._watch, self._watch_first = watch, watch_first or watch
         with self._files:
-            return await self._carry_out()
+            try:
+                return await self._carry_out()
+            except Outage as outage:
+                if outage.until is not None:
+                    self._keep_pause(outage.until)
+                raise
 
     def close(self) -> None:
         """Let the scoreboard go."""
@@ -233,9 +240,21 @@ class Census:
             folder=self._folder,
             total=total,
             idempotent=True,
+            counters=self._kept_pause(),
             watch=watch,
             recorded=recorded,
         )
+
+    def _kept_pause(self) -> dict[str, Any]:
+        """Counters of nothing but the pause that an earlier session was told to keep."""
+        until = load_counters(self._folder.path / _COUNTERS).get("paused_until", 0.0)
+        return RunCounters().as_json(0.0) | {"paused_until": until} if until else {}
+
+    def _keep_pause(self, until: float) -> None:
+        """Also one that was told during the first answers, or the second look, of which no counters are kept."""
+        path = self._folder.path / _COUNTERS
+        counters = RunCounters().as_json(0.0) | load_counters(path) | {"paused_until": until}
+        DISK.write_new(path, orjson.dumps(counters))
 
     # -- the first answers --------------------------------------------------------------------------------------------
 
@@ -291,7 +310,7 @@ class Census:
     # -- the census ---------------------------------------------------------------------------------------------------
 
     async def _main(self, reading: AnswerReading, resumed_at: int) -> dict[str, Any]:
-        counters_path = self._folder.path / "counters.json"
+        counters_path = self._folder.path / _COUNTERS
         sink = CensusSink(self._scoreboard, reading.id_map, DISK, counters_path)
         call = self._call(judging(self._read, reading, self._same_vector(reading)))
         session = self._session(self._total, self._watch, recorded=True)
@@ -312,7 +331,7 @@ class Census:
         saved = load_counters(path)
         done = sum(count for finding, count in sink.findings.items() if finding is not Finding.NOT_DONE)
         if not saved or not done:
-            return {}
+            return self._kept_pause()
         failed = sink.findings[Finding.FAILED]
         by_kind = self._scoreboard.summary().by_kind if failed else {}
         return saved | {"items": done, "ok": done - failed, "failed": failed, "by_kind": by_kind}

@@ -21,8 +21,8 @@ class Flow(EngineSettings):
     `limits` hold in every window; with `limit_auto` they are what the server tells, and may also rise with it.
     `limit_by` gives each host, or each value of a field, limits of its own. `cost_limits` bound the sum of costs:
     `cost` (a number, or the field that holds it) is the estimate, `cost_actual` (JMESPath) finds the real one in the
-    answer. `deadline_header` names the header that tells the peer how long its answer is waited for. `command` is what
-    the user typed, without its secrets.
+    answer. `forget_pause` drops what an earlier session was told to wait for. `deadline_header` names the header that
+    tells the peer how long its answer is waited for. `command` is what the user typed, without its secrets.
     """
 
     limits: tuple[Limit, ...] = ()
@@ -40,6 +40,7 @@ class Flow(EngineSettings):
     follow_redirects: int = 0
     ca_file: Path | None = None
     proxy: str | None = None
+    forget_pause: bool = False
     command: tuple[str, ...] = ()
 
 

@@ -67,6 +67,8 @@ class Session:
             call.listen(state.judge.listen(limits.limiter, current_clock()))
             engine = Engine(call, source, state)
             engine.counters.restore(self.counters)
+            if self.flow.forget_pause:
+                engine.counters.paused_until = 0.0
             pause = engine.counters.paused_until - SYSTEM_CLOCK.wall()
             if pause > 0:
                 limits.limiter.pause_until(SYSTEM_CLOCK.now() + pause)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import StorageError
-from ..limits.key_log import KeyLog
+from ..limits.key_log import KeyLog, forget_pauses
 from ..limits.keyed_limit import KeyedLimiter
 from ..limits.limit_log import LimitLog, take_over
 from ..limits.limiter import RateLimiter
@@ -63,12 +63,16 @@ def open_limits(folder: Path, flow: Flow, key_of: KeyOf | None = None) -> Iterat
     """The limits of a run in `folder`; `key_of` tells what `flow.limit_by` speaks of. Raises StorageError."""
     if key_of is not None:
         by_key = KeyedLimiter(flow.limits, guard=flow.guard)
+        if flow.forget_pause:
+            forget_pauses(folder)
         with take_over(folder) as sent_at:
             log = KeyLog(folder, by_key, sent_at=sent_at)
         with contextlib.closing(log):
             yield SessionLimits(ForEachKey(by_key, flow.limit_by or "key"), by_key, key_of)
         return
     with contextlib.closing(LimitLog(folder, flow.limits, flow.guard)) as kept:
+        if flow.forget_pause:
+            kept.forget_pauses()
         limiter = RateLimiter(
             kept.windows, guard=flow.guard, cost_limits=flow.cost_limits, follow_server=flow.limit_auto
         )

@@ -67,6 +67,8 @@ async def carry_out_in_processes(
     # Kept open as long as they work, and charged with what was sent before under a limit without a name.
     log = LimitLog(folder.path, shared, flow.guard)
     try:
+        if flow.forget_pause:
+            log.forget_pauses()
         return await _drive(run, builder, shared, processes, command, watch)
     finally:
         log.close()
@@ -110,7 +112,10 @@ def _crew(run: SendRun, tasks: Sequence[bytes], command: Sequence[str], sink: _C
 
     done = run.output.done
     ranges = Ranges(run.total, type(done)(done.base, bytes(done.bits)), len(tasks))
-    crew = Crew(command, tasks, ranges, run.output.saved_counters, sink.put, paused)
+    saved = dict(run.output.saved_counters)
+    if run.job.flow.forget_pause:
+        saved.update({"paused_until": 0.0} if saved else {})
+    crew = Crew(command, tasks, ranges, saved, sink.put, paused)
     if crew.counters.paused_until > SYSTEM_CLOCK.wall():
         paused(crew.counters.paused_until)
     return crew
@@ -131,7 +136,8 @@ def _task(run: SendRun, builder: RequestBuilder, shared: list[Limit], number: in
         log.unlink()
     return Task(
         job=job,
-        flow=replace(job.flow, limits=tuple(shared), in_flight=in_flight),
+        # A process that is started again must not forget what another was told meanwhile.
+        flow=replace(job.flow, limits=tuple(shared), in_flight=in_flight, forget_pause=False),
         source=run.records.path,
         format=run.records.format,
         index=run.index.tobytes(),
