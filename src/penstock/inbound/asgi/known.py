@@ -141,10 +141,14 @@ class KnownAnswers:
         headers = request.scope["headers"]
         self._learn_names(headers)
         varies = frozenset([name for each in newest for name in each.vary])
-        ignored = self._ignored - varies
+        ignored = self._ignored - varies if varies else self._ignored
         way = tuple([(name, value) for name, value in headers if name not in ignored])
-        if sum(len(name) + len(value) for name, value in way) <= _LONGEST_WAY:
-            self._keep(_url(request.scope), varies, way, KnownAnswer(newest, stored))
+        length = sum([len(name) + len(value) for name, value in way])
+        if length <= _LONGEST_WAY:
+            # As `bytes_of`, never less, and without a call for each.
+            self._keep(
+                _url(request.scope), varies, way, KnownAnswer(newest, stored), length + len(way) * (_FIELD_BYTES + 112)
+            )
 
     def _learn_names(self, headers: Sequence[Field]) -> None:
         for name, _ in headers:
@@ -153,8 +157,10 @@ class KnownAnswers:
                     break
                 self._ignored.add(name)
 
-    def _keep(self, url: Url, varies: frozenset[bytes], way: tuple[Field, ...], answer: KnownAnswer) -> None:
-        answer.size = _bytes_of_answer(url, varies, way, answer.stored)
+    def _keep(
+        self, url: Url, varies: frozenset[bytes], way: tuple[Field, ...], answer: KnownAnswer, way_bytes: int
+    ) -> None:
+        answer.size = _bytes_of_answer(url, varies, answer.stored) + way_bytes
         self._drop(url, way)
         if self._answers >= _MOST_ANSWERS or self._bytes + answer.size > self._max_bytes:
             self.clear()
@@ -204,13 +210,11 @@ def _url(scope: Scope) -> Url:
     return scope["path"], get("raw_path"), get("query_string", b""), get("scheme", "http"), get("root_path", "")
 
 
-def _bytes_of_answer(url: Url, varies: frozenset[bytes], way: tuple[Field, ...], stored: StoredResponse) -> int:
-    """What it takes to know that `way` to ask for `url` is answered by `stored`, with its fields ready to be sent."""
+def _bytes_of_answer(url: Url, varies: frozenset[bytes], stored: StoredResponse) -> int:
+    """What it takes to know that a way to ask for `url` is answered by `stored`, its fields ready to be sent."""
     path, raw_path, query, _, _ = url
     size = _ANSWER_BYTES + sys.getsizeof(path) + bytes_of(len(raw_path or b"")) + bytes_of(len(query))
     size += sys.getsizeof(varies)
-    # As `bytes_of`, never less, and without a call for each.
-    size += sum([_FIELD_BYTES + 112 + len(name) + len(value) for name, value in way])
     packed = stored.packed_fields
     # Those of its own, and Cache-Status, Age and Content-Length; two bytes objects for each.
     return size + len(packed) + (packed.count(b"\r\n") + 3) * (_FIELD_BYTES + 2 * bytes_of(1))
