@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from .uri_reference import without_dots
+
 # Nothing to decode, to fold or to strip, and no slash at the end.
 _PLAIN = re.compile(rb"(?:/[^/%;\\.][^/%;\\]*)+")
 _PARAMETERS = re.compile(rb";[^/]*")
@@ -27,23 +29,10 @@ def readings(path: bytes) -> list[bytes]:
         slashed = decoded.replace(b"\\", b"/")
         found[decoded] = None
         for form in (slashed, _PARAMETERS.sub(b"", slashed)):
-            found[_without_dots(form)] = None
-            merged = _without_dots(_SLASHES.sub(b"/", form))
+            found[without_dots(form)] = None
+            merged = without_dots(_SLASHES.sub(b"/", form))
             found[merged] = found[merged.rstrip(b"/") or b"/"] = None
         if b"%" not in decoded:
             break
         decoded = unquote_to_bytes(decoded)
     return [*found]
-
-
-def _without_dots(path: bytes) -> bytes:
-    kept: list[bytes] = []
-    segments = path.split(b"/")[1:]
-    for segment in segments:
-        if segment == b"..":
-            del kept[-1:]
-        elif segment != b".":
-            kept.append(segment)
-    if segments and segments[-1] in (b".", b".."):
-        kept.append(b"")
-    return b"/" + b"/".join(kept)

@@ -44,10 +44,10 @@ def _target(base: bytes, reference: bytes) -> bytes:
     if reference.startswith(b"?"):
         return path + reference
     relative, mark, query = reference.partition(b"?")
-    return _without_dots(path[: path.rfind(b"/") + 1] + relative) + mark + query
+    return without_dots(path[: path.rfind(b"/") + 1] + relative) + mark + query
 
 
-def _without_dots(path: bytes) -> bytes:
+def without_dots(path: bytes) -> bytes:
     """RFC 3986, 5.2.4: `.` and `..` followed, never above the root."""
     kept: list[bytes] = []
     segments = path.split(b"/")[1:]
