@@ -197,7 +197,9 @@ class CheckedFile(io.RawIOBase):
 
     def close(self) -> None:
         """Close the file; again does nothing."""
-        self._file.close()
+        # Python closes also what is left of one whose file could not be opened.
+        if "_file" in self.__dict__:
+            self._file.close()
         super().close()
 
 
