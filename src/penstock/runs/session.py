@@ -18,7 +18,7 @@ from ..engine.key_lines import KeyLines
 from ..engine.state import EngineState
 from ..limits.limiter import RateLimiter
 from .client import RedirectPermits
-from .driver import Driver, Sink, Watcher
+from .driver import Driver, Sink, Watch
 from .flow import Flow
 from .run_folder import RunFolder
 from .session_limits import KeyOf, SessionLimits, open_limits
@@ -40,7 +40,7 @@ class Session:
     """As of the last commit of the session before."""
     resumed_at: int = 0
     """Items that were done when the session began."""
-    watch: Callable[[int | None, RateLimiter], tuple[Watcher, ...]] = lambda total, limiter: ()
+    watch: Watch = lambda total, limiter: ()
     known: Callable[[], dict[str, Any]] = dict
     """What the command knows beside the counters, such as a `total` that is only told on the way; for the report."""
     redirects: RedirectPermits | None = None
