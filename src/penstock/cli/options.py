@@ -59,6 +59,16 @@ class Size(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+class ByteRate(Size):
+    """`500B/s`, `2KiB/s`; a bare number is bytes a second. 0 says that there is none."""
+
+    name = "size/s"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes a second."""
+        return super().convert(value.removesuffix("/s") if isinstance(value, str) else value, param, ctx)
+
+
 class LimitType(click.ParamType[Any]):
     """`100/min`; with `auto` also that word."""
 

@@ -21,7 +21,7 @@ from ..rules.caching.options import CacheOptions
 from ..wire.server import ServerLimits
 from .handover import inherited_socket, start_successor, tell_ready
 from .loop import run_loop
-from .options import Duration, Size
+from .options import ByteRate, Duration, Size
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .terminal import echo
 
@@ -87,6 +87,13 @@ class Address(click.ParamType[Any]):
 @click.option(
     "--idle-timeout", type=Duration(), default="60s", show_default=True, help="A connection without requests."
 )
+@click.option(
+    "--min-request-rate",
+    type=ByteRate(),
+    default="500B/s",
+    show_default=True,
+    help="A request body that is 20 s behind this gets 408. 0: no bound.",
+)
 @click.option("--send-timeout", type=Duration(), default="30s", show_default=True, help="A client that takes nothing.")
 @click.option("--max-connections", type=click.IntRange(min=1), default=10_000, show_default=True, help="Of clients.")
 @click.option(
@@ -148,6 +155,7 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         limits=ServerLimits(
             header_timeout=options["header_timeout"],
             idle_timeout=options["idle_timeout"],
+            min_body_rate=options["min_request_rate"] or None,
             send_timeout=options["send_timeout"],
             max_connections=options["max_connections"],
             max_connections_per_address=per_address or None,

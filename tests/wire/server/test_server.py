@@ -238,21 +238,28 @@ def test_interim_answers() -> None:
     serve(Answers(begin), body)
 
 
-def test_connection_caps() -> None:
+@pytest.mark.parametrize("bound", ["max_connections", "max_connections_per_address"])
+def test_connection_caps(bound: str) -> None:
+    handler = Answers(lambda _: None)
+
     async def body(world: World) -> None:
         first = [await world.connect() for _ in range(2)]
+        for _, writer in first:
+            writer.write(GET)
+        while len(handler.kept) < 2:
+            await asyncio.sleep(0.01)
         reader, _ = await world.connect()
         assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
         assert (world.server.accepted, world.server.refused) == (2, 1)
+        for exchange in handler.kept:
+            ok(exchange)
         for reader, writer in first:
-            writer.write(GET)
             assert await reader.readexactly(len(OK)) == OK
             writer.transport.abort()
         while world.server.connections > 1:
             await asyncio.sleep(0.01)
 
-    serve(Answers(), body, limits=ServerLimits(max_connections_per_address=2))
-    serve(Answers(), body, limits=ServerLimits(max_connections=2))
+    serve(handler, body, limits=ServerLimits(**{bound: 2}))
 
 
 def test_requests_per_connection() -> None:

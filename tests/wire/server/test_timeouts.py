@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -46,19 +47,122 @@ def test_idle_connections_close() -> None:
     serve(Answers(), body, run=run_virtual)
 
 
-def test_slow_body_is_408_and_progress_is_enough() -> None:
+def test_a_body_that_stops_is_408() -> None:
     async def body(world: World) -> None:
         loop = asyncio.get_running_loop()
         reader, writer = await world.connect()
-        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
-        for _ in range(5):
-            writer.write(b"x")
-            await asyncio.sleep(25)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx")
         start = loop.time()
         assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
         assert 4 <= loop.time() - start <= 7
 
+    serve(Answers(echo), body, limits=ServerLimits(body_timeout=5), run=run_virtual)
+
+
+BODY = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def drop(exchange: ServerExchange) -> None:
+    """Answer at once: the body is read only to keep the connection."""
+    exchange.respond(200, b"OK", [], b"ok")
+
+
+@pytest.mark.parametrize(
+    ("head", "piece", "begin", "answer"),
+    [
+        (BODY, b"x", echo, b"HTTP/1.1 408 "),
+        (BODY, b"x" * 400, echo, b"HTTP/1.1 408 "),
+        (CHUNKED, b"1\r\nx\r\n", echo, b"HTTP/1.1 408 "),
+        # What is only framing is no body.
+        (CHUNKED, b"1;" + b"e" * 100 + b"\r\nx\r\n", echo, b"HTTP/1.1 408 "),
+        (BODY.replace(b"1000000", b"60000"), b"x", drop, OK),
+    ],
+    ids=["a-byte", "nearly", "chunked", "extensions", "dropped"],
+)
+def test_a_body_that_trickles_is_408(
+    head: bytes, piece: bytes, begin: Callable[[ServerExchange], None], answer: bytes
+) -> None:
+    """A byte a second held a connection, and what is behind it, for as long as its client liked."""
+
+    async def body(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        reader, writer = await world.connect()
+        writer.write(head)
+        start = loop.time()
+        got = asyncio.ensure_future(reader.read())
+        while not got.done() and loop.time() < start + 200:
+            writer.write(piece)
+            await asyncio.sleep(1)
+        assert (await got).startswith(answer)
+        assert 20 <= loop.time() - start <= 24 if len(piece) < 400 else 95 <= loop.time() - start <= 115
+
+    serve(Answers(begin), body, run=run_virtual)
+
+
+def test_a_body_at_the_least_rate_has_all_its_time() -> None:
+    async def body(world: World) -> None:
+        reader, writer = await world.connect()
+        writer.write(BODY.replace(b"1000000", b"100000"))
+        for _ in range(200):
+            writer.write(b"x" * 500)
+            await asyncio.sleep(1)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
     serve(Answers(echo), body, run=run_virtual)
+
+
+def test_what_came_fast_is_no_excuse_for_what_trickles() -> None:
+    async def body(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        reader, writer = await world.connect()
+        writer.write(BODY + b"x" * 900_000)
+        start = loop.time()
+        got = asyncio.ensure_future(reader.read())
+        while not got.done():
+            writer.write(b"x")
+            await asyncio.sleep(1)
+        assert (await got).startswith(b"HTTP/1.1 408 ")
+        assert 20 <= loop.time() - start <= 24
+
+    serve(Answers(echo), body, run=run_virtual)
+
+
+def test_a_client_that_is_let_wait_is_not_accused() -> None:
+    """The taker pauses for 50 s after each piece: the client is slow because it must be."""
+    got: list[bytes] = []
+
+    def begin(exchange: ServerExchange) -> None:
+        loop = asyncio.get_running_loop()
+
+        def take(data: bytes) -> None:
+            got.append(data)
+            exchange.pause_body()
+            loop.call_later(50, exchange.resume_body)
+
+        exchange.receive_body(take, lambda: ok(exchange))
+
+    async def body(world: World) -> None:
+        reader, writer = await world.connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n")
+        for _ in range(9):
+            writer.write(b"x" * 1000)
+            await asyncio.sleep(51)
+        assert await reader.readexactly(len(OK)) == OK
+
+    serve(Answers(begin), body, limits=ServerLimits(body_timeout=20), run=run_virtual)
+
+
+def test_without_a_least_rate_progress_is_enough() -> None:
+    async def body(world: World) -> None:
+        reader, writer = await world.connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+        for _ in range(9):
+            writer.write(b"x")
+            await asyncio.sleep(25)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+    serve(Answers(echo), body, limits=ServerLimits(min_body_rate=None), run=run_virtual)
 
 
 def test_slow_handler_and_paused_body_have_no_timeout() -> None:

@@ -7,19 +7,18 @@ the handler knows stores nothing for it but the count of requests.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-import socket
-import struct
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from .answer_bytes import plain_answer
-from .exchange import Handler, ServerExchange
-from .limits import ServerLimits
+from .body_rate import BodyRate
+from .exchange import ServerExchange
+from .keeper import ServerKeeper
 from .rejected import RequestRejected
 from .request_reader import RequestReader
+from .reset import reset_on_close
 
 # Plain numbers: since 3.12 members of an IntEnum take a fifth longer to compare.
 _PHASES = ("idle", "head", "busy", "drop", "linger", "closed")
@@ -28,24 +27,7 @@ _BATCH = 32
 """Pipelined requests of one connection that are begun before others have a turn."""
 _COPIED_BYTES = 64 * 1024
 _LINGER_BYTES = 1024 * 1024
-_RESET = struct.pack("ii", 1, 0)
 _log = logging.getLogger(__name__)
-
-
-class ServerKeeper(Protocol):
-    """Who a connection reports to: its server."""
-
-    handler: Handler
-    limits: ServerLimits
-    on_answered: Callable[[ServerExchange | None, int, int], None] | None
-
-    def made(self, connection: ServerConnection) -> None:
-        """The connection is open."""
-        ...
-
-    def lost(self, connection: ServerConnection) -> None:
-        """The connection is closed for good."""
-        ...
 
 
 class ServerConnection(asyncio.Protocol):
@@ -62,6 +44,7 @@ class ServerConnection(asyncio.Protocol):
         "_limits",
         "_loop",
         "_phase",
+        "_rate",
         "_reader",
         "_reading",
         "_running",
@@ -78,13 +61,14 @@ class ServerConnection(asyncio.Protocol):
         "tls",
     )
 
-    def __init__(self, keeper: ServerKeeper) -> None:
+    def __init__(self, keeper: ServerKeeper[ServerConnection]) -> None:
         self._keeper = keeper
         self._limits = limits = keeper.limits
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(limits)
         self._known = keeper.handler.known if limits.max_requests_per_connection is None else self._known_if_not_last
         self._exchange: ServerExchange | None = None
+        self._rate: BodyRate | None = None
         self._phase = _IDLE
         self._idle = False
         self._eof = False
@@ -186,6 +170,21 @@ class ServerConnection(asyncio.Protocol):
         """In the middle of a request or an answer."""
         return self._phase in {_HEAD, _BUSY, _DROP}
 
+    @property
+    def spare(self) -> tuple[int, float] | None:
+        """How well it can be closed for a newcomer: the lowest first; None within a request or an answer."""
+        if self._phase in {_BUSY, _CLOSED} or self._scheduled or self._transport.get_write_buffer_size():
+            return None
+        if not self.requests:
+            return 0, 0.0
+        return (1 if self._idle else 2), self._due
+
+    def make_way(self) -> None:
+        """Close at once, for a newcomer: nothing is under way here."""
+        self._phase = _CLOSED
+        self._idle = False
+        self._transport.abort()
+
     def refuse(self) -> None:
         """Say that there are too many connections, and close."""
         self._refuse(503, "too many connections")
@@ -212,7 +211,7 @@ class ServerConnection(asyncio.Protocol):
                 self._due = now + self._limits.idle_timeout
             elif now >= self._due:
                 self._shut()
-        elif now >= self._due:
+        elif now >= self._due or (phase != _HEAD and self._rate is not None and self._rate.is_late(now, self._due)):
             self._expire(phase)
 
     # Called by the exchange.
@@ -252,6 +251,8 @@ class ServerConnection(asyncio.Protocol):
             self._guard(exchange, self._hand_over)
         else:
             self._due = math.inf
+            if self._rate is not None:
+                self._rate.excused = True
         self._settle()
 
     def finished(self, exchange: ServerExchange, *, close: bool) -> None:
@@ -277,11 +278,7 @@ class ServerConnection(asyncio.Protocol):
         """Reset the connection: nothing that was sent before can be taken for complete by its closing."""
         self._phase = _CLOSED
         self._idle = False
-        connected = self._transport.get_extra_info("socket")
-        if connected is not None and connected.family != socket.AF_UNIX:
-            # An error means that it is closed already.
-            with contextlib.suppress(OSError):
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        reset_on_close(self._transport)
         self._transport.abort()
 
     # The requests.
@@ -353,6 +350,7 @@ class ServerConnection(asyncio.Protocol):
         self._exchange = exchange
         self._phase = _BUSY
         self._due = math.inf
+        self._rate = BodyRate(self._limits, reader, self._loop.time()) if head.has_body else None
         try:
             self._keeper.handler.begin(exchange)
         except Exception:  # noqa: BLE001 - whatever a handler raises, the server goes on

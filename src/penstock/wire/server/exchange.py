@@ -85,6 +85,7 @@ class ServerExchange:
         "on_closed",
         "on_data",
         "on_end",
+        "on_over",
         "on_resumed",
         "raw",
         "status",
@@ -104,6 +105,8 @@ class ServerExchange:
         """Called when `paused` is False again."""
         self.on_closed: Callable[[], None] | None = None
         """Called once if the connection is gone before the answer is complete (not after `abort`)."""
+        self.on_over: Callable[[], None] | None = None
+        """Called once at the end, whatever it is: the answer is complete, was broken off, or the connection is gone."""
         self.on_data: Callable[[bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self.body_paused = False
@@ -212,6 +215,7 @@ class ServerExchange:
             return
         self._state = _DONE
         self.closed = True
+        self._over()
         self._channel.abort()
         self._channel.finished(self, close=True)
 
@@ -256,6 +260,7 @@ class ServerExchange:
         """Answer with `status` and close, or break off what was begun."""
         if self._state == _NEW:
             self._state = _DONE
+            self._over()
             self.status = status
             self._close = True
             self.bytes_sent = self._channel.send_parts(
@@ -269,6 +274,7 @@ class ServerExchange:
         """The connection is gone."""
         self._state = _DONE
         self.closed = True
+        self._over()
 
     def _may_begin(self, status: int) -> bool:
         if self.closed:
@@ -308,6 +314,13 @@ class ServerExchange:
         self._chunked = chunked
         return data
 
+    def _over(self) -> None:
+        on_over, self.on_over = self.on_over, None
+        if on_over is not None:
+            on_over()
+
     def _finish(self) -> None:
         self._state = _DONE
+        if self.on_over is not None:
+            self._over()
         self._channel.finished(self, close=self._close)

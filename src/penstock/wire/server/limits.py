@@ -21,6 +21,10 @@ class ServerLimits:
     """Without a request, for a new connection too."""
     body_timeout: float = 30.0
     """Without a byte of a request body that is waited for."""
+    min_body_rate: float | None = 500.0
+    """Bytes a second of a request body that is waited for; see BodyRate."""
+    body_grace: float = 20.0
+    """What a body may be behind `min_body_rate`."""
     send_timeout: float = 30.0
     """Without a byte of the answer taken by the client."""
     linger_timeout: float = 5.0

@@ -83,6 +83,7 @@ class RequestReader:
         "_url",
         "body",
         "buffered",
+        "taken",
     )
 
     def __init__(self, limits: ServerLimits) -> None:
@@ -94,6 +95,8 @@ class RequestReader:
         """Bytes that were fed and not taken yet."""
         self.body: LengthBody | ChunkedBody | None = None
         """What is still to be taken of the last request; None once that is all."""
+        self.taken = 0
+        """Bytes of bodies, of all requests so far."""
         self._parser: httptools.HttpRequestParser | None = None
         self._url = b""
         self._fields: list[tuple[bytes, bytes]] = []
@@ -185,6 +188,7 @@ class RequestReader:
         if body is None:
             return b""
         piece, self._at = body.take(self._data, self._at)
+        self.taken += len(piece)
         if body.complete:
             self.body = None
             self._searched = 0

@@ -1,0 +1,19 @@
+"""Closing a connection with a reset, so that what was sent cannot be taken for complete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+
+_AT_ONCE = struct.pack("ii", 1, 0)
+
+
+def reset_on_close(transport: asyncio.Transport) -> None:
+    """Have the socket of `transport` reset when it is closed; a Unix socket knows no resets."""
+    connected = transport.get_extra_info("socket")
+    if connected is not None and connected.family != socket.AF_UNIX:
+        # An error means that it is closed already.
+        with contextlib.suppress(OSError):
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
