@@ -74,6 +74,13 @@ class Address(click.ParamType[Any]):
 @click.option("--trust-forwarded", is_flag=True, help="Clients are proxies of yours: keep their X-Forwarded fields.")
 @click.option("--access-log", metavar="FILE", default=None, help="One JSON line an answer; - is standard output.")
 @click.option("--origin-connections", type=click.IntRange(min=1), default=1024, show_default=True, help="To the app.")
+@click.option(
+    "--request-buffer",
+    type=Size(),
+    default="64KiB",
+    show_default=True,
+    help="So much of a request body is read before the app is asked.",
+)
 @click.option("--connect-timeout", type=Duration(), default="3s", show_default=True, help="To connect to the app.")
 @click.option(
     "--first-byte-timeout", type=Duration(), default="60s", show_default=True, help="Until the app begins to answer."
@@ -163,6 +170,7 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         hosts=options["hosts"],
         trust_forwarded=options["trust_forwarded"],
         origin_connections=options["origin_connections"],
+        request_buffer=options["request_buffer"],
         connect_timeout=options["connect_timeout"],
         first_byte_timeout=options["first_byte_timeout"],
         between_bytes_timeout=options["between_bytes_timeout"],

@@ -54,8 +54,24 @@ class RealOrigin:
     def __init__(self, script: Callable[[Asked], Awaitable[None]]) -> None:
         self.script = script
         self.asked: list[Asked] = []
+        self.open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        try:
+            await self._serve(reader, writer)
+        finally:
+            self.open -= 1
+
+    async def left_alone(self) -> None:
+        """Its connections are closed, as far as its scripts let them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while self.open:
+                    await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             nth = 0
             while True:
@@ -146,6 +162,7 @@ async def rig(
         made.close()
         await proxy.aclose(1.0)
         server.close()
+        await origin.left_alone()
 
 
 def run_real(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -205,7 +205,7 @@ def test_an_answer_that_comes_before_the_body_was_sent() -> None:
 
         async with rig(script) as net:
             client = await net.connect()
-            await client.send("/", "Content-Length: 1000000", method="POST", body=b"x" * 1000)
+            await client.send("/", "Content-Length: 1000000", method="POST", body=b"x" * 100_000)
             assert (await client.answer())[::2] == (413, b"no")
             other = await net.connect()
             await other.send("/", "Content-Length: 2", method="POST", body=b"ok")
@@ -228,7 +228,7 @@ def test_a_client_that_breaks_off_its_body_breaks_off_the_request() -> None:
 
         async with rig(script) as net:
             client = await net.connect()
-            await client.send("/", "Content-Length: 1000", method="POST", body=b"x" * 10)
+            await client.send("/", "Content-Length: 1000000", method="POST", body=b"x" * 100_000)
             await seen.wait()
             client.writer.close()
             await broken.wait()
@@ -359,7 +359,7 @@ def test_a_long_upload_is_not_taken_for_a_silent_origin() -> None:
             await asked.body()
             await asked.answer()
 
-        async with rig(script, first_byte_timeout=0.6) as net:
+        async with rig(script, first_byte_timeout=0.6, request_buffer=0) as net:
             client = await net.connect()
             await client.send("/", "Content-Length: 10", method="POST")
             for _ in range(10):

@@ -45,7 +45,7 @@ def families(watched: Watched) -> Iterator[Family]:
     yield _one("evictions", "Stored responses that went for want of room.", store.evictions)
     yield _one("rejected", "Responses that the store did not take.", store.rejected)
     yield _now("stored_bytes", "Memory that what is stored takes.", store.bytes_used)
-    yield _now("table_bytes", "Memory that what is remembered by URL beside it takes.", store.table_bytes)
+    yield _now("table_bytes", "Memory that tables by URL and request bodies take beside it.", store.table_bytes)
     yield _now("budget_bytes", "Memory that both may take.", store.max_bytes)
     yield _now("objects", "Stored responses.", store.objects)
     yield _now("tags", "Different tags of what is stored.", store.tags)

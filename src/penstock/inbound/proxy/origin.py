@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from ...messages import RawFields
 from ...rules.caching.http_fields import nominated
 from ...rules.caching.unkeyed import CLAIMS, NEVER_KEYED, OVERRIDES, trusted_key
 from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
 from ..cache.protocols import ClientReply, InboundRequest
+from .uploads import Upload
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 # The wire writes these itself; Expect was met by us (RFC 9110, 10.1.1).
@@ -40,28 +44,40 @@ def screen(request: InboundRequest, *, trust_forwarded: bool) -> None:
 
 
 class ProxyOrigin:
-    """An Origin over HTTP. `trust_forwarded`: the client is a proxy of ours, whose X-Forwarded-For is kept."""
+    """An Origin over HTTP. `trust_forwarded`: the client is a proxy of ours, whose X-Forwarded-For is kept.
 
-    def __init__(self, client: StreamClient, *, trust_forwarded: bool = False) -> None:
+    `uploads`: the bodies of requests that have one.
+    """
+
+    def __init__(
+        self,
+        client: StreamClient,
+        *,
+        trust_forwarded: bool = False,
+        uploads: Mapping[ServerExchange, Upload] = MappingProxyType({}),
+    ) -> None:
         self._client = client
         self._trust = trust_forwarded
+        self._uploads = uploads
 
     def fetch(
         self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None
     ) -> StreamExchange:
         """Ask the app for `request`, with `fields` in place of its own; the answer goes to `receiver`."""
-        exchange = reply if isinstance(reply, ServerExchange) else None
-        framing = _framing(request, exchange)
-        head = self.head(request, fields, framing)
+        upload = self._uploads[reply] if isinstance(reply, ServerExchange) else None
+        ahead = b"" if upload is None else upload.take()
+        whole = upload is None or upload.complete
+        length = len(ahead) if upload is None or whole else upload.length
+        head = self.head(request, fields, _framing(request.method, length))
         fetch = self._client.fetch(
-            head,
+            head + ahead if whole else head,
             receiver,
             head_only=request.method == b"HEAD",
-            repeatable=request.method in _REPEATABLE and exchange is None,
-            more=exchange is not None,
+            repeatable=whole and request.method in _REPEATABLE,
+            more=not whole,
         )
-        if exchange is not None:
-            RequestBody(exchange, fetch, chunked=exchange.head.chunked)
+        if upload is not None and not whole:
+            RequestBody(upload, fetch, chunked=length is None).begin(ahead)
         return fetch
 
     def head(self, request: InboundRequest, fields: RawFields, framing: bytes) -> bytes:
@@ -92,26 +108,36 @@ class ProxyOrigin:
         return text
 
 
-def _framing(request: InboundRequest, exchange: ServerExchange | None) -> bytes:
-    if exchange is None:
-        # These methods say what an empty body means, so its length is stated (RFC 9110, 8.6).
-        return b"\r\n" if request.method in _NO_BODY_METHODS else b"Content-Length: 0\r\n\r\n"
-    length = exchange.head.content_length
-    return b"Transfer-Encoding: chunked\r\n\r\n" if length is None else b"Content-Length: %d\r\n\r\n" % length
+def _framing(method: bytes, length: int | None) -> bytes:
+    """For a body of `length` bytes; None where only its end will tell."""
+    if length is None:
+        return b"Transfer-Encoding: chunked\r\n\r\n"
+    # These methods say what an empty body means; for others its length is stated (RFC 9110, 8.6).
+    return b"Content-Length: %d\r\n\r\n" % length if length or method not in _NO_BODY_METHODS else b"\r\n"
 
 
 class RequestBody:
     """Carries the body of a client's request to the origin, as fast as the slower of the two."""
 
-    __slots__ = ("_chunked", "_exchange", "_fetch", "_waiting")
+    __slots__ = ("_chunked", "_exchange", "_fetch", "_upload", "_waiting")
 
-    def __init__(self, exchange: ServerExchange, fetch: StreamExchange, *, chunked: bool) -> None:
-        self._exchange = exchange
+    def __init__(self, upload: Upload, fetch: StreamExchange, *, chunked: bool) -> None:
+        self._exchange = upload.exchange
         self._fetch = fetch
+        self._upload = upload
         self._chunked = chunked
         self._waiting = False
-        fetch.on_drained = self._drained
-        exchange.receive_body(self._data, self._end)
+
+    def begin(self, ahead: bytes) -> None:
+        """Send what was read ahead, and then what comes."""
+        self._fetch.on_drained = self._drained
+        self._data(ahead)
+        if not self._waiting:
+            self._upload.sent_ahead()
+        self._exchange.receive_body(self._data, self._end)
+        if not self._waiting:
+            # It may have been paused until its turn came.
+            self._exchange.resume_body()
 
     def _data(self, data: bytes) -> None:
         if self._chunked:
@@ -123,8 +149,10 @@ class RequestBody:
 
     def _end(self) -> None:
         self._fetch.send(b"0\r\n\r\n" if self._chunked else b"", last=True)
+        self._upload.sent()
 
     def _drained(self) -> None:
+        self._upload.sent_ahead()
         if self._waiting:
             self._waiting = False
             self._exchange.resume_body()

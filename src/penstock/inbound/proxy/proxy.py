@@ -29,6 +29,8 @@ from .metrics import MetricsHandler
 from .origin import SUSPECT, ProxyOrigin, screen
 from .snapshot import Watched
 from .top_urls import TopUrls, reserve_keys
+from .upload_turns import UploadTurns
+from .uploads import Uploads
 
 _FORWARDED_FOR = b"x-forwarded-for"
 _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
@@ -44,7 +46,7 @@ class ProxySettings:
     """How one proxy runs. Times are seconds, sizes bytes.
 
     `hosts`: which Host fields are answered; empty means all. `trust_forwarded`: the clients are proxies of ours, whose
-    X-Forwarded fields are passed on instead of replaced.
+    X-Forwarded fields are passed on instead of replaced. `request_buffer`: of a body, before the origin is asked.
     """
 
     origin: str
@@ -58,6 +60,7 @@ class ProxySettings:
     hosts: tuple[str, ...] = ()
     trust_forwarded: bool = False
     origin_connections: int = 1024
+    request_buffer: int = 64 * 1024
     connect_timeout: float = 3.0
     first_byte_timeout: float = 60.0
     between_bytes_timeout: float = 30.0
@@ -76,18 +79,12 @@ class Proxy:
     ) -> None:
         self.settings = settings
         self.store = MemoryStore(settings.memory, max_object_bytes=settings.max_object)
-        self.client = StreamClient(
-            settings.origin,
-            max_connections=settings.origin_connections,
-            connect_timeout=settings.connect_timeout,
-            first_byte_timeout=settings.first_byte_timeout,
-            between_bytes_timeout=settings.between_bytes_timeout,
-            lenient=settings.options.lenient_origin,
-            tls=origin_tls,
-        )
+        self.client = _client(settings, origin_tls)
+        turns = UploadTurns(settings.origin_connections)
+        self.uploads = Uploads(self.store, settings.request_buffer, turns, settings.first_byte_timeout)
         self.engine = CacheEngine(
             self.store,
-            ProxyOrigin(self.client, trust_forwarded=settings.trust_forwarded),
+            ProxyOrigin(self.client, trust_forwarded=settings.trust_forwarded, uploads=self.uploads.under_way),
             options=settings.options,
             policy=settings.policy,
             clock=clock or current_clock(),
@@ -97,6 +94,7 @@ class Proxy:
         self.server = Server(on_answered=on_answered)
         self.handler = ProxyHandler(
             self.engine,
+            self.uploads,
             self.client.origin.authority.encode(),
             settings.hosts,
             fast=on_answered is None,
@@ -186,12 +184,25 @@ class Proxy:
         await self.client.aclose()
 
 
+def _client(settings: ProxySettings, tls: ssl.SSLContext | None) -> StreamClient:
+    return StreamClient(
+        settings.origin,
+        max_connections=settings.origin_connections,
+        connect_timeout=settings.connect_timeout,
+        first_byte_timeout=settings.first_byte_timeout,
+        between_bytes_timeout=settings.between_bytes_timeout,
+        lenient=settings.options.lenient_origin,
+        tls=tls,
+    )
+
+
 class ProxyHandler:
     """What the server asks: a Handler."""
 
     def __init__(
         self,
         engine: CacheEngine,
+        uploads: Uploads,
         default_host: bytes,
         hosts: tuple[str, ...],
         *,
@@ -199,6 +210,7 @@ class ProxyHandler:
         trust_forwarded: bool = False,
     ) -> None:
         self._engine = engine
+        self._uploads = uploads
         self._default_host = default_host
         self._trust = trust_forwarded
         self._hosts = frozenset(host.lower().encode() for host in hosts)
@@ -237,6 +249,10 @@ class ProxyHandler:
         said = fields.get(_FORWARDED_FOR) if self._trust else None
         address = client.encode("latin-1", "replace")
         fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
+        if head.has_body:
+            whose = client if said is None else last_member(said)
+            self._uploads.read(exchange, whose, lambda: self._engine.handle(request, exchange))
+            return
         stored = self._engine.handle(request, exchange)
         if stored is not None and self._fast and exchange.raw is not None:
             self._learn(exchange.raw, request, stored)
@@ -252,6 +268,11 @@ class ProxyHandler:
         # The bytes of a request do not say from which address it comes.
         if not apart or not any(_FORWARDED_FOR in variant.vary for variant in newest):
             self.known_hits.learn(raw, newest, stored, fresh_until(stored))
+
+
+def last_member(value: bytes) -> str:
+    """Of a list in a field: in X-Forwarded-For the address that the proxy before us has seen itself."""
+    return value.rpartition(b",")[2].strip().decode("latin-1")
 
 
 def ready_answer(stored: StoredResponse, now: float) -> tuple[bytes, float]:
