@@ -253,6 +253,79 @@ def test_nothing_is_repeated_where_one_permit_is_for_one_send(wire: Bench, how: 
     wire.run(test)
 
 
+GOODBYE = response("408 Request Timeout", b"", "Connection: close")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [("GET", {}, 200), ("PUT", {}, 200), ("POST", {"Idempotency-Key": "1"}, 200), ("POST", {}, 408)],
+)
+def test_a_goodbye_that_crosses_a_request_is_no_answer_to_it(
+    wire: Bench, method: str, headers: dict[str, str], status: int
+) -> None:
+    """RFC 9110, 15.5.9: the server had waited for a request on a kept connection, and never saw this one."""
+
+    async def test() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.answer(OK)
+            while peer.server.connections > 1:
+                await peer.answer(OK)
+            await peer.reader.read(1)
+            await peer.send(GOODBYE)
+
+        async with serving(script) as server, wire.client() as client:
+            request = Request(method, server.url, headers)
+            await client(request)
+            assert (await client(request)).status == status
+            assert client.statistics().repeated == (status == 200)
+            await client(request)
+            assert client.statistics().idle == 1, "nobody is distrusted for it"
+
+    wire.run(test)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [GOODBYE, response("408 Request Timeout"), response("503 Busy", b"", "Connection: close")],
+)
+def test_an_answer_that_is_no_goodbye_is_handed_on(wire: Bench, answer: bytes) -> None:
+    """A 408 to the first request of a connection, one that keeps it, and any other last answer."""
+
+    async def test() -> None:
+        async def script(peer: Peer) -> None:
+            if answer is not GOODBYE:
+                await peer.answer(OK)
+            await peer.answer(answer)
+
+        async with serving(script) as server, wire.client() as client:
+            if answer is not GOODBYE:
+                await client(Request("GET", server.url))
+            assert (await client(Request("GET", server.url))).status in (408, 503)
+            assert client.statistics().repeated == 0
+
+    wire.run(test)
+
+
+@pytest.mark.parametrize("how", ["once", "prepared", "told at the start"])
+def test_after_a_goodbye_nothing_is_repeated_where_one_permit_is_for_one_send(wire: Bench, how: str) -> None:
+    async def test() -> None:
+        async def script(peer: Peer) -> None:
+            await peer.answer(OK)
+            await peer.answer(GOODBYE)
+
+        async with serving(script) as server, wire.client(repeat_stale=how != "told at the start") as client:
+            request = Request("GET", server.url)
+            await client(request)
+            if how == "once":
+                sending = client.once(request)
+            else:
+                sending = (await client.prepare(request)).send() if how == "prepared" else client(request)
+            assert (await sending).status == 408
+            assert len(server.requests) == 2
+
+    wire.run(test)
+
+
 def test_a_partial_answer_is_not_repeated(wire: Bench) -> None:
     async def test() -> None:
         async def script(peer: Peer) -> None:

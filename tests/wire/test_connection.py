@@ -369,3 +369,31 @@ def test_bytes_on_an_idle_connection(data: bytes, told: list[str], streams: bool
         assert keeper.log == ["made", *told]
 
     run(test)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("surplus", "told"),
+    [(OK, ["unasked"]), (b"x", ["unasked"]), (b"\r\n", []), (b"HTTP/1.1 408 Timeout\r\nConnection: close\r\n\r\n", [])],
+)
+def test_bytes_in_the_packet_of_an_answer(surplus: bytes, told: list[str], streams: bool) -> None:
+    """The same verdict as a moment later, when the connection is idle."""
+
+    async def test() -> None:
+        keeper, transport = FakeKeeper(), FakeTransport()
+        connection: Connection
+        if streams:
+            quiet = SimpleNamespace(on_head=lambda *_: None, on_body=lambda _: None, on_end=lambda: None)
+            owner: Any = SimpleNamespace(receiver=quiet, sent_all=True, repeatable=True, on_settled=lambda: None)
+            connection = streaming = StreamConnection(keeper, "http://peer", lenient=False)
+            connection.connection_made(cast("asyncio.BaseTransport", transport))
+            streaming.begin(b"GET / HTTP/1.1\r\n\r\n", owner, head_only=False)
+        else:
+            connection = Connection(keeper, "http://peer", KnownHeads(), max_bytes=100, decompress=True)
+            connection.connection_made(cast("asyncio.BaseTransport", transport))
+            connection.exchange(b"GET / HTTP/1.1\r\n\r\n", Request("GET", "http://peer/"))
+        connection.data_received(OK + surplus)
+        assert transport.aborted
+        assert keeper.log == ["made", *told, "finished closed"]
+
+    run(test)

@@ -182,6 +182,31 @@ def test_what_comes_after_a_complete_response_is_no_part_of_its_head() -> None:
     assert reading.take_body() == b"ok"
 
 
+@pytest.mark.parametrize("head_only", [False, True])
+@pytest.mark.parametrize(
+    ("surplus", "unasked"),
+    [
+        (b"HTTP/1.1 503 Busy\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nbad", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", True),
+        (b"x", True),
+        (b"\r\n", False),
+        (b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", False),
+    ],
+)
+def test_an_answer_too_many_in_the_same_packet(surplus: bytes, unasked: bool, head_only: bool) -> None:
+    """It had put its status in the place of the right one."""
+    reading = reader()
+    reading.begin(head_only=head_only)
+    whole = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n" + (b"" if head_only else b"ok")
+    assert reading.feed(whole + surplus)
+    assert (reading.status, reading.coding, reading.keep_alive) == (201, "", True)
+    assert reading.surplus
+    if not head_only:
+        # Behind a HEAD the parser takes it for the body, and does not say what it is.
+        assert reading.unasked is unasked
+
+
 def test_interim_responses_without_end_are_refused() -> None:
     with pytest.raises(ProtocolError, match="head of more than"):
         feed(reader(), *[b"HTTP/1.1 100 Continue\r\n\r\n"] * 5000)

@@ -103,7 +103,7 @@ class Client(AnyClient[Request, Response]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
-        self._repeated = 0
+        self._repeats = 0
         self._opened_before = 0
 
     def __call__(self, request: Request, /) -> Coroutine[Any, Any, Response]:
@@ -124,7 +124,9 @@ class Client(AnyClient[Request, Response]):
             response = await future
         except BaseException as error:  # noqa: BLE001  # _failed raises it again, or calls once more
             redirects = self._follow_redirects
-            return await self._failed(request, pool, data, redirects, connection, future, error, repeat=repeat)
+            return await self._failed(request, data, redirects, connection, future, error, repeat=repeat)
+        if connection.stale and repeat and _may_repeat(request):
+            return await self._repeated(request, data, self._follow_redirects)
         if self._follow_redirects and response.status in REDIRECTS:
             return await self._redirected(request, response)
         return response
@@ -137,7 +139,7 @@ class Client(AnyClient[Request, Response]):
         pool, target = self._locate(request.url)
         data = pool.encoder.encode(request, target)
         connection = pool.take_idle() or await pool.acquire()
-        exchange = functools.partial(self._exchange, request, pool, data, self._follow_redirects)
+        exchange = functools.partial(self._exchange, request, data, self._follow_redirects)
         return PreparedRequest(exchange, pool, connection)
 
     def ready(self, request: Request, /) -> bool:
@@ -179,7 +181,7 @@ class Client(AnyClient[Request, Response]):
             idle=sum(p.idle for p in pools),
             waiting=sum(p.waiting for p in pools),
             opened=self._opened_before + sum(p.opened for p in pools),
-            repeated=self._repeated,
+            repeated=self._repeats,
         )
 
     def __repr__(self) -> str:
@@ -191,7 +193,6 @@ class Client(AnyClient[Request, Response]):
     async def _exchange(
         self,
         request: Request,
-        pool: OriginPool,
         data: bytes,
         redirects: int,
         connection: Connection,
@@ -203,7 +204,9 @@ class Client(AnyClient[Request, Response]):
         try:
             response = await future
         except BaseException as error:  # noqa: BLE001  # _failed raises it again, or calls once more
-            return await self._failed(request, pool, data, redirects, connection, future, error, repeat=repeat)
+            return await self._failed(request, data, redirects, connection, future, error, repeat=repeat)
+        if connection.stale and repeat and _may_repeat(request):
+            return await self._repeated(request, data, redirects)
         if redirects and response.status in REDIRECTS:
             return await self._redirected(request, response)
         return response
@@ -211,7 +214,6 @@ class Client(AnyClient[Request, Response]):
     async def _failed(
         self,
         request: Request,
-        pool: OriginPool,
         data: bytes,
         redirects: int,
         connection: Connection,
@@ -224,10 +226,13 @@ class Client(AnyClient[Request, Response]):
         connection.abandon(future)
         if not (repeat and isinstance(error, CallError) and connection.stale and _may_repeat(request)):
             raise error
-        self._repeated += 1
+        return await self._repeated(request, data, redirects)
+
+    async def _repeated(self, request: Request, data: bytes, redirects: int) -> Response:
+        """The answer on a connection that was never used, so that this happens once."""
+        self._repeats += 1
         pool, _ = self._locate(request.url)
-        connection = await pool.acquire_new()
-        return await self._exchange(request, pool, data, redirects, connection, repeat=repeat)
+        return await self._exchange(request, data, redirects, await pool.acquire_new())
 
     async def _redirected(self, request: Request, response: Response) -> Response:
         """The answer at the end of the redirects that begin with `response`."""
@@ -238,7 +243,7 @@ class Client(AnyClient[Request, Response]):
                 await self._before_redirect()
             pool, target = self._locate(request.url)
             data = pool.encoder.encode(request, target)
-            response = await self._exchange(request, pool, data, 0, await pool.acquire(), repeat=self._repeat_stale)
+            response = await self._exchange(request, data, 0, await pool.acquire(), repeat=self._repeat_stale)
         return response
 
     def _locate(self, url: str) -> tuple[OriginPool, str]:

@@ -14,14 +14,13 @@ from ..errors import CallError, ConnectionLost, Sent, TlsError
 from ..messages import Request, Response
 from .content_coding import decode
 from .known_heads import KnownHeads
-from .response_reader import END_OF_HEAD, ResponseReader
+from .response_reader import END_OF_HEAD, GOODBYE, ResponseReader
 
 # Below this the request is certainly in the kernel when its answer is complete; above, it is checked.
 _SURELY_SENT = 8 * 1024
 _END = len(END_OF_HEAD)
 _NO_REQUEST = Request("GET", "")
-_GOODBYES = (b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")
-"""How some servers and load balancers say that they close a connection which was idle for too long."""
+_GOODBYES = (b"HTTP/1.1 %d " % GOODBYE, b"HTTP/1.0 %d " % GOODBYE)
 
 
 class ConnectionKeeper(Protocol):
@@ -96,9 +95,9 @@ class Connection(asyncio.Protocol):
         """No exchange can begin here any more."""
         self.exchanges = 0
         self.stale = False
-        """The last exchange was not the first here and the peer closed without a byte of answer.
+        """The last exchange was not the first here, and the peer closed with no answer or with nothing but a goodbye.
 
-        So looks a keep-alive connection that the peer closed while the request was on its way.
+        So looks a keep-alive connection that the peer closed while the request was on its way (RFC 9110, 15.5.9).
         """
         self.keep_alive_seconds: float | None = None
         """How long the peer said it keeps an idle connection."""
@@ -199,7 +198,7 @@ class Connection(asyncio.Protocol):
         if not complete:
             return
         if reader.surplus or not reader.keep_alive:
-            self.abort()
+            self._spent(reader)
         elif first and self._request.method != "HEAD":
             self._heads.learn(data, reader)
         self._answer_read()
@@ -255,6 +254,17 @@ class Connection(asyncio.Protocol):
             # With TLS 1.3 the peer refuses our certificate only after our side of the handshake is done.
             return TlsError(f"{self.peer}: TLS was refused ({exc})", sent=Sent.UNKNOWN)
         return ConnectionLost(f"{self.peer}: {reason} before any answer", sent=Sent.UNKNOWN)
+
+    def _spent(self, reader: ResponseReader) -> None:
+        """Close after an answer that was the last here, or that was not all that came."""
+        self.abort()
+        if reader.unasked and reader.keep_alive:
+            self._keeper.unasked(self)
+        self.stale = self._is_goodbye(reader)
+
+    def _is_goodbye(self, reader: ResponseReader) -> bool:
+        """Whether what came was said to an idle connection, and not to the request that crossed it on the way."""
+        return reader.status == GOODBYE and not reader.keep_alive and self.exchanges > 1
 
     def _drop_unasked(self, data: bytes) -> None:
         """Bytes on an idle connection: if it were kept, they would be taken for the answer to the next request.

@@ -14,6 +14,8 @@ from ..errors import CallError, ProtocolError, ResponseTooLarge, Sent
 
 MAX_HEAD_BYTES = 64 * 1024
 END_OF_HEAD = b"\r\n\r\n"
+GOODBYE = 408
+"""How some servers and load balancers say that they close a connection which was idle for too long."""
 _VERSION = b"HTTP/1."
 _BODILESS = frozenset({204, 304})
 
@@ -41,6 +43,7 @@ class ResponseReader:
         "keep_alive_seconds",
         "status",
         "surplus",
+        "unasked",
     )
 
     def __init__(self, peer: str, max_body_bytes: int) -> None:
@@ -59,6 +62,9 @@ class ResponseReader:
         self.keep_alive_seconds: float | None = None
         self.complete = False
         self.surplus = False
+        """Bytes came behind the answer, so the connection is of no more use."""
+        self.unasked = False
+        """They look like an answer that nobody asked for, and neither like blanks nor like a goodbye."""
         self._head_only = head_only
         self._head_done = False
         self._until_eof = False
@@ -83,6 +89,7 @@ class ResponseReader:
             if not self.complete:
                 raise self._fault or self._error(f"sent what is not HTTP/1.1 ({error})") from error
             self.surplus = True
+            self.unasked = True
         if self.complete:
             self._check_end(data)
         elif not self._head_done:
@@ -111,7 +118,7 @@ class ResponseReader:
     def on_message_begin(self) -> None:
         """A first byte: of the response, or of one that nobody asked for."""
         if self.complete:
-            self.surplus = True
+            self.surplus = self.unasked = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or of the trailers, which are dropped (RFC 9110, 6.5.1)."""
@@ -126,6 +133,10 @@ class ResponseReader:
         """The end of a head; that of an interim response (1xx) is dropped (RFC 9110, 15.2)."""
         parser = self._parser
         assert parser is not None
+        if self.complete:
+            # One too many, which must not change the answer before it.
+            self.unasked = parser.get_status_code() != GOODBYE
+            return
         self.status = parser.get_status_code()
         if self.status < 200:
             if self.status < 100 or self.status == 101:
@@ -143,7 +154,7 @@ class ResponseReader:
     def on_body(self, chunk: bytes) -> None:
         """A piece of the body."""
         if self.complete:
-            self.surplus = True
+            self.surplus = self.unasked = True
             return
         self._body_bytes += len(chunk)
         if self._body_bytes > self._max_body_bytes:

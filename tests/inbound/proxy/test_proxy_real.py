@@ -368,3 +368,27 @@ def test_a_long_upload_is_not_taken_for_a_silent_origin() -> None:
             assert (await client.answer())[0] == 200
 
     run_real(main)
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 408)])
+def test_a_goodbye_of_the_origin_that_crosses_a_request(method: str, status: int) -> None:
+    """RFC 9110, 15.5.9: it had waited for a request on a kept connection. Clients got it as the answer to theirs."""
+
+    async def main() -> None:
+        async def script(asked: Asked) -> None:
+            if asked.nth == 2:
+                await asked.answer("Connection: close", status="408 Request Timeout", body=b"")
+                asked.writer.close()
+            else:
+                await asked.answer("Cache-Control: no-store", body=b"")
+
+        async with rig(script) as net:
+            client = await net.connect()
+            assert (await client.get("/first"))[0] == 200
+            await client.send("/second", *(["Content-Length: 0"] if method == "POST" else []), method=method)
+            assert (await client.head())[0] == status
+            repeated = ["/second"] if status == 200 else []
+            assert [each.target for each in net.origin.asked] == ["/first", "/second", *repeated]
+            assert net.proxy.watched().origin_unasked == 0
+
+    run_real(main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ...errors import CallError
+from ...errors import CallError, ConnectionLost, Sent
 from ..connection import Connection, ConnectionKeeper
 from ..known_heads import KnownHeads
 from .receiver import Receiver
@@ -110,6 +110,10 @@ class StreamConnection(Connection):
     def _hand_on(self, owner: StreamOwner, *, complete: bool) -> None:
         reader = self._stream
         head = reader.take_head()
+        if head is not None and owner.repeatable and self._is_goodbye(reader):
+            self.stale = True
+            self._fail_stream(ConnectionLost(f"{self.peer}: said goodbye before any answer", sent=Sent.UNKNOWN))
+            return
         receiver = owner.receiver
         if not complete:
             owner.on_progress()
@@ -130,7 +134,7 @@ class StreamConnection(Connection):
         transport = self._transport
         unsent = transport is not None and transport.get_write_buffer_size() > 0
         if reader.surplus or not reader.keep_alive or unsent or not owner.sent_all:
-            self.abort()
+            self._spent(reader)
         self._owner = None
         owner.on_settled()
         self._keeper.finished(self)
@@ -158,6 +162,8 @@ class StreamOwner(Protocol):
     receiver: Receiver
     sent_all: bool
     """Whether the whole request was handed to the transport: only then can the connection be used again."""
+    repeatable: bool
+    """Whether the request may be sent once more where the connection was stale."""
 
     def on_progress(self) -> None:
         """Bytes came."""
