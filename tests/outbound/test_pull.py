@@ -88,7 +88,7 @@ def pull(
     **job: Any,
 ) -> dict[str, Any]:
     """One session of a durable pull; returns its summary."""
-    monkeypatch.setattr(pull_module, "make_client", lambda flow, redirects: nullcontext(PlainCall(api)))
+    monkeypatch.setattr(pull_module, "make_client", lambda flow, *told: nullcontext(PlainCall(api)))
     said: list[str] = job.pop("said", [])
     with open_pull(PullJob(URL, out, paging, flow or Flow(), **job), said.append) as run:
         summary = run_virtual(run.carry_out())

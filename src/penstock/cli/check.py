@@ -15,6 +15,7 @@ from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
 from .options import flow_options, show_options, take_flow
 from .shown import shown
+from .summary import exit_code_of
 
 _EXAMPLES = """
 \b
@@ -93,9 +94,7 @@ def check(**options: Any) -> int:
             first = show.watch(str(job.out), unit="first answers")
             summary = run_loop(census.carry_out(show.watch(str(job.out)), first))
         show.finish(summary, str(job.out))
-    if not summary["complete"]:
-        return 3
-    return 1 if summary["not_right"] else 0
+    return exit_code_of(summary, wrong=summary["not_right"])
 
 
 def _job(say: Any, options: dict[str, Any]) -> Any:

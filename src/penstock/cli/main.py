@@ -39,7 +39,7 @@ def penstock() -> None:
     \b
     Exit codes:
       0  finished, every item is ok
-      1  finished, some items failed
+      1  finished, some items failed or may be wrong
       2  could not start: usage, input, output; nothing was sent
       3  stopped before the end; the same command goes on from there
     """  # noqa: D301  # \b is click's mark for "keep these lines", and a raw text would show it

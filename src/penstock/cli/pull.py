@@ -17,6 +17,7 @@ from .loop import run_loop
 from .options import flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
+from .summary import exit_code_of
 from .texts import Gauge
 
 _EXAMPLES = """
@@ -104,9 +105,7 @@ def pull(**options: Any) -> int:
         for text in _remarks(summary):
             show.say(text)
         show.finish(summary, out)
-    if not summary["complete"]:
-        return 3
-    return 1 if summary["failed_pages"] or summary["short"] else 0
+    return exit_code_of(summary, wrong=summary["failed_pages"] or summary["short"])
 
 
 def _remarks(summary: dict[str, Any]) -> Iterator[str]:

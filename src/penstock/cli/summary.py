@@ -7,15 +7,21 @@ from typing import Any
 
 import orjson
 
+from ..runs.unasked import in_words
 from .terminal import echo
 from .texts import kinds_text, rate_text
 
 
 def exit_code(summary: dict[str, Any]) -> int:
     """0, 1 or 3 (see `penstock --help`)."""
+    return exit_code_of(summary, wrong=summary["failed"])
+
+
+def exit_code_of(summary: dict[str, Any], *, wrong: object) -> int:
+    """As `exit_code`, where something else than `failed` says that not all is right."""
     if not summary["complete"]:
         return 3
-    return 1 if summary["failed"] else 0
+    return 1 if wrong or summary["unasked_answers"] else 0
 
 
 def print_summary(summary: dict[str, Any], *, out: str, quiet: bool, as_json: bool) -> None:
@@ -45,7 +51,7 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
         lines.append(f"  outages   {outages}, {probes} to see whether the host was back")
     if summary["limits_told"]:
         lines.append(f"  told      {', '.join(summary['limits_told'])} by the server")
-    lines += [f"  careful   {each}" for each in summary["disbelieved"]]
+    lines += [f"  careful   {each}" for each in (*summary["disbelieved"], *in_words(summary["unasked_answers"]))]
     if summary["limits"]:
         lines.append(f"  limit     {', '.join(map(_limit_used, summary['limits']))}")
     if service["p50"] is not None:

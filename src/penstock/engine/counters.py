@@ -39,6 +39,8 @@ class RunCounters:
         """Attempts that were made to see whether the host is back."""
         self.hedges = 0
         """Second calls beside a slow first one; they are counted among the attempts."""
+        self.unasked: dict[str, int] = {}
+        """Answers that nobody asked for, by their origin."""
         self.elapsed_before = 0.0
         """Seconds that earlier sessions of the same run took."""
         self.paused_until = 0.0
@@ -90,6 +92,7 @@ class RunCounters:
             "outage_since": self.outage_since,
             "probes": self.probes,
             "hedges": self.hedges,
+            "unasked": dict(self.unasked),
             "elapsed": self.elapsed_before + elapsed,
             "paused_until": self.paused_until,
             "service": self.service.as_json(),
@@ -106,6 +109,7 @@ class RunCounters:
         self.in_flight_peak = saved["in_flight_peak"]
         # A run that was begun by an older version has none of these.
         self.outages, self.probes, self.hedges = (saved.get(name, 0) for name in ("outages", "probes", "hedges"))
+        self.unasked = dict(saved.get("unasked", {}))
         self.elapsed_before = saved["elapsed"]
         self.paused_until = saved.get("paused_until", 0.0)
         self.service = Histogram.from_json(saved["service"])

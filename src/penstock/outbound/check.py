@@ -27,6 +27,7 @@ from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
 from ..runs.storage import DISK
+from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
 from .vectors.answers import Hit, compile_answer, compile_hits
 from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
@@ -187,6 +188,7 @@ class Census:
         self._total = source.count if job.sample is None else min(job.sample, source.count)
         self._read = compile_answer(job.similarity, job.id)
         self._files = contextlib.ExitStack()
+        self._unasked = UnaskedAnswers()
 
     async def carry_out(
         self, watch: Watch = lambda total, limiter: (), watch_first: Watch | None = None
@@ -212,7 +214,7 @@ class Census:
 
     async def _carry_out(self) -> dict[str, Any]:
         resumed_at = self._scoreboard.done_count()
-        async with make_client(self._job.flow) as client:
+        async with make_client(self._job.flow, on_unasked=self._unasked) as client:
             self._client = client
             if resumed_at < self._total:
                 await knock(client, self._call(lambda answer, query: answer).request(Query(0, b"{}")))
@@ -221,6 +223,7 @@ class Census:
             summary["control"] = {"asked": reading.control[0], "found": reading.control[1]}
             if summary["complete"]:
                 await self._look_again(reading, summary)
+                self._keep_unasked(summary)
         if self._job.duplicates and summary["complete"]:
             found = await asyncio.to_thread(find_duplicates, self._source, self._folder.path / "duplicates")
             summary["duplicates"] = {"groups": found.groups, "rows": found.rows}
@@ -242,6 +245,7 @@ class Census:
             idempotent=True,
             counters=self._kept_pause(),
             watch=watch,
+            unasked=self._unasked,
             recorded=recorded,
         )
 
@@ -255,6 +259,13 @@ class Census:
         path = self._folder.path / _COUNTERS
         counters = RunCounters().as_json(0.0) | load_counters(path) | {"paused_until": until}
         DISK.write_new(path, orjson.dumps(counters))
+
+    def _keep_unasked(self, summary: dict[str, Any]) -> None:
+        """Also those of the second look, of which no counters are kept."""
+        path, counts = self._folder.path / _COUNTERS, self._unasked.counts
+        if counts != summary["unasked_answers"]:
+            summary["unasked_answers"] = dict(counts)
+            DISK.write_new(path, orjson.dumps(load_counters(path) | {"unasked": counts}))
 
     # -- the first answers --------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from ..runs.opening import Fingerprint, Opening, learn_fingerprint, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
 from ..runs.storage import DISK
+from ..runs.unasked import UnaskedAnswers
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.first_page import FirstPage, look
@@ -84,6 +85,7 @@ class PullRun:
         """What there is so far; it changes while the run goes on."""
         self._say = say
         self._redirects = RedirectPermits()
+        self._unasked = UnaskedAnswers()
         self._is_new = files.journal.state.done.count == 0
 
     @property
@@ -98,7 +100,7 @@ class PullRun:
         then. Raises PenstockError where it makes no sense to go on later, StorageError where the disk fails.
         """
         try:
-            async with make_client(self.job.flow, self._redirects) as client:
+            async with make_client(self.job.flow, self._redirects, self._unasked) as client:
                 return await self._carry_out(client, watch)
         except UsageError as error:
             if not self._is_new or self._has_more_than_a_beginning():
@@ -139,6 +141,7 @@ class PullRun:
             known=lambda: _known(plan.tally),
             one_host=not job.allowed_hosts,
             redirects=self._redirects,
+            unasked=self._unasked,
         )
         call = page_call(client, page_headers(job.headers), reader, source)
         summary = await session.carry_out(call, source, sink)
@@ -153,6 +156,7 @@ class PullRun:
         if path.exists():
             return _read_paging(path)
         session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
+        session.unasked = self._unasked
         first = await look(session, client, job.url, page_headers(job.headers), job.paging)
         found = detect(
             first.answer, first.headers, first.next_link, first.names_in_url, job.paging, count=self._count(first)

@@ -23,6 +23,7 @@ from ..runs.json_lines import JsonLinesOutput, drop_failed
 from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
 from ..runs.session import Session
+from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
 from .http_call import http_call
 from .interpreter import Interpreter
@@ -114,8 +115,9 @@ class SendRun:
             key_of=by_key,
             one_host=builder.one_host,
             redirects=RedirectPermits(),
+            unasked=UnaskedAnswers(),
         )
-        async with make_client(job.flow, session.redirects) as client:
+        async with make_client(job.flow, session.redirects, session.unasked) as client:
             if resumed_at < self.total:
                 await knock(client, self.first_request(builder))
             return await session.carry_out(http_call(client, builder, interpret), source, self.output)

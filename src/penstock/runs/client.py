@@ -15,6 +15,7 @@ from ..limits.limiter import RateLimiter
 from ..messages import Request, Response
 from ..wire import Client
 from .flow import Flow
+from .unasked import UnaskedAnswers
 
 if TYPE_CHECKING:
     from ..clients.aiohttp import AiohttpClient
@@ -34,14 +35,16 @@ class RedirectPermits:
 
 @asynccontextmanager
 async def make_client(
-    flow: Flow, before_redirect: RedirectPermits | None = None
+    flow: Flow, before_redirect: RedirectPermits | None = None, on_unasked: UnaskedAnswers | None = None
 ) -> AsyncGenerator[AnyClient[Request, Response], None]:
-    """The wire's client, or the adapter for what it leaves out (proxies), open for the block."""
-    async with _client(flow, before_redirect) as client:
+    """The wire's client, or the adapter for what it leaves out (proxies, and `on_unasked`), open for the block."""
+    async with _client(flow, before_redirect, on_unasked) as client:
         yield client if flow.deadline_header is None else DeadlineHeader(client, flow.deadline_header)
 
 
-def _client(flow: Flow, before_redirect: RedirectPermits | None) -> AiohttpClient | Client:
+def _client(
+    flow: Flow, before_redirect: RedirectPermits | None, on_unasked: UnaskedAnswers | None
+) -> AiohttpClient | Client:
     if flow.proxy is not None:
         from ..clients.aiohttp import AiohttpClient
 
@@ -56,6 +59,7 @@ def _client(flow: Flow, before_redirect: RedirectPermits | None) -> AiohttpClien
     return Client(
         # A repeat would be a send that no limit has permitted; the engine tries again, under the limit.
         repeat_stale=False,
+        on_unasked=on_unasked,
         connect_timeout=flow.connect_timeout,
         max_response_bytes=flow.max_response_bytes,
         follow_redirects=flow.follow_redirects,

@@ -20,6 +20,9 @@ T = TypeVar("T")
 COMMIT_SECONDS = 0.25
 """At most this long after it finished is an item's outcome on its way to disk; a crash repeats those calls."""
 
+LISTEN_SECONDS = 0.02
+"""How long connections stay open after the last outcome, to see whether the peer sends one answer more."""
+
 MOST_PENDING_BYTES = 8 << 20
 """Outcomes not yet written; beyond it the engine waits for the disk."""
 
@@ -90,6 +93,7 @@ class Driver(Generic[T, Resp]):
         self._watchers = watchers
         self._clock: Clock
         self._began = 0.0
+        self._ended: float | None = None
         self._dirty = False
         self._paused_until = engine.counters.paused_until
         self._broken = False
@@ -99,8 +103,8 @@ class Driver(Generic[T, Resp]):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
-        return self._clock.now() - self._began
+        """Seconds from the start to the last outcome, or to now."""
+        return (self._clock.now() if self._ended is None else self._ended) - self._began
 
     async def drive(self) -> None:
         """Return when it is over; `complete` and `stopped` say how. Raises StorageError if committing failed."""
@@ -130,6 +134,7 @@ class Driver(Generic[T, Resp]):
                     if self._sink.pending_bytes > MOST_PENDING_BYTES:
                         await self._commit()
                 self.complete = self._engine.complete
+                await self._listen()
                 for task in (committer, *shows):
                     task.cancel()
         except* Exception as group_error:  # noqa: BLE001  # only unwrapped: what was raised goes on up
@@ -137,6 +142,11 @@ class Driver(Generic[T, Resp]):
         finally:
             # Also after a cancellation: what has finished must not be called again.
             self._final_commit()
+
+    async def _listen(self) -> None:
+        """An answer too many may be on its way still, and speaks against those that are about to be committed."""
+        self._ended = self._clock.now()
+        await self._clock.sleep(LISTEN_SECONDS)
 
     def _keep(self, outcomes: list[Outcome[T, Resp]]) -> None:
         put = self._sink.put

@@ -83,6 +83,7 @@ class Series:
             "retries": counters.retries,
             "throttled": counters.throttled,
             "hedges": counters.hedges,
+            "unasked": counters.unasked,
             "parked": counters.parked,
             "outage_since": counters.outage_since,
             "outage_reason": counters.outage_reason,

@@ -75,6 +75,7 @@ class Client(AnyClient[Request, Response]):
         tls: ssl.SSLContext | None = None,
         follow_redirects: int = 0,
         before_redirect: Callable[[], Awaitable[object]] | None = None,
+        on_unasked: Callable[[str], object] | None = None,
         decompress: bool = True,
         repeat_stale: bool = True,
         idle_timeout: float = 15.0,
@@ -91,6 +92,7 @@ class Client(AnyClient[Request, Response]):
         self._tls = tls
         self._follow_redirects = follow_redirects
         self._before_redirect = before_redirect
+        self._on_unasked = on_unasked
         self._decompress = decompress
         self._repeat_stale = repeat_stale
         self._idle_timeout = idle_timeout
@@ -103,8 +105,7 @@ class Client(AnyClient[Request, Response]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
-        self._repeats = 0
-        self._opened_before = 0
+        self._repeats = self._opened_before = 0
 
     def __call__(self, request: Request, /) -> Coroutine[Any, Any, Response]:
         """Send `request` and return its complete answer."""
@@ -285,6 +286,7 @@ class Client(AnyClient[Request, Response]):
             opener,
             max_connections=self._max_connections,
             idle_timeout=self._idle_timeout,
+            on_unasked=self._on_unasked,
         )
 
     def _forget_unused_pools(self) -> None:

@@ -31,7 +31,10 @@ _DISTRUST_SECONDS = 60.0
 
 
 class OriginPool:
-    """All connections to one origin. `max_connections` None means no limit; `idle_timeout` is in seconds."""
+    """All connections to one origin. `max_connections` None means no limit; `idle_timeout` is in seconds.
+
+    `on_unasked` is told the origin of every answer that nobody asked for.
+    """
 
     __slots__ = (
         "_all_gone",
@@ -40,6 +43,7 @@ class OriginPool:
         "_idle_timeout",
         "_max_connections",
         "_now",
+        "_on_unasked",
         "_open",
         "_waiters",
         "connections",
@@ -51,7 +55,13 @@ class OriginPool:
     )
 
     def __init__(
-        self, encoder: RequestEncoder, opener: Opener, *, max_connections: int | None, idle_timeout: float
+        self,
+        encoder: RequestEncoder,
+        opener: Opener,
+        *,
+        max_connections: int | None,
+        idle_timeout: float,
+        on_unasked: Callable[[str], object] | None = None,
     ) -> None:
         self.encoder = encoder
         self.heads = KnownHeads()
@@ -70,6 +80,7 @@ class OriginPool:
         self.opened = 0
         self.unasked_answers = 0
         """How often the peer answered what nobody had asked."""
+        self._on_unasked = on_unasked
         self._distrusted_until = 0.0
 
     def __repr__(self) -> str:
@@ -172,6 +183,8 @@ class OriginPool:
                 seconds,
             )
         self.unasked_answers += 1
+        if self._on_unasked is not None:
+            self._on_unasked(connection.peer)
         self._distrusted_until = self._now() + _DISTRUST_SECONDS
         for other in self._idle:
             if other is not connection:

@@ -31,6 +31,7 @@ from ...runs.run_folder import RunFolder
 from ...runs.session import Session
 from ...runs.storage import DISK
 from ...runs.summary import peak_rss_bytes
+from ...runs.unasked import UnaskedAnswers
 from .frames import FrameWriter, Task, positions_of, read_frame
 
 _LOOK_SECONDS = 0.05
@@ -107,9 +108,10 @@ class _Worker:
             watch=self._watch,
             one_host=builder.one_host,
             redirects=RedirectPermits(),
+            unasked=UnaskedAnswers(),
             recorded=False,
         )
-        async with make_client(task.flow, session.redirects) as client:
+        async with make_client(task.flow, session.redirects, session.unasked) as client:
             return await session.carry_out(http_call(client, builder, interpret), self._source, _PipeSink(self._writer))
 
     def _watch(self, total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
@@ -153,7 +155,7 @@ class _Worker:
 
 
 LIVE = (
-    *("attempts", "retries", "throttled", "hedges", "outages", "probes"),
+    *("attempts", "retries", "throttled", "hedges", "outages", "probes", "unasked"),
     *("in_flight", "parked", "outage_since", "outage_reason", "paused_until"),
 )
 """Of the counters, those that are of now, or that need not agree with the records."""

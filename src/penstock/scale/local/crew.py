@@ -310,6 +310,11 @@ class Crew:
         for name in _SUMMED:
             latest = [max(member.committed.get(name, 0), member.live.get(name, 0)) for member in self._members]
             setattr(total, name, getattr(saved, name) + sum(latest))
+        told = [[member.committed.get("unasked", {}), member.live.get("unasked", {})] for member in self._members]
+        total.unasked = dict(saved.unasked)
+        for origin in {origin for each in told for counts in each for origin in counts}:
+            most = [max(counts.get(origin, 0) for counts in each) for each in told]
+            total.unasked[origin] = total.unasked.get(origin, 0) + sum(most)
         alive = [member.live for member in self._members if member.alive]
         total.in_flight = sum(live.get("in_flight", 0) for live in alive)
         total.in_flight_peak = max(total.in_flight_peak, total.in_flight)
