@@ -465,3 +465,20 @@ def test_a_flipped_bit_before_whole_frames_is_damage_and_no_torn_end(tmp_path: P
     torn = Journal.open(DISK, path)
     torn.close()
     assert torn.state.done.count == 3
+
+
+def test_many_short_sessions_do_not_let_the_journal_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each took all frames that it found for the snapshot, so none that stopped early ever wrote it anew."""
+    monkeypatch.setattr(journal_module, "COMPACT_BYTES", 1000)
+    path = tmp_path / "journal"
+    Journal.create(DISK, path)
+    snapshot = path.stat().st_size
+    for session in range(60):
+        journal = Journal.open(DISK, path)
+        for number in range(3):
+            journal.commit(array("Q", [3 * session + number]), array("Q"), session, b"", {})
+        journal.close()
+        assert path.stat().st_size < snapshot + 1000 + 200
+    journal = Journal.open(DISK, path)
+    journal.close()
+    assert journal.state.done.count == 180

@@ -48,12 +48,15 @@ class JournalState:
 class Journal:
     """Open with `Journal.open`; one writer at a time (the run folder's lock sees to that)."""
 
-    def __init__(self, storage: Storage, path: Path, file: AppendFile, state: JournalState) -> None:
+    def __init__(
+        self, storage: Storage, path: Path, file: AppendFile, state: JournalState, snapshot_size: int
+    ) -> None:
         self._storage = storage
         self._path = path
         self._file = file
         self.state = state
-        self._snapshot_size = file.size()
+        self._snapshot_size = snapshot_size
+        """Bytes of the first frame: what is behind it is the growth."""
 
     @staticmethod
     def create(storage: Storage, path: Path) -> None:
@@ -68,7 +71,7 @@ class Journal:
         before is durable, so that is no torn end, and to cut it off would make calls again that were made.
         """
         file = storage.open(path)
-        state, good = _replay(file)
+        state, good, snapshot_size = _replay(file)
         if state is None:
             file.close()
             raise RunRefused(f"{path} is damaged: its first frame cannot be read; --fresh starts afresh")
@@ -81,7 +84,7 @@ class Journal:
                     "of the journal back, or keep the output somewhere else and start afresh with --fresh"
                 )
             file.truncate(good)
-        return cls(storage, path, file, state)
+        return cls(storage, path, file, state, snapshot_size)
 
     def commit(
         self,
@@ -145,15 +148,16 @@ def _snapshot(state: JournalState) -> bytes:
     return _frame(_SNAPSHOT, head, bytes(done.bits) + bytes(done.failed))
 
 
-def _replay(file: AppendFile) -> tuple[JournalState | None, int]:
-    """The state after the last whole frame, and where that frame ends."""
+def _replay(file: AppendFile) -> tuple[JournalState | None, int, int]:
+    """The state after the last whole frame, where that frame ends, and where the first one does."""
     state: JournalState | None = None
-    offset = 0
+    offset = first = 0
     while (found := _frame_at(file, offset, _SNAPSHOT if state is None else _COMMIT)) is not None:
         facts_size, data = found
         state = _apply(state, orjson.loads(data[:facts_size]), data[facts_size:])
         offset += _HEAD.size + len(data)
-    return state, offset
+        first = first or offset
+    return state, offset, first
 
 
 def _frame_at(file: AppendFile, offset: int, wanted: bytes) -> tuple[int, bytes] | None:
