@@ -1,5 +1,5 @@
 """`python -m penstock`: the same as `penstock`."""
 
-from .cli.main import main
+from .cli.entry import main
 
 main()

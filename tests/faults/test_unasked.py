@@ -1,4 +1,4 @@
-"""An origin that sends an answer too many, at several moments, over real sockets: whoever may have been misled is told."""
+"""An origin that sends an answer too many, at several moments: whoever may have been misled is told so."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _answer(target: bytes, status: bytes = b"200 OK") -> bytes:
 
 
 class _Origin:
-    """Answers with the target it was asked for; after each `every`th answer one more goes out, `delay` seconds later."""
+    """Answers with the target it was asked for; after each `every`th one more goes out, `delay` seconds later."""
 
     def __init__(self, delay: float, every: int) -> None:
         self._delay = delay
@@ -72,8 +72,8 @@ async def _origin(delay: float, every: int) -> AsyncIterator[str]:
 async def _penstock(*arguments: object) -> tuple[int, dict[str, Any], str]:
     """Exit code, summary, and what was said on standard error."""
     command = [*PENSTOCK, *map(str, arguments), "--json"]
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(*command, **pipes, env=ENVIRONMENT)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
     async with asyncio.timeout(60):
         output, errors = await process.communicate()
     assert process.returncode is not None

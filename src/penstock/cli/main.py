@@ -17,6 +17,7 @@ from .._version import __version__
 from ..errors import PenstockError, StorageError, UsageError
 from .check import check
 from .demo import demo
+from .exit_codes import COULD_NOT_START, INTERRUPTED, OK, STOPPED
 from .explain import explain
 from .log import JsonLog, wants_json_log
 from .proxy import proxy
@@ -27,8 +28,6 @@ from .send import send
 from .status import status
 from .terminal import echo
 from .top import top
-
-OK, SOME_FAILED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -83,7 +82,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return _fail(STOPPED, str(error), typed)
     except (click.Abort, KeyboardInterrupt):
         # Interrupted before the run began or after it ended: nothing is in flight.
-        return _fail(STOPPED, "interrupted; the same command goes on from there", typed)
+        return _fail(STOPPED, INTERRUPTED, typed)
     except BrokenPipeError:
         # Whoever read our output has gone; what was done is saved.
         sys.stderr.close()

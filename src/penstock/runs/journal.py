@@ -48,9 +48,7 @@ class JournalState:
 class Journal:
     """Open with `Journal.open`; one writer at a time (the run folder's lock sees to that)."""
 
-    def __init__(
-        self, storage: Storage, path: Path, file: AppendFile, state: JournalState, snapshot_size: int
-    ) -> None:
+    def __init__(self, storage: Storage, path: Path, file: AppendFile, state: JournalState, snapshot_size: int) -> None:
         self._storage = storage
         self._path = path
         self._file = file

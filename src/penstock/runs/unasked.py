@@ -25,8 +25,8 @@ class UnaskedAnswers:
 def in_words(counts: Mapping[str, int]) -> list[str]:
     """For each origin, what was seen, what it means and what to do."""
     return [
-        f"{origin} sent {number:,} {'answer' if number == 1 else 'answers'} that nobody asked for: any outcome of this run, "
-        "also one that is ok, may be that of another item. Have the server mended, or what stands before it; then "
+        f"{origin} sent {number:,} {'answer' if number == 1 else 'answers'} that nobody asked for: any outcome of this "
+        "run, also one that is ok, may be that of another item. Have the server mended, or what stands before it; then "
         "--fresh does all again"
         for origin, number in counts.items()
     ]

@@ -1,0 +1,130 @@
+"""The public names of the package. They are imported from `penstock`, which loads this when one is asked for."""
+
+import typing as _typing
+
+from ._version import __version__
+from .call import AnyLayer, Call, Layer, stack
+from .engine.outcome import Item, Outcome
+from .engine.run import run
+from .errors import (
+    AttemptTimeout,
+    BadBody,
+    BadPage,
+    CallError,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    DnsError,
+    InputError,
+    Outage,
+    OutputError,
+    PagesFailed,
+    PenstockError,
+    ProtocolError,
+    ResponseTooLarge,
+    RunLocked,
+    RunRefused,
+    StatusError,
+    Stopped,
+    StorageError,
+    Throttled,
+    TlsError,
+    TotalTimeout,
+    Unexpected,
+    UsageError,
+)
+from .layers.deadline import time_left
+from .limits.keyed_limit import KeyedLimiter
+from .limits.limiter import RateLimiter
+from .messages import Headers, Request, Response
+from .outbound.paging.pages import Cursor, LinkHeader, NextUrl, Offset, Page, PageNumber, Paginator
+from .outbound.pull_pages import Pull, PullWarning, pull
+from .rules.limits.rate import Limit, parse_limit
+from .rules.retries.verdict import RetryOn
+from .wire import Client
+
+__all__ = [
+    "AnyLayer",
+    "AttemptTimeout",
+    "BadBody",
+    "BadPage",
+    "CacheMiddleware",
+    "CacheOptions",
+    "CachePolicy",
+    "Call",
+    "CallError",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "Cursor",
+    "DnsError",
+    "Headers",
+    "InputError",
+    "Item",
+    "KeyedLimiter",
+    "Layer",
+    "Limit",
+    "LinkHeader",
+    "NextUrl",
+    "Offset",
+    "Outage",
+    "Outcome",
+    "OutputError",
+    "Page",
+    "PageNumber",
+    "PagesFailed",
+    "Paginator",
+    "PathPolicy",
+    "PenstockError",
+    "ProtocolError",
+    "Pull",
+    "PullWarning",
+    "RateLimiter",
+    "Request",
+    "Response",
+    "ResponseTooLarge",
+    "RetryOn",
+    "RunLocked",
+    "RunRefused",
+    "SharedCache",
+    "StatusError",
+    "Stopped",
+    "StorageError",
+    "Throttled",
+    "TlsError",
+    "TotalTimeout",
+    "Unexpected",
+    "UsageError",
+    "__version__",
+    "parse_limit",
+    "pull",
+    "run",
+    "stack",
+    "time_left",
+]
+
+if _typing.TYPE_CHECKING:
+    from .inbound.asgi.middleware import CacheMiddleware
+    from .inbound.asgi.shared_cache import SharedCache
+    from .inbound.cache.policy import PathPolicy
+    from .inbound.cache.policy import Policy as CachePolicy
+    from .rules.caching.options import CacheOptions
+else:
+    # Who only sends calls need not wait for the cache to be imported.
+    _LATER = {
+        "CacheMiddleware": ("inbound.asgi.middleware", "CacheMiddleware"),
+        "CacheOptions": ("rules.caching.options", "CacheOptions"),
+        "CachePolicy": ("inbound.cache.policy", "Policy"),
+        "PathPolicy": ("inbound.cache.policy", "PathPolicy"),
+        "SharedCache": ("inbound.asgi.shared_cache", "SharedCache"),
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__package__!r} has no attribute {name!r}")
+        import importlib as _importlib
+
+        module, there = _LATER[name]
+        globals()[name] = found = getattr(_importlib.import_module(f".{module}", __package__), there)
+        return found
