@@ -214,6 +214,7 @@ class Bench:
         self.origin = ScriptedOrigin()
         self.store = MemoryStore(memory, max_object_bytes=max_object)
         self.engine = CacheEngine(self.store, self.origin, policy=policy, options=options, **settings)
+        self.replies: list[RecordingReply] = []
 
     def send(self, target: str = "/", method: str = "GET", **fields: Any) -> RecordingReply:
         """A request that is under way, or answered already."""
@@ -223,6 +224,7 @@ class Bench:
             method.encode(), b"http", b"shop.example", target.encode(), combine(raw), raw, has_body=has_body
         )
         reply = RecordingReply()
+        self.replies.append(reply)
         self.engine.handle(request, reply)
         return reply
 
@@ -247,4 +249,7 @@ class Bench:
         """Nothing is left of what was under way."""
         assert not self.engine.flights
         assert self.engine.flights.refreshing == 0
+        # Whoever has its answer is not called back into a flight that is over, nor does it keep it in memory.
+        kept = [each for each in self.replies if each.over and not each.gone and (each.on_closed or each.on_resumed)]
+        assert not kept
         self.engine.close()
