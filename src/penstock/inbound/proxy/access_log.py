@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +14,8 @@ from ...clock import Clock
 from ...errors import OutputError
 from ...wire.server import ServerExchange
 
+_log = logging.getLogger(__name__)
+
 _FLUSH_SECONDS = 0.5
 _FLUSH_LINES = 1000
 
@@ -20,7 +23,8 @@ _FLUSH_LINES = 1000
 class AccessLog:
     """Writes to `path`, or to an open `stream`. Queries are left out: they often carry secrets.
 
-    Raises OutputError where the file cannot be opened. A disk that fails later costs lines (`lost`), never answers.
+    Raises OutputError where the file cannot be opened. A disk that fails later costs lines (at most
+    `lost`), never answers; it is said when that begins, and when it is over.
     """
 
     def __init__(self, clock: Clock, path: Path | None = None, stream: TextIO | None = None) -> None:
@@ -30,6 +34,9 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._file: io.FileIO | None = None
+        self._torn = False
+        """The file may end in the middle of a line."""
+        self._failing = False
         self.lost = 0
         self.reopen()
 
@@ -61,12 +68,33 @@ class AccessLog:
         data = b"\n".join(lines) + b"\n"
         try:
             if self._file is not None:
-                self._file.write(data)
+                self._append(self._file, data)
             elif self._stream is not None:
                 self._stream.write(data.decode())
                 self._stream.flush()
-        except OSError:
-            self.lost += len(lines)
+        except OSError as error:
+            self._lose(len(lines), error)
+        else:
+            self._recover()
+
+    def _append(self, file: io.FileIO, data: bytes) -> None:
+        # Not cut off again: another process may write to the same file, in a graceful restart.
+        rest = memoryview(b"\n" + data if self._torn else data)
+        while rest:
+            written = file.write(rest) or 0
+            self._torn = rest[written - 1] != ord("\n") if written else self._torn
+            rest = rest[written:]
+
+    def _lose(self, lines: int, error: OSError) -> None:
+        self.lost += lines
+        if not self._failing:
+            self._failing = True
+            _log.warning("the access log loses lines: %s; requests are answered all the same", error.strerror or error)
+
+    def _recover(self) -> None:
+        if self._failing:
+            self._failing = False
+            _log.warning("the access log is written again; at most %d lines were lost since the start", self.lost)
 
     def reopen(self) -> None:
         """Open the file anew: after it was moved away (log rotation)."""
