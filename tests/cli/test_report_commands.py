@@ -73,12 +73,19 @@ def test_a_run_is_seen_while_it_runs_when_killed_and_when_finished(url: str, tmp
         assert 0 < state["items"] < 400
         assert run_command(["report", str(out), "--html", str(tmp_path / "running.html")]) == 0
         assert process.poll() is None
+        # Samples are a second apart, commits a quarter.
+        time.sleep(0.6)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         code, state = as_json(capsys, str(out))
         assert (code, state["state"], state["pid"]) == (3, "killed", None)
 
     assert run_command(command) == 0
+    sessions = [
+        orjson.loads(line) for line in (tmp_path / "out.jsonl.run" / "sessions.jsonl").read_bytes().splitlines()
+    ]
+    assert state["items"] == sessions[1]["resumed_at"], "what is committed, and the next session goes on from"
+    assert state["ok"] == state["items"] <= state["attempts"]
     code, state = as_json(capsys, f"{out}.run")
     assert (code, state["state"], state["items"], state["sessions"]) == (0, "complete", 400, 2)
     assert run_command(["report", str(out)]) == 0

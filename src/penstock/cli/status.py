@@ -12,6 +12,7 @@ import orjson
 
 from ..clock import SYSTEM_CLOCK
 from ..report.axes import duration
+from ..runs.unasked import in_words
 from .terminal import folded
 from .texts import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
 
@@ -29,7 +30,7 @@ _STATES = {
     "stopped": "stopped; the same command goes on from there",
     "interrupted": "interrupted; the same command goes on from there",
     "error": "stopped by an error; the same command goes on from there",
-    "killed": "killed; the same command goes on from there",
+    "killed": "killed, its process is gone; the same command goes on from there",
     "new": "begun, and nothing sent yet; the same command goes on from there",
 }
 
@@ -144,7 +145,7 @@ def _outage(state: dict[str, Any]) -> str:
 
 
 def _troubles(state: dict[str, Any]) -> list[str]:
-    lines = []
+    lines = [f"  careful   {each}" for each in in_words(state["unasked_answers"])]
     if state["paused_for_s"]:
         lines.append(f"  paused    for another {state['paused_for_s']:,.0f} s, as the server asked")
     if state["down_for_s"] is not None:

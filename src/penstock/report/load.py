@@ -15,6 +15,7 @@ import orjson
 
 from ..errors import UsageError
 from ..observe.histogram import BUCKETS, COARSE_BUCKETS
+from ..runs.journal import committed
 
 _TAIL_BYTES = 1 << 18
 
@@ -88,6 +89,8 @@ class RunRecord:
     failed: Mapping[str, tuple[Mapping[str, Any], ...]]
     summary: Mapping[str, Any]
     damaged: Mapping[str, int]
+    committed: Mapping[str, Any] = field(default_factory=dict)
+    """Counters as of the last commit, where no process works on it; of send and pull, which have a journal."""
 
     @property
     def total(self) -> int | None:
@@ -128,6 +131,7 @@ def load_run(path: Path, *, tail: bool = False) -> RunRecord:
         examples = _object(folder / "examples.json", damaged)
         facts = _object(folder / "run.json", damaged).get("facts")
         summary = _object(folder / "summary.json", damaged)
+        committed_counters = _committed(folder / "journal")
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: {error.strerror or error}") from error
     if not summary:
@@ -146,6 +150,7 @@ def load_run(path: Path, *, tail: bool = False) -> RunRecord:
         failed=_failed(examples.get("failed")),
         summary=summary,
         damaged=damaged,
+        committed={} if running else committed_counters,
     )
 
 
@@ -165,6 +170,14 @@ def is_running(folder: Path) -> tuple[bool, int | None]:
         return False, number
     finally:
         os.close(fd)
+
+
+def _committed(path: Path) -> dict[str, Any]:
+    state = committed(path)
+    if state is None:
+        return {}
+    done = state.done
+    return {**state.counters, "items": done.count, "ok": done.count - done.failed_count, "failed": done.failed_count}
 
 
 # -- files that may be damaged ----------------------------------------------------------------------------------------

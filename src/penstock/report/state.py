@@ -10,6 +10,7 @@ from .load import RunRecord, Sample
 _RATE_SECONDS = 10.0
 _ETA_SECONDS = 60.0
 _STALE_SECONDS = 15.0
+_COUNTERS = ("items", "ok", "failed", "by_kind", "attempts", "retries", "throttled", "unasked")
 
 
 def run_state(record: RunRecord, now: float) -> dict[str, Any]:
@@ -22,7 +23,9 @@ def run_state(record: RunRecord, now: float) -> dict[str, Any]:
     last = samples[-1] if samples else None
     state = _state(record, last)
     running = state == "running"
-    items, total = (last.items if last else 0), record.total
+    # Samples are seconds apart, and what was done since the last commit is done again: that is what counts.
+    told = record.committed or ({name: getattr(last, name) for name in _COUNTERS} if last else {})
+    items, total = told.get("items", 0), record.total
     down = last is not None and running and last.outage_since is not None
     # The pace of before an outage says nothing.
     items_per_s = _rate(samples, _ETA_SECONDS, lambda sample: sample.items) if running and not down else 0.0
@@ -42,12 +45,13 @@ def run_state(record: RunRecord, now: float) -> dict[str, Any]:
         "total": total,
         "rows": last.rows if last else None,
         "rows_promised": last.rows_promised if last else None,
-        "ok": last.ok if last else 0,
-        "failed": last.failed if last else 0,
-        "by_kind": dict(sorted(last.by_kind.items())) if last else {},
-        "attempts": last.attempts if last else 0,
-        "retries": last.retries if last else 0,
-        "throttled": last.throttled if last else 0,
+        "ok": told.get("ok", 0),
+        "failed": told.get("failed", 0),
+        "by_kind": dict(sorted(told.get("by_kind", {}).items())),
+        "attempts": told.get("attempts", 0),
+        "retries": told.get("retries", 0),
+        "throttled": told.get("throttled", 0),
+        "unasked_answers": dict(told.get("unasked", {})),
         "rate_per_s": round(_rate(samples, _RATE_SECONDS, lambda sample: sample.attempts), 3) if running else 0.0,
         "items_per_s": round(items_per_s, 3),
         "limits": list(last.limits) if last else list(session.limits) if session else [],
@@ -70,7 +74,7 @@ def exit_code(state: dict[str, Any], not_right: int = 0) -> int:
         return 0
     if state["state"] != "complete":
         return 3
-    return 1 if state["failed"] or not_right else 0
+    return 1 if state["failed"] or not_right or state["unasked_answers"] else 0
 
 
 def _state(record: RunRecord, last: Sample | None) -> str:

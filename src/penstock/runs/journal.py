@@ -119,6 +119,27 @@ class Journal:
         self._file.close()
 
 
+def committed(path: Path) -> JournalState | None:
+    """What the journal at `path` says is committed; only read, so for whoever looks on. None where nothing can be read.
+
+    Raises OSError.
+    """
+    return _replay(_Image(path.read_bytes()))[0] if path.exists() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A journal as it is now."""
+
+    data: bytes
+
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self.data[offset : offset + size]
+
+
 def _facts(state: JournalState) -> dict[str, Any]:
     return {
         "output_size": state.output_size,
@@ -146,7 +167,7 @@ def _snapshot(state: JournalState) -> bytes:
     return _frame(_SNAPSHOT, head, bytes(done.bits) + bytes(done.failed))
 
 
-def _replay(file: AppendFile) -> tuple[JournalState | None, int, int]:
+def _replay(file: AppendFile | _Image) -> tuple[JournalState | None, int, int]:
     """The state after the last whole frame, where that frame ends, and where the first one does."""
     state: JournalState | None = None
     offset = first = 0
@@ -158,7 +179,7 @@ def _replay(file: AppendFile) -> tuple[JournalState | None, int, int]:
     return state, offset, first
 
 
-def _frame_at(file: AppendFile, offset: int, wanted: bytes) -> tuple[int, bytes] | None:
+def _frame_at(file: AppendFile | _Image, offset: int, wanted: bytes) -> tuple[int, bytes] | None:
     """(size of its facts, facts and body) of the frame that begins at `offset`; None where there is no whole one."""
     magic, facts_size, body_size, checksum = _HEAD.unpack(file.read(offset, _HEAD.size).ljust(_HEAD.size, b"\0"))
     if magic != wanted or offset + _HEAD.size + facts_size + body_size > file.size():
