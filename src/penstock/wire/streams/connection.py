@@ -7,6 +7,7 @@ from typing import Protocol
 from ...errors import CallError, ConnectionLost, Sent
 from ..connection import Connection, ConnectionKeeper
 from ..known_heads import KnownHeads
+from ..response_reader import GOODBYE
 from .receiver import Receiver
 from .stream_reader import StreamReader
 
@@ -110,7 +111,7 @@ class StreamConnection(Connection):
     def _hand_on(self, owner: StreamOwner, *, complete: bool) -> None:
         reader = self._stream
         head = reader.take_head()
-        if head is not None and owner.repeatable and self._is_goodbye(reader):
+        if head is not None and head[0] == GOODBYE and owner.repeatable and self._is_goodbye(reader):
             self.stale = True
             self._fail_stream(ConnectionLost(f"{self.peer}: said goodbye before any answer", sent=Sent.UNKNOWN))
             return
