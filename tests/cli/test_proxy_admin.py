@@ -34,6 +34,7 @@ FIELDS = {
     "/private": [("Cache-Control", "private")],
     "/cookie": [("Cache-Control", "max-age=600"), ("Set-Cookie", "session=secret")],
     "/language": [("Cache-Control", "max-age=600"), ("Vary", "Accept-Language")],
+    "/checked": [("Cache-Control", "max-age=600, must-revalidate")],
     "/always": [("Cache-Control", "no-cache"), ("ETag", '"1"')],
     "/silent": [],
 }
@@ -287,6 +288,10 @@ def test_explain_asks_the_app(app: App, command: Command, tmp_path: Path) -> Non
     assert "[set-cookie; RFC 9111, 7.3]" in text
     assert "secret" not in text
     assert "stored    yes" in explain("/cookie", "--profile", "rfc")
+    cookie = ("--header", "Cookie: session=secret")
+    assert "[request-cookie; RFC 9111, 7.3]" in explain("/checked", *cookie)
+    assert "stored    yes" in explain("/checked", *cookie, "--profile", "rfc")
+    assert "stored    yes" in explain("/checked", "--header", "Authorization: Basic eA==")
     text = explain("/always")
     assert "each use must be confirmed" in text
     assert "fresh   never" in text

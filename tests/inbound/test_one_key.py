@@ -236,6 +236,47 @@ def test_a_path_that_is_bypassed_is_so_in_every_spelling(face: Any, target: str,
     run_real(main)
 
 
+COOKIES_OWN = (
+    *("max-age=60", "max-age=60, must-revalidate", "max-age=60, proxy-revalidate", "max-age=60, immutable"),
+    *("max-age=60, must-revalidate, proxy-revalidate", "max-age=60, must-understand", "max-age=60, no-transform"),
+    *("max-age=60, stale-while-revalidate=60", "max-age=0, must-revalidate", "no-cache", "private, max-age=60"),
+)
+FOR_ALL = ("max-age=60, public", "s-maxage=60", "max-age=60, public, must-revalidate", "s-maxage=60, must-revalidate")
+
+
+def whose(value: str) -> App:
+    """An app that shows each user a page of theirs, and says `value` of it."""
+    return lambda _target, seen: (200, [f"Cache-Control: {value}", 'ETag: "1"'], seen.get("cookie", "nobody"))
+
+
+@FACES
+@pytest.mark.parametrize("authorization", [(), ("Authorization: Basic eA==",)], ids=["", "authorization"])
+@pytest.mark.parametrize("value", COOKIES_OWN)
+def test_a_page_for_a_cookie_is_nobody_elses(face: Any, value: str, authorization: tuple[str, ...]) -> None:
+    """No word but `public` and `s-maxage` says that others may see it."""
+
+    async def main() -> None:
+        async with face(whose(value), Policy()) as get:
+            for who in ("alice", "mallory"):
+                body, status = await get("/", f"Cookie: {who}", *authorization)
+                assert body == who
+                assert "stored" not in status
+            assert (await get("/"))[0] == "nobody"
+
+    run_real(main)
+
+
+@FACES
+@pytest.mark.parametrize("value", FOR_ALL)
+def test_a_page_for_all_is_for_those_with_cookies(face: Any, value: str) -> None:
+    async def main() -> None:
+        async with face(whose(value), Policy()) as get:
+            assert (await get("/", "Cookie: alice"))[0] == "alice"
+            assert (await get("/", "Cookie: bob"))[0] == "alice"
+
+    run_real(main)
+
+
 def failing(status: int, trigger: str, *lines: str) -> App:
     """An app that answers `status` to who sends `trigger`, and its page to all others."""
     return lambda _target, seen: (status, [*lines], "error") if trigger.lower() in seen else (200, PAGE, "page")

@@ -121,11 +121,13 @@ def test_all_that_is_stored_is_told() -> None:
     run_virtual(main())
 
 
-def test_what_was_refused_is_told() -> None:
+@pytest.mark.parametrize("value", ["max-age=60", "max-age=60, must-revalidate", "max-age=60, proxy-revalidate"])
+def test_what_was_refused_is_told(value: str) -> None:
     """Also where it concerns only requests with a cookie."""
 
     async def main() -> None:
         shop = Shop()
+        shop.answer("/products/7", ("cache-control", value))
         await shop.get(cookie="a=b")
         (refused,) = explain_url(shop.engine, URL)["refused"]
         assert refused["reason"] == "request-cookie"

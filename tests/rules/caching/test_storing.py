@@ -184,9 +184,40 @@ def test_a_get_with_a_body_is_not_stored() -> None:
 
 
 @pytest.mark.parametrize("credentials", [b"authorization", b"cookie"])
-@pytest.mark.parametrize("value", [b"max-age=60, public", b"max-age=60, must-revalidate", b"s-maxage=60"])
-def test_credentials_do_not_matter_where_the_response_is_for_all(credentials: bytes, value: bytes) -> None:
-    assert decide(cc(value), request={credentials: b""}).allowed
+@pytest.mark.parametrize("value", [b"max-age=60, public", b"s-maxage=60"])
+@pytest.mark.parametrize("options", [SAFE, RFC])
+def test_credentials_do_not_matter_where_the_response_is_for_all(
+    credentials: bytes, value: bytes, options: CacheOptions
+) -> None:
+    assert decide(cc(value), request={credentials: b""}, options=options).allowed
+
+
+AUTHORIZATION, COOKIE = {b"authorization": b"x"}, {b"cookie": b"a=b"}
+MUST_REVALIDATE = b"max-age=60, must-revalidate"
+
+
+@pytest.mark.parametrize(
+    ("request_", "response", "safe", "rfc"),
+    [
+        (AUTHORIZATION, cc(MUST_REVALIDATE), "explicit-freshness", "explicit-freshness"),
+        (COOKIE, cc(MUST_REVALIDATE), "request-cookie", "explicit-freshness"),
+        (AUTHORIZATION | COOKIE, cc(MUST_REVALIDATE), "request-cookie", "explicit-freshness"),
+        (COOKIE, cc(MUST_REVALIDATE, vary=b"cookie"), "explicit-freshness", "explicit-freshness"),
+        (AUTHORIZATION | COOKIE, cc(MUST_REVALIDATE, vary=b"cookie"), "explicit-freshness", "explicit-freshness"),
+        (AUTHORIZATION | COOKIE, cc(FRESH, vary=b"cookie"), "authorization", "authorization"),
+        (COOKIE, cc(b"public, " + MUST_REVALIDATE), "explicit-freshness", "explicit-freshness"),
+        (COOKIE, cc(b"s-maxage=60, must-revalidate"), "explicit-freshness", "explicit-freshness"),
+        (COOKIE, cc(b"must-revalidate", etag=b'"1"', expires=format_http_date(NOW + 60)), "request-cookie", None),
+        (COOKIE, cc(b"max-age=60", cdn_cache_control=MUST_REVALIDATE), "request-cookie", "explicit-freshness"),
+        (COOKIE, cc(b"public", cdn_cache_control=MUST_REVALIDATE), "request-cookie", "explicit-freshness"),
+    ],
+)
+def test_must_revalidate_lets_in_authorization_only(
+    request_: dict[bytes, bytes], response: dict[bytes, bytes], safe: str, rfc: str | None
+) -> None:
+    """RFC 9111, 3.5 says it of Authorization. Of a page with a cookie it says how old it may be, not who may see it."""
+    assert decide(response, request=request_).reason == safe
+    assert decide(response, request=request_, options=RFC).reason == (rfc or "explicit-freshness")
 
 
 @pytest.mark.parametrize(

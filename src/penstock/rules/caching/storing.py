@@ -218,11 +218,14 @@ def _by_user(request: CacheRequest, fields: FieldMap, directives: Directives, op
     sent = request.fields
     if b"authorization" not in sent and b"cookie" not in sent:
         return None
-    if directives.public or directives.must_revalidate or directives.s_maxage is not None:
+    if directives.public or directives.s_maxage is not None:
         return None
-    if b"authorization" in sent:
+    # That lets in answers to Authorization only (3.5): of a page with cookies it speaks of its age, not of its readers.
+    if b"authorization" in sent and not directives.must_revalidate:
         return _AUTHORIZATION
-    return _REQUEST_COOKIE if safe and b"cookie" not in (vary_names(fields) or ()) else None
+    if not safe or b"cookie" not in sent or b"cookie" in (vary_names(fields) or ()):
+        return None
+    return _REQUEST_COOKIE
 
 
 def _by_vary(fields: FieldMap) -> Decision | None:
