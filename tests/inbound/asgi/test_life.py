@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.inbound.asgi.request import Message
 from penstock.testing import VirtualTimeLoop, run_virtual
 
 from .clients import Client, Site
@@ -268,3 +269,55 @@ def test_settings_that_cannot_be_meant(options: dict[str, Any]) -> None:
     """Told at once, not at the first request."""
     with pytest.raises(penstock.UsageError):
         penstock.CacheMiddleware(Site(), **options)
+
+
+@pytest.mark.parametrize("suspends", [False, True])
+@pytest.mark.parametrize("more_body", [None, False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_server_whose_receive_never_waits(suspends: bool, more_body: bool | None, fails: bool) -> None:
+    """It says again and again that there is no body. To listen on took a core, or the loop for good."""
+    site = Site()
+    site.delay = 5.0
+    message = {"type": "http.request", "body": b""} | ({} if more_body is None else {"more_body": more_body})
+    asked = 0
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        assert asked < 1000, "it spins"
+        if suspends:
+            await asyncio.sleep(0)
+        if fails and asked > 3:
+            raise RuntimeError("no more")
+        return dict(message)
+
+    async def scenario() -> None:
+        client = Client(penstock.CacheMiddleware(site))
+        await client.app(client.scope, receive, client.send)
+        assert client.complete
+        assert client.body == b"hello"
+
+    run_virtual(scenario())
+    assert 1 < asked <= 32
+
+
+def test_a_server_that_says_at_once_and_always_that_the_client_has_gone() -> None:
+    """It is heard once. The app goes on, for the store."""
+    site = Site()
+    site.delay = 5.0
+    asked = 0
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.disconnect"}
+
+    async def scenario() -> None:
+        client = Client(penstock.CacheMiddleware(site))
+        await client.app(client.scope, receive, client.send)
+        assert not client.messages
+        await asyncio.sleep(6)
+        assert "hit" in (await Client(client.app).go()).cache_status
+
+    run_virtual(scenario())
+    assert asked == 1

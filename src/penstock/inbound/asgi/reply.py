@@ -14,6 +14,9 @@ from .request import Message, Receive, Send
 _LOG = logging.getLogger("penstock.cache")
 _AHEAD = 64 * 1024
 """Bytes that may wait for a slow client before the flight is told."""
+_MOST_MESSAGES = 16
+"""Before the disconnect, of a request without a body. A server that says more does not wait for one; then only `send`
+shows that the client has gone. To listen on could take the loop for good."""
 _BODILESS = frozenset({204, 304})
 
 
@@ -187,12 +190,12 @@ class AsgiReply:
 
     async def _watch(self, receive: Receive) -> None:
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            for _ in range(_MOST_MESSAGES):
+                if (await receive())["type"] == "http.disconnect":
+                    self._leave()
+                    return
         except Exception:  # noqa: BLE001  # whatever a server raises here, the answer goes on
             _LOG.debug("the server cannot say whether the client is there", exc_info=True)
-            return
-        self._leave()
 
     def _leave(self) -> None:
         if self.is_closed:
