@@ -1,4 +1,4 @@
-"""How many functions a miss goes through: a count repeats where a time does not, so it can be held."""
+"""How many functions a request goes through: a count repeats where a time does not, so it can be held."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks.function_counts import Counts, MiddlewareBench, proxy_bench
 
 # As reached with Python 3.11; later ones have no frames for comprehensions and need fewer.
-MOST = {"proxy": 152, "middleware": 117}
+MOST = {"proxy": 152, "middleware": 117, "proxy-hit": 65, "middleware-hit": 36}
 
 
 async def proxy_miss() -> Counts:
@@ -30,6 +30,22 @@ def test_a_stored_miss_through_the_proxy() -> None:
 def test_a_stored_miss_through_the_middleware() -> None:
     """The same without a wire."""
     assert_at_most(asyncio.run(middleware_miss()), MOST["middleware"])
+
+
+@pytest.mark.real
+def test_a_hit_through_the_proxy_that_nobody_asked_for_before() -> None:
+    """One that the table does not know, and does not get to know either."""
+
+    async def hit() -> Counts:
+        async with proxy_bench() as bench:
+            return await bench.engine_hit()
+
+    assert_at_most(asyncio.run(hit()), MOST["proxy-hit"])
+
+
+def test_a_hit_in_the_middleware_that_nobody_asked_for_before() -> None:
+    """What it remembers was once charged for each of them."""
+    assert_at_most(asyncio.run(MiddlewareBench().first_hit()), MOST["middleware-hit"])
 
 
 def assert_at_most(counts: Counts, most: int) -> None:

@@ -117,7 +117,7 @@ def test_long_urls_that_are_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("varies", [False, True])
 def test_many_long_urls_through_the_middleware(varies: bool) -> None:
-    """Each is asked for twice, so that it is known, by a client with fields that nobody had before."""
+    """Each is asked for three times, so that it is known, by a client with fields that nobody had before."""
     answer = [(b"cache-control", b"public, max-age=60"), (b"x-note", b"y" * 500)]
     site = Site(fields=[*answer, (b"vary", b"accept")] if varies else answer)
 
@@ -128,7 +128,7 @@ def test_many_long_urls_through_the_middleware(varies: bool) -> None:
         store = app.cache.site().engine.store
         with growth() as grown:
             for number in range(600):
-                for _ in range(2):
+                for _ in range(3):
                     await Client(app, f"/{number}{LONG[:3900]}", fields=names).go()
                 site.scopes.clear()
             charged = store.bytes_used + store.table_bytes
@@ -158,12 +158,37 @@ def fill_known_hits(store: MemoryStore, count: int, more: bytes = b"") -> object
     stored = stored_in(store, b"http://a/")
     for number in range(count):
         data = b"GET /%d%s HTTP/1.1\r\nHost: a\r\n%s\r\n" % (number, LONG[:3900].encode(), more)
-        known.learn(data, stored, stored, float(number))
+        for _ in range(2):
+            known.learn(data, stored, stored, float(number))
+    assert len(known)
     return known
 
 
 def fill_known_hits_as_they_came(store: MemoryStore, count: int) -> object:
     return fill_known_hits(store, count, b"X-Own: 1\r\n")
+
+
+def test_the_proxy_keeps_what_has_a_field_of_its_own_when_it_comes_again() -> None:
+    """And a plain form at once, which others have too."""
+    store = MemoryStore(MIB)
+    known = KnownHits(store, CacheCounters(), lambda: 0.0, lambda stored, now: (b"", 0.0))
+    stored = stored_in(store, b"http://a/")
+    charged = store.table_bytes
+    own = [b"GET / HTTP/1.1\r\nHost: a\r\nX-Own: %d\r\n\r\n" % number for number in range(20)]
+    for data in own:
+        known.learn(data, stored, stored, 1.0)
+    assert len(known) == 0
+    assert store.table_bytes == charged > 0
+    for data in own * 2:
+        known.learn(data, stored, stored, 1.0)
+        known.learn(data, stored, stored, 1.0)
+    assert len(known) == 20
+    known.learn(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", stored, stored, 1.0)
+    assert len(known) == 21
+    known.clear()
+    assert store.table_bytes == charged
+    known.learn(own[0], stored, stored, 1.0)
+    assert len(known) == 0
 
 
 @pytest.mark.slow

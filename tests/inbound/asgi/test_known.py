@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import penstock
+from penstock.inbound.asgi import known as known_answers
 from penstock.testing import run_virtual
 
 from .clients import Client, Site
@@ -33,14 +34,17 @@ def told(client: Client) -> tuple[Any, ...]:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["/a", "/b"]), FIELDS, st.sampled_from([0.0, 0.4, 30.0])), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(["/a", "/b"]), FIELDS, st.sampled_from([0.0, 0.4, 30.0])), max_size=8))
 def test_the_same_as_without_it(steps: list[tuple[str, list[tuple[bytes, bytes]], float]]) -> None:
-    """Whatever came before, with lines twice, names in whatever case, and time that passes."""
+    """Whatever came before, with lines twice, names in whatever case, and time that passes.
+
+    Four times, since what comes once is not remembered.
+    """
 
     async def scenario() -> list[Any]:
         quick, slow = penstock.CacheMiddleware(varied), penstock.CacheMiddleware(varied)
         answers = []
-        for target, fields, pause in steps * 2:
+        for target, fields, pause in steps * 4:
             slow.cache.site().known.clear()
             one, other = Client(quick, target, fields=fields), Client(slow, target, fields=fields)
             await one.go()
@@ -78,9 +82,10 @@ def test_it_ends_with_the_response(purge: str) -> None:
 
     async def scenario() -> None:
         app = penstock.CacheMiddleware(site)
-        for _ in range(3):
+        for _ in range(4):
             await Client(app).go()
         assert site.calls == 1
+        assert len(app.cache.site().known) == 1
         site.chunks = [b"new"]
         if purge == "url":
             app.purge_url("http://example.com/")
@@ -107,7 +112,7 @@ def test_it_keeps_nothing_alive_that_has_left_the_store() -> None:
 
     async def scenario() -> None:
         app = penstock.CacheMiddleware(site)
-        for _ in range(2):
+        for _ in range(3):
             await Client(app).go()
         known = app.cache.site().known
         assert len(known) == 1
@@ -118,17 +123,48 @@ def test_it_keeps_nothing_alive_that_has_left_the_store() -> None:
     run_virtual(scenario())
 
 
-def test_it_is_bounded() -> None:
-    """However many URLs and fields there are."""
+def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many URLs and fields there are; when it is full it starts over."""
+    monkeypatch.setattr(known_answers, "_MOST_ANSWERS", 100)
     site = Site()
 
     async def scenario() -> None:
         app = penstock.CacheMiddleware(site)
         known = app.cache.site().known
-        for n in range(9000):
-            fields = [(b"x-%d" % n, b"")]
-            await Client(app, fields=fields).go()
-        assert 0 < len(known) <= 8192
+        most = 0
+        await Client(app).go()
+        for n in range(130):
+            for _ in range(2):
+                await Client(app, fields=[(b"X-%d" % n, b"")]).go()
+            most = max(most, len(known))
+        assert most == 100
+        assert len(known) == 30
+
+    run_virtual(scenario())
+
+
+def test_what_comes_once_is_not_remembered() -> None:
+    """Most requests with a field of their own never come again. To keep and charge each made them a fifth dearer."""
+    site = Site()
+
+    async def scenario() -> None:
+        app = penstock.CacheMiddleware(site)
+        engine, known = app.cache.site().engine, app.cache.site().known
+        await Client(app).go()
+        charged = engine.store.table_bytes
+        for n in range(100):
+            assert "hit" in (await Client(app, fields=[(b"X-Own", b"%d" % n)]).go()).cache_status
+        assert len(known) == 0
+        assert engine.store.table_bytes == charged > 0
+        for n in range(10):
+            for times in range(2):
+                await Client(app, fields=[(b"X-Other", b"%d" % n)]).go()
+                assert len(known) == n + times
+        assert engine.store.table_bytes > charged
+        known.clear()
+        assert engine.store.table_bytes == charged
+        await Client(app, fields=[(b"X-Other", b"1")]).go()
+        assert len(known) == 0, "nothing has come before"
 
     run_virtual(scenario())
 

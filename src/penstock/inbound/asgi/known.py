@@ -2,7 +2,8 @@
 
 As `known_hits`, but there are no bytes to look up, and clients send fields that are never the same twice. So names are
 learned that no answer for a URL depends on; a request is known by the URL and by all its other fields, as they are.
-A name that nobody knows counts, whoever wrote it and in whatever case.
+A name that nobody knows counts, whoever wrote it and in whatever case. A request is remembered when it comes again,
+which most never do: to keep and charge what is not used made their look-up a fifth dearer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ...messages import RawFields
 from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED
 from ...stores.stored_response import Resource, StoredResponse, bytes_of
 from ..cache.answers import age_right_until, fresh_until, hit_fields
-from ..cache.bounded_table import share_of
+from ..cache.bounded_table import Sights, share_of
 from ..cache.engine import CacheEngine
 from .request import AsgiRequest, Scope
 
@@ -45,6 +46,10 @@ _ANSWER_BYTES = 900
 """A KnownAnswer (88) with its numbers, a _KnownUrl (56) with its dict (232), the tuples of URL and way, both places."""
 _FIELD_BYTES = 96
 """A pair, and its place in a list or tuple."""
+_MOST_AROUND = 56
+"""What a bytes object takes besides its bytes, at most (see `bytes_of`): to be sure is cheaper than to be exact."""
+_SENT_FIELD_BYTES = _FIELD_BYTES + 2 * bytes_of(1)
+"""A field that is ready to be sent, besides its bytes."""
 
 Field = tuple[bytes, bytes]
 Url = tuple[str, bytes | None, bytes, str, str]
@@ -90,6 +95,7 @@ class KnownAnswers:
         self._answers = 0
         self._max_bytes = share_of(engine.store, _PART)
         self._bytes = 0
+        self._sights = Sights(engine.store)
 
     def find(self, scope: Scope) -> KnownAnswer | None:
         """What answers this GET, fresh and with the Age of this second; None where it has to be looked at."""
@@ -131,24 +137,31 @@ class KnownAnswers:
         answer.right_until = age_right_until(stored, resident)
 
     def learn(self, request: AsgiRequest, stored: StoredResponse) -> None:
-        """Remember that `request` was answered by `stored`, as it is."""
-        fields = request.fields
-        if request.method != b"GET" or stored.status == 206 or not _PERSONAL.isdisjoint(fields):
-            return
-        newest = self._store.get(stored.key)
-        if newest is None or len(request.target) > _LONGEST_WAY:
+        """`request` was answered by `stored`, as it is: remember that, if it is not the first time."""
+        if request.method != b"GET" or stored.status == 206 or not _PERSONAL.isdisjoint(request.fields):
             return
         headers = request.scope["headers"]
         self._learn_names(headers)
+        ignored = self._ignored
+        try:
+            mark = hash((stored.key, *[field for field in headers if field[0] not in ignored]))
+        except TypeError:
+            # The server uses lists: `find` would never find it.
+            return
+        if self._sights.seen(mark):
+            self._remember(request, stored, headers)
+
+    def _remember(self, request: AsgiRequest, stored: StoredResponse, headers: Sequence[Field]) -> None:
+        newest = self._store.get(stored.key)
+        if newest is None or len(request.target) > _LONGEST_WAY:
+            return
         varies = frozenset([name for each in newest for name in each.vary])
         ignored = self._ignored - varies if varies else self._ignored
-        way = tuple([(name, value) for name, value in headers if name not in ignored])
+        way = tuple([field for field in headers if field[0] not in ignored])
         length = sum([len(name) + len(value) for name, value in way])
         if length <= _LONGEST_WAY:
-            # As `bytes_of`, never less, and without a call for each.
-            self._keep(
-                _url(request.scope), varies, way, KnownAnswer(newest, stored), length + len(way) * (_FIELD_BYTES + 112)
-            )
+            way_bytes = length + len(way) * (_FIELD_BYTES + 2 * _MOST_AROUND)
+            self._keep(_url(request.scope), varies, way, KnownAnswer(newest, stored), way_bytes)
 
     def _learn_names(self, headers: Sequence[Field]) -> None:
         for name, _ in headers:
@@ -163,7 +176,7 @@ class KnownAnswers:
         answer.size = _bytes_of_answer(url, varies, answer.stored) + way_bytes
         self._drop(url, way)
         if self._answers >= _MOST_ANSWERS or self._bytes + answer.size > self._max_bytes:
-            self.clear()
+            self._start_over()
         if answer.size > self._max_bytes or not self._store.charge_table(answer.size):
             return
         self._bytes += answer.size
@@ -195,7 +208,11 @@ class KnownAnswers:
             self._drop(url, way)
 
     def clear(self) -> None:
-        """Have every request looked at again."""
+        """Have every request looked at again, as if none had come."""
+        self._start_over()
+        self._sights.clear()
+
+    def _start_over(self) -> None:
         self._urls.clear()
         self._answers = 0
         self._store.charge_table(-self._bytes)
@@ -213,8 +230,8 @@ def _url(scope: Scope) -> Url:
 def _bytes_of_answer(url: Url, varies: frozenset[bytes], stored: StoredResponse) -> int:
     """What it takes to know that a way to ask for `url` is answered by `stored`, its fields ready to be sent."""
     path, raw_path, query, _, _ = url
-    size = _ANSWER_BYTES + sys.getsizeof(path) + bytes_of(len(raw_path or b"")) + bytes_of(len(query))
+    size = _ANSWER_BYTES + sys.getsizeof(path) + len(raw_path or b"") + len(query) + 2 * _MOST_AROUND
     size += sys.getsizeof(varies)
     packed = stored.packed_fields
     # Those of its own, and Cache-Status, Age and Content-Length; two bytes objects for each.
-    return size + len(packed) + (packed.count(b"\r\n") + 3) * (_FIELD_BYTES + 2 * bytes_of(1))
+    return size + len(packed) + (packed.count(b"\r\n") + 3) * _SENT_FIELD_BYTES

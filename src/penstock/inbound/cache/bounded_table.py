@@ -7,6 +7,7 @@ share of its budget, is charged to it, and keeps of a long key only what stands 
 from __future__ import annotations
 
 import os
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
@@ -22,6 +23,8 @@ LEAST_SHARE = 16 * 1024
 _LONGEST_KEY = 64
 _ENTRY_BYTES = 240
 """An entry of an OrderedDict: its node (56), and its place as the table grows, when the old one is still there."""
+_MOST_PLACES = 16384
+_BUDGET_OF_A_PLACE = 4096
 _SECRET = os.urandom(16)
 
 
@@ -37,6 +40,32 @@ def short_key(key: bytes) -> bytes:
 def share_of(store: MemoryStore, part: int) -> int:
     """One `part`-th of the budget, and at least `LEAST_SHARE`."""
     return max(LEAST_SHARE, store.max_bytes // part)
+
+
+class Sights:
+    """Which requests came before, roughly: of each its hash, in a table whose size is charged to `store` once.
+
+    Two may share a place, where the later one is seen, and two may have one hash. So it may decide what is worth
+    remembering, and nothing else.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        places = max(1, min(_MOST_PLACES, store.max_bytes // _BUDGET_OF_A_PLACE))
+        self._marks = array("q", [0]) * places
+        store.charge_table(self._marks.itemsize * places)
+
+    def seen(self, mark: int) -> bool:
+        """Whether `mark` came before; from now on it has."""
+        marks = self._marks
+        place = mark % len(marks)
+        if marks[place] == mark:
+            return True
+        marks[place] = mark
+        return False
+
+    def clear(self) -> None:
+        """Nothing has come before."""
+        self._marks = array("q", [0]) * len(self._marks)
 
 
 class BoundedTable(Generic[Value]):

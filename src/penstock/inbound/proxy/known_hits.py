@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import Resource, StoredResponse
-from ..cache.bounded_table import BoundedTable, share_of
+from ..cache.bounded_table import BoundedTable, Sights, share_of
 from ..cache.counters import CacheCounters
 
 MAX_BODY = 64 * 1024
@@ -92,6 +92,7 @@ class KnownHits:
             BoundedTable[KnownHit](store, share_of(store, _PART), _MAX_KNOWN, lambda _: _HIT_BYTES) for _ in range(3)
         )
         self._find = self._table.entries.get
+        self._sights = Sights(store)
         self.on_sample: Callable[[StoredResponse], None] = _nothing
         """Told of the hit that reaches `CacheCounters.sample_at`."""
 
@@ -133,19 +134,20 @@ class KnownHits:
         return known
 
     def learn(self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
-        """Remember that `data` is answered by `stored` as it is, until `fresh_until` on the monotonic clock."""
+        """`data` is answered by `stored` as it is, until `fresh_until` on the monotonic clock: remember that.
+
+        A plain form at once, as others have the same; what is known only by its bytes when it comes again.
+        """
         if len(data) > _MAX_REQUEST or len(stored.body) > MAX_BODY:
             return
-        known = KnownHit(newest, stored, fresh_until)
         plain = plain_form(data)
-        if plain is None:
-            self._table.keep(data, known)
-        elif newest.older_variant is None and not newest.vary:
-            self._plain.keep(plain[0], known)
-        elif all(variant.vary == _ENCODING for variant in newest):
-            self._plain_by_encoding.keep(plain[1], known)
-        else:
-            self._table.keep(data, known)
+        if plain is not None and newest.older_variant is None and not newest.vary:
+            self._plain.keep(plain[0], KnownHit(newest, stored, fresh_until))
+        elif plain is not None and all(variant.vary == _ENCODING for variant in newest):
+            self._plain_by_encoding.keep(plain[1], KnownHit(newest, stored, fresh_until))
+        elif self._sights.seen(hash(data)):
+            # What has a field of its own seldom comes again, and would push out what does.
+            self._table.keep(data, KnownHit(newest, stored, fresh_until))
 
     def drop_dead(self) -> None:
         """Let go of responses that have left the store. Two milliseconds at most; call it about once a second."""
@@ -164,6 +166,7 @@ class KnownHits:
         """Have every request looked at again."""
         for table in self._tables:
             table.clear()
+        self._sights.clear()
 
     def __len__(self) -> int:
         return sum(map(len, self._tables))
