@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from .processes import (
     ENVIRONMENT,
     PENSTOCK,
+    Server,
     fault_server,
     finish,
     records,
@@ -143,6 +145,23 @@ def begun(tmp_path: Path, url: str, **options: Any) -> tuple[list[object], Path]
     return command, out
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A run that is complete, and the server that it was sent to."""
+
+    command: list[object]
+    out: Path
+    server: Server
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """One for all tests that only look whether it is left as it is."""
+    folder = tmp_path_factory.mktemp("finished")
+    with fault_server(folder) as server:
+        yield Finished(*begun(folder, server.url), server)
+
+
 @pytest.mark.parametrize(
     ("extra", "differs"),
     [
@@ -158,18 +177,16 @@ def begun(tmp_path: Path, url: str, **options: Any) -> tuple[list[object], Path]
         (["--url", "http://127.0.0.1:1/other"], "--url"),
     ],
 )
-def test_another_command_on_the_same_output_is_refused(tmp_path: Path, extra: list[str], differs: str) -> None:
+def test_another_command_on_the_same_output_is_refused(finished: Finished, extra: list[str], differs: str) -> None:
     """What differs is named, with the way to start afresh; the output is left as it is."""
-    with fault_server(tmp_path) as server:
-        command, out = begun(tmp_path, server.url)
-        before = out.read_bytes()
-        ended = run_send(*command, *extra)
-        assert ended.code == 2
-        assert differs in ended.errors
-        assert "--fresh" in ended.errors
-        assert out.read_bytes() == before
-        assert run_send(*command, "--quiet").code == 0
-        assert server.statistics()["requests"] == 10
+    before = finished.out.read_bytes()
+    ended = run_send(*finished.command, *extra)
+    assert ended.code == 2
+    assert differs in ended.errors
+    assert "--fresh" in ended.errors
+    assert finished.out.read_bytes() == before
+    assert run_send(*finished.command, "--quiet").code == 0
+    assert finished.server.statistics()["requests"] == 10
 
 
 def test_a_changed_input_is_refused_and_fresh_starts_again(tmp_path: Path) -> None:
