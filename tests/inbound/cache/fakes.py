@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -214,7 +215,8 @@ class Bench:
         self.origin = ScriptedOrigin()
         self.store = MemoryStore(memory, max_object_bytes=max_object)
         self.engine = CacheEngine(self.store, self.origin, policy=policy, options=options, **settings)
-        self.replies: list[RecordingReply] = []
+        # The last ones: what grows while many are asked for is measured, too.
+        self.replies: deque[RecordingReply] = deque(maxlen=32)
 
     def send(self, target: str = "/", method: str = "GET", **fields: Any) -> RecordingReply:
         """A request that is under way, or answered already."""
