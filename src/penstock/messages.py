@@ -16,6 +16,18 @@ HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 RawFields = list[tuple[bytes, bytes]]
 """Fields as they are on the wire, in order, names in lower case."""
 
+HARMLESS_FIELDS = frozenset(
+    {
+        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-encoding"),
+        *("content-language", "content-location", "content-md5", "content-type", "idempotency-key", "pragma", "prefer"),
+        *("range", "user-agent"),
+    }
+)
+"""Request fields that say what is wanted or sent, and nothing of who asks; names in lower case.
+
+Any other may let somebody in: APIs have names of their own for that, so none is known beforehand.
+"""
+
 
 def _check_field(name: str, value: str) -> None:
     # A CR, LF or NUL in a field is how one request is smuggled inside another (RFC 9110, 5.5).

@@ -397,11 +397,14 @@ def test_credentials_do_not_follow_to_another_origin(bench: Bench) -> None:
         async with serving(always(OK)) as other:
             to_other = always(response("307 Go", b"", f"Location: {other.url}/"))
             async with serving(to_other) as server, bench.client(follow_redirects=1) as client:
-                secrets = {"Authorization": "s3cret", "Cookie": "s3cret", "Proxy-Authorization": "s3cret"}
-                await client(Request("GET", server.url, {**secrets, "X-Other": "kept"}))
-                assert server.requests[0].count(b"s3cret") == 3
+                names = ("Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key", "Private-Token", "X-Other")
+                fields = dict.fromkeys(names, "s3cret") | {"Accept-Language": "kept", "Content-Type": "text/x-kept"}
+                await client(Request("POST", server.url, fields, b"body"))
+                assert server.requests[0].count(b"s3cret") == len(names)
                 assert b"s3cret" not in other.requests[0]
-                assert b"X-Other: kept" in other.requests[0]
+                assert b"Accept-Language: kept" in other.requests[0]
+                assert b"Content-Type: text/x-kept" in other.requests[0]
+                assert other.requests[0].endswith(b"\r\n\r\nbody")
 
     bench.run(test)
 

@@ -48,12 +48,42 @@ def test_from_https_to_http_is_refused() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://other/", "http://h:81/", "https://h/"])
-def test_credentials_and_host_stay_with_their_origin(url: str) -> None:
-    fields = {"Authorization": "s", "cookie": "s", "Proxy-Authorization": "s", "Host": "v", "X": "kept"}
-    following = follow(Request("GET", "http://h/", fields), url)
+OTHER_ORIGINS = ["http://other/", "http://h:81/", "https://h/", "//h.other/", "http://h.other:80/"]
+STAY = [
+    *("Authorization", "cookie", "Proxy-Authorization", "Host", "X-Api-Key", "x-api-key", "Api-Token", "PRIVATE-TOKEN"),
+    *("X-Auth-Email", "Ocp-Apim-Subscription-Key", "X", "X-Amz-Security-Token", "Referer", "Origin", "X-Forwarded-For"),
+]
+GO_ALONG = ["Accept", "accept-language", "Content-Type", "User-Agent", "Idempotency-Key", "Prefer"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("url", OTHER_ORIGINS)
+def test_of_the_fields_only_harmless_ones_leave_their_origin(url: str, status: int) -> None:
+    """Any name may be that of a key; what is known to be none goes along."""
+    request = Request("PUT", "http://h/", [(name, "s") for name in STAY + GO_ALONG], b"body")
+    following = follow(request, url, status)
     assert following is not None
-    assert following.headers == Headers({"X": "kept"})
+    about_the_body = ["Content-Type"] if status == 303 else []
+    assert [name for name, _ in following.headers] == [name for name in GO_ALONG if name not in about_the_body]
+
+
+@pytest.mark.parametrize("name", STAY)
+def test_what_has_left_stays_away_when_the_next_step_leads_back(name: str) -> None:
+    """The other origin has chosen that step."""
+    trail = RedirectTrail(Request("GET", "http://h/a", {name: "s"}), 5)
+    away = trail.next_request(Request("GET", "http://h/a", {name: "s"}), Response(302, {"Location": "http://o/"}))
+    assert away is not None
+    back = trail.next_request(away, Response(302, {"Location": "http://h/b"}))
+    assert back is not None
+    assert len(back.headers) == 0
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_the_body_goes_where_307_and_308_lead(status: int) -> None:
+    """That is what they mean; see docs/howto/send.md."""
+    following = follow(Request("POST", "http://h/", {"Content-Type": "t"}, b"body"), "http://other/", status)
+    assert following is not None
+    assert (following.method, following.body) == ("POST", b"body")
 
 
 def test_the_same_origin_written_otherwise_keeps_credentials() -> None:

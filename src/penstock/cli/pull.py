@@ -83,9 +83,15 @@ Examples:
     show_default=True,
     help="What pages do that hold the very rows of earlier ones: they end the pull and are dropped, or are kept.",
 )
-@click.option("--allow-host", "allowed_hosts", metavar="HOST", multiple=True, help="Next pages may be there, too.")
+@click.option("--allow-host", "allowed_hosts", metavar="HOST", multiple=True, help="Next pages may be there, too, and get your headers.")
 @click.option("--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored.")
-@click.option("--follow-redirects", type=click.IntRange(min=0), default=0, show_default=True, help="At most so many.")
+@click.option(
+    "--follow-redirects",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="At most so many; to another host without your headers.",
+)
 @click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
 @flow_options(RetryOn.SAFE)
 @show_options

@@ -70,7 +70,13 @@ Examples:
     show_default=True,
     help="json: an answer that is not JSON is a failure; text: keep it as it is.",
 )
-@click.option("--follow-redirects", type=click.IntRange(min=0), default=0, show_default=True, help="At most so many.")
+@click.option(
+    "--follow-redirects",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="At most so many; to another host without your headers.",
+)
 @click.option("--retry-failed", is_flag=True, help="Do the failed items of a finished or stopped run again.")
 @click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
 @click.option(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import urllib.parse
 
 from ..errors import ProtocolError, Sent
-from ..messages import Headers, Request, Response
+from ..messages import HARMLESS_FIELDS, Headers, Request, Response
 from .url import UrlOrigin, split_url
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CREDENTIALS = {"authorization", "cookie", "proxy-authorization"}
 _ABOUT_THE_BODY = {"content-type", "content-encoding", "content-language", "content-location", "content-md5"}
 
 
@@ -46,15 +45,15 @@ class RedirectTrail:
 
 
 def _follow_up(request: Request, status: int, url: str, *, same_origin: bool) -> Request:
-    method, body = request.method, request.body
-    dropped = set() if same_origin else {*_CREDENTIALS, "host"}
+    method, body, headers = request.method, request.body, request.headers
+    if not same_origin:
+        # What was meant for one origin is no business of another, and APIs have many names for a key; so only what is
+        # known to be harmless goes along. The body does: 307 and 308 ask for just that (RFC 9110, 15.4.8 and 15.4.9).
+        headers = Headers([(n, v) for n, v in headers if n.lower() in HARMLESS_FIELDS])
     # 301 and 302 change POST to GET because every browser does (RFC 9110, 15.4.2, note); 303 means it.
     if (status in {301, 302} and method == "POST") or (status == 303 and method not in {"GET", "HEAD"}):
         method, body = "GET", b""
-        dropped |= _ABOUT_THE_BODY
-    headers = request.headers
-    if dropped:
-        headers = Headers([(n, v) for n, v in headers if n.lower() not in dropped])
+        headers = Headers([(n, v) for n, v in headers if n.lower() not in _ABOUT_THE_BODY])
     return Request(method, url, headers, body)
 
 
