@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.cli.redact import HIDDEN, is_secret_name, redact
+from penstock.cli.redact import redact
+from penstock.rules.secrets.names import HIDDEN, is_secret_name
 
 SECRET = "s3cr3t-Zz9"
 
