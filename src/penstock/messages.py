@@ -10,31 +10,12 @@ from typing import Any
 
 import orjson
 
-from .errors import BadBody, UsageError
+from .errors import BadBody
+from .fields import check_field
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 RawFields = list[tuple[bytes, bytes]]
 """Fields as they are on the wire, in order, names in lower case."""
-
-HARMLESS_FIELDS = frozenset(
-    {
-        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-encoding"),
-        *("content-language", "content-location", "content-md5", "content-type", "idempotency-key", "pragma", "prefer"),
-        *("range", "user-agent"),
-    }
-)
-"""Request fields that say what is wanted or sent, and nothing of who asks; names in lower case.
-
-Any other may let somebody in: APIs have names of their own for that, so none is known beforehand.
-"""
-
-
-def _check_field(name: str, value: str) -> None:
-    # A CR, LF or NUL in a field is how one request is smuggled inside another (RFC 9110, 5.5).
-    if not name or not name.isascii() or any(not (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name):
-        raise UsageError(f"header name {name!r} is not a token (RFC 9110, 5.1)")
-    if any(c in value for c in "\r\n\0"):
-        raise UsageError(f"header {name!r}: the value holds a CR, LF or NUL, which is refused")
 
 
 class Headers:
@@ -49,7 +30,7 @@ class Headers:
         items = fields.items() if isinstance(fields, Mapping) else fields
         self._fields: tuple[tuple[str, str], ...] = tuple(items)
         for name, value in self._fields:
-            _check_field(name, value)
+            check_field(name, value)
 
     @classmethod
     def from_wire(cls, raw: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -106,7 +87,9 @@ class Request:
         self.body = body
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url} {len(self.body)} B>"
+        # The query often carries keys.
+        path, mark, _ = self.url.partition("?")
+        return f"<Request {self.method} {path}{mark and '?...'} {len(self.body)} B>"
 
 
 class Response:

@@ -14,6 +14,7 @@ import pytest
 import penstock
 from penstock import RetryOn, parse_limit
 from penstock.cli.check import check
+from penstock.cli.environment import Environment
 from penstock.cli.options import take_flow
 from penstock.cli.pull import pull
 from penstock.cli.send import send
@@ -80,7 +81,7 @@ def flow_of(command: click.Command, *arguments: str) -> Flow:
     needed = {"send": ["in", "--url=http://a/", "--out=o"], "pull": ["http://a/", "--out=o"]}
     first = needed.get(str(command.name), ["in", "--url=http://a/", "--out=o"])
     with command.make_context(str(command.name), [*first, *arguments]) as context:
-        return take_flow(dict(context.params))
+        return take_flow(dict(context.params), Environment({}))
 
 
 def test_every_field_has_an_option_or_a_reason_to_have_none() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import ProtocolError, Sent
-from penstock.messages import Headers, Request, Response
+from penstock.messages import Request, Response
 from penstock.wire.redirects import RedirectTrail
 
 
@@ -104,3 +104,11 @@ def test_a_post_that_is_sent_back_as_get_is_no_circle() -> None:
     following = follow(Request("POST", "http://h/a", {"Content-Type": "t"}, b"x"), "/a", 303)
     assert following is not None
     assert (following.method, following.body, len(following.headers)) == ("GET", b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [("http://h/a?key=s3cret", "<Request GET http://h/a?... 0 B>"), ("http://h/a", "<Request GET http://h/a 0 B>")],
+)
+def test_a_request_in_a_log_shows_neither_query_nor_values(url: str, shown: str) -> None:
+    assert repr(Request("GET", url, {"X-Api-Key": "s3cret"})) == shown

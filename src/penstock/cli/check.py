@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,10 +11,9 @@ from urllib.parse import urlsplit
 import click
 
 from ..errors import UsageError
-from ..outbound.request_template import parse_header
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import flow_options, show_options, take_flow
+from .options import environment, flow_options, show_options, take_flow
 from .shown import shown
 from .summary import exit_code_of
 
@@ -50,7 +50,12 @@ _VARIABLES = ("collection", "field", "tenant", "database", "candidates")
 @click.option(
     "--body", default=None, help='JSON with "{vector}", "{k}", "{id}". [default: {"vector": ..., "top_k": 1}]'
 )
-@click.option("--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored.")
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    help="'Name: value'; ${ENV} is replaced and never stored, here, in --url and in --body.",
+)
 @click.option(
     "--similarity", default=None, metavar="JMESPATH", help="Where the best hit's score is. [default: similarity]"
 )
@@ -90,6 +95,7 @@ def check(**options: Any) -> int:
 
     with shown("check", options) as show:
         job = _job(show.say, options)
+        show.hides(job.secrets())
         with open_check(job, show.say) as census:
             first = show.watch(str(job.out), unit="first answers")
             summary = run_loop(census.carry_out(show.watch(str(job.out)), first))
@@ -103,18 +109,24 @@ def _job(say: Any, options: dict[str, Any]) -> Any:
 
     if not (options["tolerance"] > 0 and math.isfinite(options["tolerance"])):
         raise UsageError(f"--tolerance must be above 0, not {options['tolerance']}")
-    variables = {name: value for name in _VARIABLES if (value := options.pop(name)) is not None}
+    variables, typed = environment(), options["url"]
+    options["url"] = variables.url("--url", typed)
+    if options["body"] is not None:
+        options["body"] = variables.body("--body", options["body"])
     # What the command does not say, the preset says, and else it is what is usual.
     usual = {"method": "POST", "body": DEFAULT_TEMPLATE, "similarity": "similarity", "id": None, "score_map": None}
-    shape = usual | _preset(options.pop("preset"), variables, options["url"], say)
-    options["url"] = shape.pop("url", options["url"])
+    named = {name: value for name in _VARIABLES if (value := options.pop(name)) is not None}
+    shape = usual | _preset(options.pop("preset"), named, options["url"], say)
+    path = shape.pop("path", "")
+    options["url"], typed = _with_path(options["url"], path), _with_path(typed, path)
     return CheckJob(
         id_required=options["id"] is not None,
-        flow=take_flow(options),
-        headers=tuple(parse_header(header) for header in options.pop("headers")),
+        flow=take_flow(options, variables),
+        headers=tuple(map(variables.header, options.pop("headers"))),
         skip_bad_records=options.pop("on_bad_record") == "skip",
         **{name: options.pop(name) or value for name, value in shape.items()},
         **options,
+        given=variables.given(**{"--url": typed}),
     )
 
 
@@ -129,14 +141,16 @@ def _preset(name: str | None, variables: dict[str, str], url: str, say: Any) -> 
     filled = chosen.fill(variables)
     if chosen.warning:
         say(chosen.warning)
-    parts = urlsplit(url)
-    # A whole endpoint is taken as it is; of a bare server the preset knows the path.
-    filled_url = f"{parts.scheme}://{parts.netloc}{filled.path}" if parts.path in ("", "/") else url
     return {
-        "url": filled_url,
+        # A whole endpoint is taken as it is; of a bare server the preset knows the path.
+        "path": filled.path if urlsplit(url).path in ("", "/") else "",
         "method": chosen.method,
         "body": filled.body,
         "similarity": filled.similarity,
         "id": filled.id,
         "score_map": chosen.score_map,
     }
+
+
+def _with_path(url: str, path: str) -> str:
+    return f"{re.split('[?#]', url, maxsplit=1)[0].rstrip('/')}{path}" if path else url

@@ -15,10 +15,9 @@ from ..errors import CallError, UsageError
 from ..inbound.cache.policy_file import read_policy
 from ..inbound.cache.purging import requests_for
 from ..inbound.proxy.explain_origin import explain_origin
-from ..outbound.request_template import parse_header
 from ..report.axes import duration
 from ..rules.caching.options import CacheOptions
-from .options import Duration
+from .options import Duration, environment
 from .proxy_admin import AdminClient, client_options, read_token
 from .terminal import echo
 
@@ -68,7 +67,7 @@ def explain(
 
     Exit code 0: explained. 2: wrong usage, or nothing could be asked.
     """
-    fields = [parse_header(text) for text in headers]
+    fields = [environment().header(text) for text in headers]
     # Before anything is asked for: a URL that cannot be one.
     requests_for(url)
     if admin is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -16,6 +17,7 @@ from ..rules.limits.rate import Limit, parse_limit
 from ..rules.retries.verdict import RetryOn
 from ..rules.size import parse_size
 from ..runs.flow import Flow
+from .environment import Environment
 from .redact import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -306,9 +308,16 @@ def take(model: type[Any], options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options.pop(field.name) for field in fields(model) if field.name in options}
 
 
-def take_flow(options: dict[str, Any]) -> Flow:
+def environment() -> Environment:
+    """That of this process."""
+    return Environment(os.environ)
+
+
+def take_flow(options: dict[str, Any], variables: Environment) -> Flow:
     """The Flow that `flow_options` and other options named as its fields make, taken out of `options`."""
     given = take(Flow, options)
+    if given["proxy"] is not None:
+        given["proxy"] = variables.url("--proxy", given["proxy"])
     given["limit_auto"] = "auto" in given["limits"]
     given["limits"] = tuple(limit for limit in given["limits"] if limit != "auto")
     given["retry_on"] = RetryOn(given["retry_on"])

@@ -9,12 +9,11 @@ from typing import Any
 import click
 
 from ..outbound.pull import PullJob, PullRun, open_pull
-from ..outbound.request_template import parse_header
 from ..rules.pagination.extent import StopOn
-from ..rules.pagination.style import STYLES, Paging
+from ..rules.pagination.style import STYLES, URL_STYLES, Paging
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import flow_options, show_options, take, take_flow
+from .options import environment, flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code_of
@@ -83,8 +82,16 @@ Examples:
     show_default=True,
     help="What pages do that hold the very rows of earlier ones: they end the pull and are dropped, or are kept.",
 )
-@click.option("--allow-host", "allowed_hosts", metavar="HOST", multiple=True, help="Next pages may be there, too, and get your headers.")
-@click.option("--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored.")
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Next pages may be there, too, and get your headers.",
+)
+@click.option(
+    "--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored, here and in URL."
+)
 @click.option(
     "--follow-redirects",
     type=click.IntRange(min=0),
@@ -105,6 +112,7 @@ def pull(**options: Any) -> int:
     """
     with shown("pull", options) as show:
         job = _job(options)
+        show.hides(job.secrets())
         with open_pull(job, show.say) as run:
             summary = run_loop(run.carry_out(show.watch(str(job.out), lambda: _gauge(run))))
             out = finish_output(summary, job.out, run.rows, run.write_table, say=show.say)
@@ -131,11 +139,18 @@ def _gauge(run: PullRun) -> Gauge:
 
 
 def _job(options: dict[str, Any]) -> PullJob:
+    variables = environment()
+    paging = take(Paging, options)
+    if paging["start"] is not None:
+        fill = variables.url if paging["style"] in URL_STYLES else variables.text
+        paging["start"] = fill("--start", paging["start"])
     return PullJob(
-        paging=Paging(**take(Paging, options)),
-        flow=take_flow(options),
-        headers=tuple(parse_header(header) for header in options.pop("headers")),
+        url=variables.url("URL", options.pop("url")),
+        paging=Paging(**paging),
+        flow=take_flow(options, variables),
+        headers=tuple(map(variables.header, options.pop("headers"))),
         stop_on=StopOn(options.pop("stop_on")),
         keep_repeats=options.pop("on_repeat") == "keep",
         **options,
+        given=variables.given(),
     )

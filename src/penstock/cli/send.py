@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from ..outbound.request_template import RequestTemplate, parse_header
+from ..messages import Headers
+from ..outbound.request_template import RequestTemplate
 from ..outbound.send import SendJob, open_send
 from ..rules.retries.verdict import RetryOn
 from ..scale.local import carry_out_in_processes, check_processes
 from .child import COMMAND
 from .loop import run_loop
-from .options import flow_options, show_options, take, take_flow
+from .options import environment, flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code
@@ -49,7 +50,7 @@ Examples:
     "--header",
     "headers",
     multiple=True,
-    help="'Name: value'; ${ENV} in the value is replaced from the environment and never stored.",
+    help="'Name: value'; ${ENV} is replaced from the environment and never stored, here, in --url and in --body.",
 )
 @click.option("--key", default=None, help="The field that names a record in the output. [default: its position]")
 @click.option("--format", type=click.Choice(["jsonl", "csv"]), default=None, help="Of INPUT, by its name.")
@@ -103,6 +104,7 @@ def send(**options: Any) -> int:
     processes = options.pop("processes")
     with shown("send", options) as show:
         job = _job(options)
+        show.hides(job.secrets())
         check_processes(job.flow, processes)
         with open_send(job, show.reading) as run:
             watch = show.watch(str(job.out))
@@ -115,13 +117,19 @@ def send(**options: Any) -> int:
 
 def _job(options: dict[str, Any]) -> SendJob:
     source, template = options.pop("source"), take(RequestTemplate, options)
+    variables = environment()
     template["method"] = template["method"].upper()
-    template["headers"] = tuple(parse_header(header) for header in template["headers"])
+    template["headers"] = tuple(map(variables.header, template["headers"]))
+    template["url"] = variables.url("--url", template["url"])
+    if template["body"] is not None:
+        kind = Headers(template["headers"]).get("content-type")
+        template["body"] = variables.body("--body", template["body"], kind)
     return SendJob(
         source=None if source == "-" else Path(source),
         template=RequestTemplate(**template),
-        flow=take_flow(options),
+        flow=take_flow(options, variables),
         text=options.pop("answer") == "text",
         skip_bad_records=options.pop("on_bad_record") == "skip",
         **options,
+        given=variables.given(),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
+from ..errors import PenstockError
 from ..limits.limiter import RateLimiter
+from ..rules.secrets.values import NO_SECRETS, SecretValues
 from ..runs.driver import Watcher
 from .log import JsonLog
 from .metrics import MetricsWatcher, metrics_watcher
@@ -19,7 +21,7 @@ from .terminal import echo
 from .texts import Gauge
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shown:
     """What was asked for with `show_options`, of one command."""
 
@@ -28,9 +30,15 @@ class Shown:
     log: JsonLog | None
     metrics: MetricsWatcher | None
     at_the_end: contextlib.ExitStack
+    secrets: SecretValues = field(default=NO_SECRETS)
+
+    def hides(self, secrets: SecretValues) -> None:
+        """From now on what is shown is without `secrets`, also the error that the command ends with."""
+        self.secrets = secrets
 
     def say(self, text: str) -> None:
         """A sentence for people."""
+        text = self.secrets.mask(text)
         if self.log is not None:
             self.log.write("note", message=text)
         elif not self.quiet:
@@ -78,4 +86,9 @@ def shown(command: str, options: dict[str, Any]) -> Iterator[Shown]:
     address, log = options.pop("metrics"), options.pop("log")
     with contextlib.ExitStack() as stack:
         metrics = stack.enter_context(metrics_watcher(address, command)) if address is not None else None
-        yield Shown(quiet, as_json, JsonLog(command) if log == "json" else None, metrics, stack)
+        show = Shown(quiet, as_json, JsonLog(command) if log == "json" else None, metrics, stack)
+        try:
+            yield show
+        except PenstockError as error:
+            show.secrets.mask_error(error)
+            raise

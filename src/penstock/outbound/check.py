@@ -20,11 +20,15 @@ from ..messages import Headers, Request, Response
 from ..rules.census.finding import Finding
 from ..rules.census.score_map import TOLERANCE
 from ..rules.retries.verdict import RetryOn
+from ..rules.secrets.values import SecretValues
 from ..runs.client import knock, make_client
 from ..runs.driver import InMemory, Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
+from ..runs.secrets.compared import comparable_body, comparable_url
+from ..runs.secrets.given import Given
+from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
 from ..runs.storage import DISK
 from ..runs.unasked import UnaskedAnswers
@@ -51,7 +55,10 @@ _SCAN_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class CheckJob:
-    """What `penstock check` was asked to do. `similarity` and `id` are JMESPath expressions on an answer."""
+    """What `penstock check` was asked to do. `similarity` and `id` are JMESPath expressions on an answer.
+
+    `given` is what of it came from the environment.
+    """
 
     source: Path
     out: Path
@@ -74,6 +81,16 @@ class CheckJob:
     skip_bad_records: bool = False
     retry_failed: bool = False
     fresh: bool = False
+    given: Given = field(default_factory=Given)
+
+    def secrets(self) -> SecretValues:
+        """What every request takes along, and nothing that is written may hold."""
+        return known_secrets(
+            headers=self.headers,
+            urls=(self.url, self.flow.proxy),
+            bodies=(self.body,),
+            environment=self.given.values,
+        )
 
 
 async def check(job: CheckJob, say: Say = lambda text: None) -> dict[str, Any]:
@@ -117,7 +134,11 @@ def _fingerprint(job: CheckJob, source: VectorSource, known: Digests | None) -> 
         "--sample": job.sample,
         "--on-bad-record": "skip" if job.skip_bad_records else "fail",
     }
-    return facts, {"--url": job.url, "--body": job.body}
+    typed = job.given.typed
+    return facts, {
+        "--url": comparable_url(typed.get("--url", job.url)),
+        "--body": comparable_body(typed.get("--body", job.body)),
+    }
 
 
 def _open(job: CheckJob, opening: Opening, source: VectorSource, template: BodyTemplate, say: Say) -> Census:
@@ -187,6 +208,7 @@ class Census:
         self._headers = Headers([*job.headers, *(each for each in defaults if each[0].lower() not in given)])
         self._total = source.count if job.sample is None else min(job.sample, source.count)
         self._read = compile_answer(job.similarity, job.id)
+        self._secrets = job.secrets()
         self._files = contextlib.ExitStack()
         self._unasked = UnaskedAnswers()
 
@@ -234,7 +256,12 @@ class Census:
 
     def _call(self, read: Callable[[Any, Query], Resp]) -> ItemCall[Query, Request, Response, Resp]:
         return search_call(
-            self._client, method=self._job.method.upper(), url=self._job.url, headers=self._headers, read=read
+            self._client,
+            method=self._job.method.upper(),
+            url=self._job.url,
+            headers=self._headers,
+            read=read,
+            secrets=self._secrets,
         )
 
     def _session(self, total: int, watch: Watch = lambda total, limiter: (), *, recorded: bool = False) -> Session:

@@ -15,14 +15,18 @@ from ..call import AnyClient
 from ..errors import PenstockError, StorageError, UsageError
 from ..messages import Request, Response
 from ..rules.pagination.extent import StopOn
-from ..rules.pagination.style import Paging, detect
+from ..rules.pagination.style import URL_STYLES, Paging, detect
 from ..rules.retries.verdict import RetryOn
+from ..rules.secrets.values import SecretValues
 from ..runs.client import RedirectPermits, knock, make_client
 from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.journal import Journal
 from ..runs.opening import Fingerprint, Opening, learn_fingerprint, open_run
 from ..runs.run_folder import RunFolder
+from ..runs.secrets.compared import comparable_url
+from ..runs.secrets.given import Given
+from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
 from ..runs.storage import DISK
 from ..runs.unasked import UnaskedAnswers
@@ -45,7 +49,7 @@ _PAGING = "paging.json"
 
 @dataclass(frozen=True, slots=True)
 class PullJob:
-    """What `penstock pull` was asked to do."""
+    """What `penstock pull` was asked to do. `given` is what of it came from the environment."""
 
     url: str
     out: Path
@@ -58,6 +62,14 @@ class PullJob:
     keep_repeats: bool = False
     allowed_hosts: tuple[str, ...] = ()
     fresh: bool = False
+    given: Given = field(default_factory=Given)
+
+    def secrets(self) -> SecretValues:
+        """What every request takes along, and nothing that is written may hold."""
+        start = self.paging.start if self.paging.style in URL_STYLES else None
+        return known_secrets(
+            headers=self.headers, urls=(self.url, start, self.flow.proxy), environment=self.given.values
+        )
 
 
 def open_pull(job: PullJob, say: Say = lambda text: None) -> contextlib.AbstractContextManager[PullRun]:
@@ -86,6 +98,7 @@ class PullRun:
         self._say = say
         self._redirects = RedirectPermits()
         self._unasked = UnaskedAnswers()
+        self._secrets = job.secrets()
         self._is_new = files.journal.state.done.count == 0
 
     @property
@@ -143,7 +156,7 @@ class PullRun:
             redirects=self._redirects,
             unasked=self._unasked,
         )
-        call = page_call(client, page_headers(job.headers), reader, source)
+        call = page_call(client, page_headers(job.headers), reader, source, self._secrets)
         summary = await session.carry_out(call, source, sink)
         return self._finish(summary, plan, asked=source.asked)
 
@@ -157,7 +170,9 @@ class PullRun:
             return _read_paging(path)
         session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
         session.unasked = self._unasked
-        first = await look(session, client, job.url, page_headers(job.headers), job.paging)
+        first = await look(
+            session, client, Request("GET", job.url, page_headers(job.headers)), job.paging, self._secrets
+        )
         found = detect(
             first.answer, first.headers, first.next_link, first.names_in_url, job.paging, count=self._count(first)
         )
@@ -191,7 +206,9 @@ class PullRun:
             raise UsageError(
                 "--stop-on only goes with --paginate offset or page: other pages say themselves which is last"
             )
-        return ChainPlan(paginator, job.url, most_pages=job.most_pages, keep_repeats=job.keep_repeats)
+        return ChainPlan(
+            paginator, job.url, most_pages=job.most_pages, keep_repeats=job.keep_repeats, secrets=self._secrets
+        )
 
     def _finish(self, summary: dict[str, Any], plan: PagePlan, *, asked: int) -> dict[str, Any]:
         tally = plan.tally
@@ -297,4 +314,9 @@ def _fingerprint(job: PullJob, paging: Paging) -> Fingerprint:
         "--on-repeat": "keep" if job.keep_repeats else "stop",
     }
     # The URL may hold keys of an API, and a token may be one.
-    return facts, {"URL": job.url, "--start": paging.start or ""}
+    typed = job.given.typed
+    start = typed.get("--start", paging.start or "")
+    return facts, {
+        "URL": comparable_url(typed.get("URL", job.url)),
+        "--start": comparable_url(start) if paging.style in URL_STYLES else start,
+    }

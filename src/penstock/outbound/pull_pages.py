@@ -21,6 +21,7 @@ from ..messages import HeadersLike, Request, Response
 from ..rules.limits.rate import Limit
 from ..rules.pagination.extent import PageKind, StopOn
 from ..runs.client import knock
+from ..runs.secrets.known import known_secrets
 from ..wire import Client
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
@@ -73,7 +74,8 @@ def pull(
     What an API gets wrong ends with a `PullWarning` (fewer rows than promised, a circle of cursors) after the last
     page. Raises UsageError where the host cannot be reached to begin with, or the first page is not what the arguments
     say, PenstockError where a later one keeps it from going on, PagesFailed after the last page where others could not
-    be had.
+    be had. In the texts of all of these, secrets in `headers` and in the query of `url` are replaced by `***`, also
+    where the API has said them again; pages stay as they came.
     """
     return Pull(
         PageReader(
@@ -140,7 +142,8 @@ class Pull:
         except BaseException:
             await self._stack.aclose()
             raise
-        call = page_call(client, self._request.headers, self._reader, self._source)
+        secrets = known_secrets(headers=self._request.headers, urls=(self._request.url,))
+        call = page_call(client, self._request.headers, self._reader, self._source, secrets)
         call.listen(self._state.judge.listen(self._state.limiter, current_clock()))
         engine = Engine(call, self._source, self._state)
         self._engine = await self._stack.enter_async_context(engine)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +17,12 @@ from ..rules.retries.verdict import is_idempotent
 from ..rules.template import json_filler, placeholders, text_filler, url_filler
 from .records import Record
 
-_ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """What a request looks like: `url` and `body` with `{field}` placeholders, header values with `${ENV}`."""
+    """What a request looks like: `url` and `body` with `{field}` placeholders."""
 
     url: str
     method: str = "POST"
@@ -41,22 +39,6 @@ class RequestTemplate:
     def fields(self) -> set[str]:
         """Every field that a record must have."""
         return placeholders(self.url) | (placeholders(self.body) if self.body else set())
-
-
-def parse_header(text: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
-    """`Name: value`, with `${ENV}` replaced. Raises UsageError, which never shows the value."""
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise UsageError(f"--header {name.split()[0] if name.split() else text!r}: write 'Name: value'")
-
-    def expand(match: re.Match[str]) -> str:
-        if match[1] not in environment:
-            raise UsageError(f"--header {name.strip()}: the environment has no {match[1]}")
-        return environment[match[1]]
-
-    expanded = _ENV.sub(expand, value.strip())
-    Headers([(name.strip(), expanded)])
-    return name.strip(), expanded
 
 
 class RequestBuilder:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..engine.costs import reads_field
 from ..errors import InputError, OutputError, RunRefused, UsageError
+from ..rules.secrets.values import SecretValues
 from ..runs.client import RedirectPermits, knock, make_client
 from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
@@ -22,6 +23,9 @@ from ..runs.journal import Journal
 from ..runs.json_lines import JsonLinesOutput, drop_failed
 from ..runs.opening import Fingerprint, Opening, open_run
 from ..runs.run_folder import RunFolder
+from ..runs.secrets.compared import comparable_body, comparable_url
+from ..runs.secrets.given import Given
+from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
 from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
@@ -44,6 +48,7 @@ class SendJob:
     """What `penstock send` was asked to do. `source` None is standard input.
 
     `out` gets one JSON record per line, or is a table where its ending says so: .csv, .parquet, .sqlite, .sqlite3, .db.
+    `given` is what of it came from the environment.
     """
 
     source: Path | None
@@ -58,6 +63,17 @@ class SendJob:
     skip_bad_records: bool = False
     retry_failed: bool = False
     fresh: bool = False
+    given: Given = field(default_factory=Given)
+
+    def secrets(self) -> SecretValues:
+        """What every request takes along, and nothing that is written may hold."""
+        template = self.template
+        return known_secrets(
+            headers=template.headers,
+            urls=(template.url, self.flow.proxy),
+            bodies=(template.body,),
+            environment=self.given.values,
+        )
 
 
 def open_send(
@@ -120,7 +136,7 @@ class SendRun:
         async with make_client(job.flow, session.redirects, session.unasked) as client:
             if resumed_at < self.total:
                 await knock(client, self.first_request(builder))
-            return await session.carry_out(http_call(client, builder, interpret), source, self.output)
+            return await session.carry_out(http_call(client, builder, interpret, job.secrets()), source, self.output)
 
     @property
     def rows(self) -> Path:
@@ -225,8 +241,12 @@ def _fingerprint(job: SendJob, records: RecordFile, known: Digests | None) -> Fi
         "--idempotency-key": template.idempotency_key,
         "--on-bad-record": "skip" if job.skip_bad_records else "fail",
     }
+    typed = job.given.typed
     # The URL and the body may hold keys of an API.
-    return facts, {"--url": template.url, "--body": template.body or ""}
+    return facts, {
+        "--url": comparable_url(typed.get("--url", template.url)),
+        "--body": comparable_body(typed.get("--body", template.body or "")),
+    }
 
 
 # -- standard input -------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Client(AnyClient[Request, Response]):
     - `tls`: None verifies against the system's certificates.
     - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller. `before_redirect` is awaited before each
       of them, which is a send like any other: `limiter.acquire` makes it keep a limit. To another origin only harmless
-      header fields go along (`penstock.messages.HARMLESS_FIELDS`), and the body where 307 or 308 asks for it.
+      header fields go along (`penstock.fields.HARMLESS_FIELDS`), and the body where 307 or 308 asks for it.
     - `decompress`: offer and remove content codings. The header fields stay as they came.
     - `repeat_stale`: send a request a second time, once, where a kept connection turns out to be closed, not a byte
       of an answer came, and the method is idempotent or the request has an Idempotency-Key (RFC 9110, 9.2.2). What is

@@ -5,7 +5,8 @@ from __future__ import annotations
 import urllib.parse
 
 from ..errors import ProtocolError, Sent
-from ..messages import HARMLESS_FIELDS, Headers, Request, Response
+from ..fields import HARMLESS_FIELDS
+from ..messages import Headers, Request, Response
 from .url import UrlOrigin, split_url
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -10,6 +10,7 @@ from ...errors import PenstockError, UsageError
 from ...rules.hash_set import HashSet
 from ...rules.pagination.extent import LOOK_BEYOND, PageKind, Step, next_step
 from ...rules.pagination.page_url import hide, reveal
+from ...rules.secrets.values import NO_SECRETS, SecretValues
 from .marks import PageMark
 from .pages import Paginator, Token, follows_urls
 from .plan import PullTally, Settled, first_failed
@@ -23,7 +24,13 @@ class ChainPlan:
     """Pages that name their successor, one after the other."""
 
     def __init__(
-        self, paginator: Paginator, base: str, *, most_pages: int | None = None, keep_repeats: bool = False
+        self,
+        paginator: Paginator,
+        base: str,
+        *,
+        most_pages: int | None = None,
+        keep_repeats: bool = False,
+        secrets: SecretValues = NO_SECRETS,
     ) -> None:
         self.tally = PullTally()
         self.outstanding = 0
@@ -31,6 +38,7 @@ class ChainPlan:
         self._base = base
         self._most_pages = most_pages
         self._keep_repeats = keep_repeats
+        self._secrets = secrets
         self._digests = HashSet()
         self._tokens = HashSet()
         self._first_digest = 0
@@ -198,22 +206,33 @@ class ChainPlan:
             token = str(token)
         return {
             "number": number,
-            "token": hide(token, self._base) if self._is_url(token) else token,
+            "token": self._hidden(token),
             "ended": self._ended and not self._held,
             "first": self._first_digest,
             "first_next": self._first_next,
             "empty_in_a_row": self._empty_in_a_row,
         }
 
+    def _hidden(self, token: Token | None) -> Token | None:
+        """`token` as it may be written; `_revealed` makes of it the token of a run that has another key."""
+        if self._is_url(token):
+            token = hide(token, self._base)
+        return self._secrets.hide(token) if isinstance(token, str) else token
+
+    def _revealed(self, token: Token | None) -> Token | None:
+        if isinstance(token, str):
+            token = self._secrets.reveal(token)
+        return reveal(token, self._base) if self._is_url(token) else token
+
     def _is_url(self, token: Token | None) -> TypeGuard[str]:
-        # A token may look like anything, and it holds nothing that the user's own URL does.
+        # A token may look like anything, and it holds no parameters of the user's own URL.
         return isinstance(token, str) and follows_urls(self._paginator)
 
     def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
         """Go on from what was kept; the marks tell which rows and tokens were seen before."""
         token = saved["token"]
         self._number, self._ended = saved["number"], saved["ended"]
-        self._token = reveal(token, self._base) if self._is_url(token) else token
+        self._token = self._revealed(token)
         self._first_digest, self._first_next = saved["first"], saved["first_next"]
         self._empty_in_a_row = saved["empty_in_a_row"]
         for mark in marks:

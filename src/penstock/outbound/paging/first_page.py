@@ -8,10 +8,11 @@ from typing import Any
 from ...call import AnyClient
 from ...engine.outcome import Outcome
 from ...errors import BadBody, Stopped, UsageError
-from ...messages import Headers, Request, Response
+from ...messages import Request, Response
 from ...rules.pagination.link_header import parse_links
 from ...rules.pagination.page_url import query_names, with_query
 from ...rules.pagination.style import Paging
+from ...rules.secrets.values import SecretValues
 from ...runs.driver import InMemory
 from ...runs.session import Session
 from ..interpreter import quote_body, status_error
@@ -32,17 +33,24 @@ class FirstPage:
 
 
 async def look(
-    session: Session, client: AnyClient[Request, Response], url: str, headers: Headers, asked: Paging
+    session: Session,
+    client: AnyClient[Request, Response],
+    request: Request,
+    asked: Paging,
+    secrets: SecretValues,
 ) -> FirstPage:
-    """Ask for `url`, under the limits and with the retries of `session`.
+    """Make `request`, under the limits and with the retries of `session`.
 
     Raises UsageError if it is refused, PenstockError if it may come another time.
     """
+    url = request.url
     if asked.page_size is not None and asked.size_param is not None:
         url = with_query(url, {asked.size_param: str(asked.page_size)})
     sink = _LastOutcome()
-    reader = _Keep(url)
-    summary = await session.carry_out(page_call(client, headers, reader, None), [PageAsk(0, url)], sink)
+    reader = _Keep(url, secrets)
+    summary = await session.carry_out(
+        page_call(client, request.headers, reader, None, secrets), [PageAsk(0, url)], sink
+    )
     if not summary["complete"]:
         raise Stopped("stopped before the first answer; the same command goes on from there")
     if reader.found is None:
@@ -55,8 +63,9 @@ async def look(
 class _Keep:
     """Reads the one answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, secrets: SecretValues) -> None:
         self._url = url
+        self._secrets = secrets
         self.found: FirstPage | None = None
 
     def read(self, ask: PageAsk, response: Response) -> PageAnswer:
@@ -67,7 +76,8 @@ class _Keep:
             raise BadBody(f"the answer is neither an object nor a list: {quote_body(response.body)}")
         link = parse_links(response.headers.get_all("link")).get("next")
         fields = {name.lower(): value for name, value in response.headers}
-        self.found = FirstPage(body, fields, link, query_names(self._url), quote_body(response.body))
+        begins = self._secrets.mask(quote_body(response.body))
+        self.found = FirstPage(body, fields, link, query_names(self._url), begins)
         return PageAnswer(ask, response.status)
 
 

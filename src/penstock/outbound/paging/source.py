@@ -10,6 +10,7 @@ from ...call import AnyClient
 from ...engine.item_call import ItemCall
 from ...engine.outcome import Item
 from ...messages import Headers, Request, Response
+from ...rules.secrets.values import NO_SECRETS, SecretValues
 from .plan import PagePlan
 from .reader import PageAnswer, PageAsk
 
@@ -70,7 +71,11 @@ class PageSource:
 
 
 def page_call(
-    client: AnyClient[Request, Response], headers: Headers, reader: Reads, source: PageSource | None
+    client: AnyClient[Request, Response],
+    headers: Headers,
+    reader: Reads,
+    source: PageSource | None,
+    secrets: SecretValues = NO_SECRETS,
 ) -> ItemCall[PageAsk, Request, Response, PageAnswer]:
     """The call of a pull: ask for a page, read it. `source` is told of every page that was received, if need be."""
 
@@ -83,7 +88,7 @@ def page_call(
             source.received(answer)
         return answer
 
-    return ItemCall(client, request, read, lambda ask: client.ready_for(ask.origin))
+    return ItemCall(client, request, read, lambda ask: client.ready_for(ask.origin), secrets)
 
 
 def page_headers(headers: tuple[tuple[str, str], ...]) -> Headers:

@@ -11,12 +11,19 @@ from ...call import AnyClient, Resp
 from ...engine.item_call import ItemCall
 from ...errors import BadBody, InputError
 from ...messages import Headers, Request, Response
+from ...rules.secrets.values import NO_SECRETS, SecretValues
 from ..interpreter import quote_body, status_error
 from .queries import Query
 
 
 def search_call(
-    client: AnyClient[Request, Response], *, method: str, url: str, headers: Headers, read: Callable[[Any, Query], Resp]
+    client: AnyClient[Request, Response],
+    *,
+    method: str,
+    url: str,
+    headers: Headers,
+    read: Callable[[Any, Query], Resp],
+    secrets: SecretValues = NO_SECRETS,
 ) -> ItemCall[Query, Request, Response, Resp]:
     """`client` sends; `read` makes of the JSON of an answer, and its query, what the outcome's value is to be.
 
@@ -38,7 +45,7 @@ def search_call(
             answer = _with_nan(response)
         return read(answer, query)
 
-    return ItemCall(client, request, read_response, lambda query: client.ready_for(url))
+    return ItemCall(client, request, read_response, lambda query: client.ready_for(url), secrets)
 
 
 def _with_nan(response: Response) -> Any:

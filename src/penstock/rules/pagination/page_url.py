@@ -106,9 +106,12 @@ def _spelling(piece: str) -> str:
 
 
 def _spell(piece: str, spelling: str) -> str:
-    """A query piece, written like that."""
+    """A query piece, written like that; as it is, where it is another one, of a new key, that it cannot fit."""
+    data, hows = _decoded(piece), spelling.split(",")
+    if len(data) != len(hows):
+        return piece
     written = []
-    for byte, how in zip(_decoded(piece), spelling.split(","), strict=True):
+    for byte, how in zip(data, hows, strict=True):
         if how in ("r", "+"):
             written.append("+" if how == "+" else chr(byte))
         else:

@@ -10,6 +10,8 @@ from ...errors import UsageError
 from .find_rows import find_rows, quoted, steps_of
 
 STYLES = ("offset", "page", "cursor", "next-url", "link")
+URL_STYLES = ("next-url", "link")
+"""Those whose pages are named by URLs."""
 
 _ONLY_WITH = {
     "offset_param": ("offset",),

@@ -1,1 +1,1 @@
-"""Secrets: where they stand, where they come from, and how they are kept out of what is written."""
+"""Secrets: where they stand, and how they are kept out of what is written."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ...messages import HARMLESS_FIELDS
+from ...fields import HARMLESS_FIELDS
 from .names import HIDDEN, is_secret_name, looks_random
 
 Change = Callable[[str, str], str]

@@ -112,7 +112,8 @@ class _Worker:
             recorded=False,
         )
         async with make_client(task.flow, session.redirects, session.unasked) as client:
-            return await session.carry_out(http_call(client, builder, interpret), self._source, _PipeSink(self._writer))
+            call = http_call(client, builder, interpret, task.job.secrets())
+            return await session.carry_out(call, self._source, _PipeSink(self._writer))
 
     def _watch(self, total: int | None, limiter: RateLimiter) -> tuple[Watcher, ...]:
         self._limiter = limiter

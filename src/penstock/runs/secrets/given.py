@@ -1,0 +1,14 @@
+"""What of the settings of a run came from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was `typed`, by the option it was given with, and the `values` of the variables in it, by their names."""
+
+    typed: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
