@@ -6,9 +6,12 @@ not need HTTP does not know it: it works around any async callable.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from .errors import UsageError
 
 Req = TypeVar("Req")
 Resp = TypeVar("Resp")
@@ -73,6 +76,10 @@ class AnyClient(Preparable[Req_contra, Resp_co], Protocol[Req_contra, Resp_co]):
         ...
 
 
+class NotAsync(UsageError):
+    """What was given as an async callable returned something that cannot be awaited."""
+
+
 class PlainCall(Generic[Req, Resp]):
     """Any async callable, a plain function too, as an AnyClient.
 
@@ -83,7 +90,7 @@ class PlainCall(Generic[Req, Resp]):
         # What is there and None is not there: without a `prepare` that can be called nothing would ever be `ready`.
         prepare: Call[Req, Prepared[Resp]] | None = getattr(call, "prepare", None)
         self.prepares = prepare is not None and bool(getattr(call, "prepares", True))
-        self.once: Call[Req, Resp] = getattr(call, "once", call)
+        self.once: Call[Req, Resp] = getattr(call, "once", None) or _checked(call)
         self.prepare: Call[Req, Prepared[Resp]] = prepare or self._unprepared
         otherwise = _never if self.prepares else _always
         self.ready: Callable[[Req], bool] = (self.prepares and getattr(call, "ready", None)) or otherwise
@@ -91,6 +98,24 @@ class PlainCall(Generic[Req, Resp]):
 
     async def _unprepared(self, request: Req) -> Prepared[Resp]:
         return Unprepared(self.once, request)
+
+
+def _checked(call: Call[Req, Resp]) -> Call[Req, Resp]:
+    """`call`; where it is a plain function, which may return anything, each result is looked at."""
+    if not (inspect.isroutine(call) and not inspect.iscoroutinefunction(call)):
+        return call
+
+    def checked(request: Req) -> Awaitable[Resp]:
+        sending = call(request)
+        if not inspect.isawaitable(sending):
+            name = getattr(call, "__qualname__", repr(call))
+            raise NotAsync(
+                f"{name} is not async: it returned {type(sending).__name__}, which cannot be awaited, and its work is "
+                "done; write 'async def', with asyncio.to_thread inside for a library that blocks"
+            )
+        return sending
+
+    return checked
 
 
 def _always(_: object) -> bool:

@@ -13,7 +13,7 @@ from penstock.clock import current_clock
 from penstock.engine.outcome import Item
 from penstock.testing import After, Hang, ScriptedCall, cancel_everywhere, run_virtual
 
-from .engine_tools import collect, kinds, run_all
+from .engine_tools import collect, run_all
 
 
 async def echo(item: Any) -> Any:
@@ -126,16 +126,6 @@ def test_an_answer_with_another_status_than_2xx_is_a_failure() -> None:
     by_position = [o.kind for o in sorted(outcomes, key=lambda o: o.position)]
     assert by_position == ["", "", "http_3xx", "http_4xx", "throttled", "http_5xx", "http_5xx"]
     assert [o.status for o in outcomes if not o.ok] == [301, 404, 429, 500, 503]
-
-
-def test_a_call_that_is_not_async_fails_its_items() -> None:
-    """A plain function in the place of an async one is told by every outcome, and the run ends."""
-
-    def plain(item: int) -> int:
-        return item
-
-    outcomes = run_virtual(run_all(plain, range(3)))  # type: ignore[arg-type]
-    assert kinds(outcomes) == {"exception": 3}
 
 
 def failing(count: int) -> Iterator[int]:

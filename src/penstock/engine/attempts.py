@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from ..call import Preparable, Prepared, Resp
+from ..call import NotAsync, Preparable, Prepared, Resp
 from ..clock import Clock
 from ..errors import PenstockError, Stopped, StorageError
 from ..layers.attempt_timer import AttemptTimer, timed_out, within
@@ -115,7 +115,10 @@ class Attempts(Generic[T, Resp]):
             sending = prepared.send() if prepared is not None else self._once(item.value)
             value = await self._within_timeout(item, task, sending)
         except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
-            if isinstance(error, StorageError) and not sent:
+            if isinstance(error, NotAsync):
+                self._counters.in_flight -= 1
+                self._give_up(error)
+            elif isinstance(error, StorageError) and not sent:
                 self._give_up(error)
             else:
                 self._endings.ended(item, None, error, sent)

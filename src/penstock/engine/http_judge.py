@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,8 @@ def _read_retry_on(retry_on: RetryOnLike) -> tuple[RetryOn, Callable[[Exception]
     if isinstance(retry_on, (type, tuple)):
         types = retry_on
         return RetryOn.SAFE, lambda error: isinstance(error, types)
+    if inspect.iscoroutinefunction(retry_on):
+        raise UsageError("retry_on must be a plain function: what an async one returns counts as true, always")
     if callable(retry_on):
         return RetryOn.SAFE, retry_on
     raise UsageError(f"retry_on must be a level, exception types or a function, not {retry_on!r}")

@@ -187,4 +187,9 @@ def _follows(limit_headers: str) -> bool:
 def _limits(limit: Limit | str | Sequence[Limit | str] | None) -> Sequence[Limit | str]:
     if limit is None:
         return ()
-    return (limit,) if isinstance(limit, (str, Limit)) else limit
+    limits = (limit,) if isinstance(limit, (str, Limit)) else limit
+    if not isinstance(limits, Sequence) or not all(isinstance(each, (str, Limit)) for each in limits):
+        raise UsageError(
+            f"a limit is '100/min', a list of such, or one RateLimiter, which holds them all; not {limit!r}"
+        )
+    return limits

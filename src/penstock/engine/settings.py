@@ -49,7 +49,7 @@ def check_settings(settings: EngineSettings) -> None:
     if not settings.max_result_bytes >= 1:
         raise UsageError(f"max_result_bytes must be a number of bytes from 1 up, not {settings.max_result_bytes!r}")
     for name, value in (("attempt_timeout", settings.attempt_timeout), ("total_timeout", settings.total_timeout)):
-        if value is not None and not value > 0:
+        if value is not None and not (isinstance(value, (int, float)) and value > 0):
             raise UsageError(f"{name} must be a positive number of seconds or None, not {value!r}")
     share, hedge = settings.retry_budget, settings.hedge
     if share is not None and not share >= 0:

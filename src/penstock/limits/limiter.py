@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..clock import Clock, call_at, current_clock
 from ..errors import Stopped, StorageError
@@ -56,10 +57,10 @@ class RateLimiter:
 
     def __init__(
         self,
-        limits: Iterable[Limit | str | LimitWindow] = (),
+        limits: Limit | str | Iterable[Limit | str | LimitWindow] = (),
         *,
         guard: float | None = None,
-        cost_limits: Iterable[Limit | str | CostWindow] = (),
+        cost_limits: Limit | str | Iterable[Limit | str | CostWindow] = (),
         follow_server: bool = False,
     ) -> None:
         """`guard` in seconds widens every window against one-way jitter; None means `rules.rate.default_guard`.
@@ -67,8 +68,8 @@ class RateLimiter:
         `cost_limits` bound the sum of the costs of calls, see `acquire` and `settle`. `follow_server`: the first call
         goes alone, what its answer tells (see `advise`) is the limit from then on, and rises when the server says so.
         """
-        windows = tuple(_window(each, guard) for each in limits)
-        costs = tuple(_cost_window(each, guard) for each in cost_limits)
+        windows = tuple(_window(each, guard) for each in _several(limits))
+        costs = tuple(_cost_window(each, guard) for each in _several(cost_limits))
         self._bounds = Bounds(windows, costs, ToldLimits(windows, guard, may_rise=follow_server))
         self._waiters: OrderedDict[asyncio.Future[Grant], _Waiter] = OrderedDict()
         self._under_way = 0
@@ -341,6 +342,14 @@ class RateLimiter:
                 future.set_result(self._bounds.take(now, waiter.weight, waiter.cost, waited=True))
             del self._waiters[future]
         self._arm()
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _several(limits: Limit | str | Iterable[_Kind]) -> Iterable[Limit | str | _Kind]:
+    """One limit is as good as a list of it."""
+    return (limits,) if isinstance(limits, (Limit, str)) else limits
 
 
 def _window(limit: Limit | str | LimitWindow, guard: float | None) -> LimitWindow:
