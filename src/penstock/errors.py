@@ -53,7 +53,14 @@ class PenstockError(Exception):
 
 
 class UsageError(PenstockError, ValueError):
-    """A wrong argument, option or file. Nothing was sent."""
+    """A wrong argument, option or file. Nothing was sent.
+
+    `command` is what to type instead, where that can be said; it is the end of the message, too.
+    """
+
+    def __init__(self, message: str = "", *, command: str = "") -> None:
+        super().__init__(f"{message}: {command}" if command else message)
+        self.command = command
 
 
 class InputError(UsageError):

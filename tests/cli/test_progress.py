@@ -158,6 +158,7 @@ def test_a_summary_says_what_is_of_this_session() -> None:
             ["  2nd look  seventeen misses that are", "            further"],
         ),
         ("  output    /a/very-long/path/" + "x" * 40, ["  output", "            /a/very-long/path/" + "x" * 40]),
+        ("penstock pull http://127.0.0.1/ --out orders.jsonl", ["penstock pull http://127.0.0.1/ --out orders.jsonl"]),
         ("see http://127.0.0.1/" + "y" * 40 + " now", ["see", "  http://127.0.0.1/" + "y" * 40, "  now"]),
     ],
 )
@@ -205,3 +206,15 @@ def test_the_plain_limit_is_told_as_before() -> None:
     """With the rate beside it."""
     engine = Shown(items=400, attempts=400)
     assert "40.0/s of 100/s  " in plain(engine, penstock.RateLimiter(["100/s"]))
+
+
+@pytest.mark.parametrize(
+    ("by_kind", "word"),
+    [({"http_4xx": 3}, "once that is mended"), ({"http_4xx": 3, "timeout": 1}, "the same command with --retry-failed")],
+)
+def test_what_no_retry_can_mend_is_not_sent_to_one(by_kind: dict[str, int], word: str) -> None:
+    """`--retry-failed` was advised where all that had failed would be refused again."""
+    lines = summary_lines(summary(failed=sum(by_kind.values()), by_kind=by_kind, retries=1), "out.jsonl")
+    assert word in lines[-1]
+    assert ("once that is mended" in lines[-1]) == (set(by_kind) == {"http_4xx"})
+    assert ", 1 retry, " in lines[1]

@@ -423,8 +423,8 @@ def test_a_proxy_that_cannot_have_what_it_needs(
         return err.splitlines()[-1]
 
     taken = proxy.admin.removeprefix("http://")
-    assert "Address already in use" in refused("--admin", taken)
-    assert "Address already in use" in refused("--metrics", taken)
+    assert "address already in use" in refused("--admin", taken)
+    assert "address already in use" in refused("--metrics", taken)
     bad = tmp_path / "bad.toml"
     bad.write_text("[[path]]\nmatch = 7\n")
     assert "bad.toml:2" in refused("--policy", str(bad))

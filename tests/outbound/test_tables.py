@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import math
+import os
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.errors import StorageError, UsageError
+from penstock.errors import OutputError, StorageError, UsageError
+from penstock.outbound.run_output import RunOutput
 from penstock.outbound.tables import TableReport, finish_table, require, table_format, write_table
 
 FORMATS = ("csv", "parquet", "sqlite")
@@ -292,7 +294,26 @@ def test_another_ending_is_refused_or_what_the_caller_says(name: str) -> None:
     """The error lists the endings there are."""
     with pytest.raises(UsageError, match=r"\.jsonl, \.ndjson, \.csv, \.parquet, \.sqlite, \.sqlite3, \.db"):
         table_format(Path(name))
-    assert table_format(Path(name), otherwise="jsonl") == "jsonl"
+    if name in ("a.xlsx", "a.csv.gz"):
+        # Whoever opens it would find another format than its name says.
+        with pytest.raises(UsageError, match="its ending says"):
+            table_format(Path(name), otherwise="jsonl")
+    else:
+        assert table_format(Path(name), otherwise="jsonl") == "jsonl"
+
+
+@pytest.mark.parametrize("out", ["-", "/dev/stdout", "/dev/null", "/proc/self/fd/1"])
+def test_what_keeps_nothing_is_no_output(out: str) -> None:
+    """`--out /dev/stdout` made the folder /dev/stdout.run before it said `Illegal seek`."""
+    with pytest.raises(OutputError, match="name of a file"):
+        RunOutput(Path(out), otherwise="jsonl")
+
+
+def test_a_named_pipe_is_no_output(tmp_path: Path) -> None:
+    """It would hang until somebody reads, and keep nothing for the session after."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="name of a file"):
+        RunOutput(tmp_path / "pipe", otherwise="jsonl")
 
 
 def test_a_format_that_is_not_installed_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from ..engine.engine import Engine
 from ..limits.limiter import RateLimiter
 from ..runs.session_limits import limit_texts
 from .texts import Gauge, count_text, eta_of, outage_text, pause_text, rate_text
+from .window_use import WindowUse
 
 _SMOOTHING = 0.3
 _ETA_SECONDS = 60.0
@@ -31,6 +32,7 @@ class LiveView:
         self._gauge = gauge
         self._limiter = limiter
         self._rate = 0.0
+        self._used = [WindowUse(window.limit) for window in limiter.windows]
         self._done: deque[tuple[float, int]] = deque()
         self._seen: tuple[float, int] | None = None
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
@@ -57,6 +59,8 @@ class LiveView:
             weight = _SMOOTHING if self._rate else 1.0
             self._rate += ((counters.attempts - self._seen[1]) / span - self._rate) * weight
         self._seen = (elapsed, counters.attempts)
+        for used in self._used:
+            used.measure(elapsed, counters.attempts)
         if counters.outage_since is not None:
             # What was done before an outage says nothing of the pace after it, and it has none itself.
             self._done.clear()
@@ -89,7 +93,7 @@ class LiveView:
         total = max(gauge.total, items)
         done = Table.grid(padding=(0, 2))
         done.add_row(
-            ProgressBar(total=max(total, 1), completed=items, width=30),
+            ProgressBar(total=max(total, 1), completed=items, width=30, complete_style="green"),
             f"{count_text(items, gauge)} ({items / total if total else 1.0:.1%})",
             f"ETA {eta_of(counters, total, self._pace())}",
         )
@@ -101,9 +105,8 @@ class LiveView:
 
     def _rate_text(self) -> Text:
         text = Text(rate_text(self._rate, limit_texts(self._limiter)))
-        for window in self._limiter.windows:
-            allowed = window.limit.count / window.limit.seconds
-            text.append(f"   {self._rate / allowed:.0%} of {window.limit}", style="green")
+        for used in self._used:
+            text.append(f"   {used.share():.0%} of {used.limit}", style="green")
         if not self._limiter.windows:
             # What each key has for itself: no share of it follows from the rate of all.
             text.append("".join(f"   {limit}" for limit in limit_texts(self._limiter)), style="green")

@@ -71,11 +71,11 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return COULD_NOT_START
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "penstock"
-        return _fail(COULD_NOT_START, f"{command}: {error.format_message()} (see {command} --help)", typed)
+        return _fail(COULD_NOT_START, f"{error.format_message()} (see {command} --help)", typed, by=command)
     except click.ClickException as error:
         return _fail(COULD_NOT_START, error.format_message(), typed)
     except UsageError as error:
-        return _fail(COULD_NOT_START, str(error), typed)
+        return _fail(COULD_NOT_START, str(error), typed, command=error.command)
     except StorageError as error:
         return _fail(STOPPED, str(error), typed)
     except PenstockError as error:
@@ -90,9 +90,13 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else OK
 
 
-def _fail(code: int, message: str, typed: Sequence[str]) -> int:
+def _fail(code: int, message: str, typed: Sequence[str], *, by: str = "penstock", command: str = "") -> int:
+    """Say `message`; a `command` that it ends with gets a line of its own, so that it can be copied."""
     if wants_json_log(typed):
         JsonLog(typed[0]).error(message, code)
         return code
-    echo(f"penstock: {' '.join(message.split())}")
+    text = " ".join(message.removesuffix(command).split())
+    echo(f"{by}: {text}")
+    if command:
+        echo(command)
     return code

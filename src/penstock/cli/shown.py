@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
-
 from ..errors import PenstockError
 from ..limits.limiter import RateLimiter
 from ..rules.secrets.values import NO_SECRETS, SecretValues
@@ -42,8 +40,7 @@ class Shown:
         if self.log is not None:
             self.log.write("note", message=text)
         elif not self.quiet:
-            # A command is there to be copied.
-            (click.echo if text.startswith("penstock ") else echo)(f"penstock: {text}", err=True)
+            echo(text if text.startswith("penstock ") else f"penstock: {text}")
 
     @property
     def reading(self) -> SurveyProgress:

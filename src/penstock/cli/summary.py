@@ -11,6 +11,9 @@ from ..runs.unasked import in_words
 from .terminal import echo
 from .texts import kinds_text, rate_text
 
+_LASTING = frozenset({"bad_record", "http_3xx", "http_4xx", "unexpected", "too_large", "bad_body"})
+"""What is refused once is refused again, unless somebody mends the request, the record or the server."""
+
 
 def exit_code(summary: dict[str, Any]) -> int:
     """0, 1 or 3 (see `penstock --help`)."""
@@ -38,11 +41,12 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     service, response = summary["service_ms"], summary["response_ms"]
     # What is counted is of all sessions, what is measured in seconds of this one.
     resumed = summary["elapsed_all_sessions_s"] > summary["elapsed_s"] + 0.001
+    here = " in this session" if resumed else ""
     rate = rate_text(summary["rate_per_s"], [each["limit"] for each in summary["limits"]])
     lines = [
         _first_line(summary),
-        f"  sent      {summary['attempts']:,} attempts, {summary['retries']:,} retries, {summary['throttled']:,} "
-        f"throttled, {rate}{' in this session' if resumed else ''}, at most {summary['in_flight_peak']:,} in flight",
+        f"  sent      {summary['attempts']:,} attempts, {_counted(summary['retries'], 'retry', 'retries')}, "
+        f"{summary['throttled']:,} throttled, {rate}{here}, at most {summary['in_flight_peak']:,} in flight",
     ]
     if summary["hedges"]:
         lines.append(f"  hedged    {_counted(summary['hedges'], 'second call')} beside slow ones")
@@ -53,7 +57,7 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
         lines.append(f"  told      {', '.join(summary['limits_told'])} by the server")
     lines += [f"  careful   {each}" for each in (*summary["disbelieved"], *in_words(summary["unasked_answers"]))]
     if summary["limits"]:
-        lines.append(f"  limit     {', '.join(map(_limit_used, summary['limits']))}")
+        lines.append(f"  limit     {', '.join(map(_limit_used, summary['limits']))}{here}")
     if service["p50"] is not None:
         lines.append(f"  service   {_times(service)}  (from the send)")
         lines.append(f"  response  {_times(response)}  (from the intended start)")
@@ -66,7 +70,7 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
     if summary["complete"] and summary.get("failed_pages"):
         lines.append("  next      the same command asks for the failed pages again")
     elif summary["complete"] and summary["failed"] and "rows" not in summary:
-        lines.append("  next      the same command with --retry-failed does the failed ones again")
+        lines.append(f"  next      {_next(summary['by_kind'])}")
     return lines
 
 
@@ -84,6 +88,13 @@ def _first_line(summary: dict[str, Any]) -> str:
     )
 
 
+def _next(by_kind: dict[str, int]) -> str:
+    again = "the same command with --retry-failed does the failed ones again"
+    if by_kind and _LASTING.issuperset(by_kind):
+        return f"see in the output why they were refused; once that is mended, {again}"
+    return again
+
+
 def _took(summary: dict[str, Any]) -> str:
     whole = _seconds(summary["elapsed_all_sessions_s"])
     return f"{_seconds(summary['elapsed_s'])} in this session, {whole} in all"
@@ -98,8 +109,8 @@ def _memory(summary: dict[str, Any]) -> str:
     return f"{summary['peak_rss_bytes'] / 1e6:,.0f} MB at most{at}"
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what if number == 1 else f'{what}s'}"
+def _counted(number: int, what: str, many: str = "") -> str:
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
 def _limit_used(limit: dict[str, Any]) -> str:

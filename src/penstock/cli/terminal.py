@@ -11,6 +11,7 @@ import click
 
 _NARROWEST = 40
 _LABEL = re.compile(r" +(?:\S+(?: \S+)?  +)?")
+_COMMAND = re.compile(r" *penstock [a-z]")
 
 
 def echo(text: str, *, err: bool = True) -> None:
@@ -28,8 +29,11 @@ def folded(text: str, *, err: bool = True) -> list[str]:
 
 
 def fold(line: str, width: int) -> list[str]:
-    """`line` in parts of at most `width`, but for words that are longer; a label at its beginning stands alone."""
-    if len(line) <= width:
+    """`line` in parts of at most `width`, but for words that are longer; a label at its beginning stands alone.
+
+    A command stays in one piece: it is there to be copied.
+    """
+    if len(line) <= width or _COMMAND.match(line):
         return [line]
     label = _LABEL.match(line)
     indent = " " * len(label[0]) if label else "  "

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..messages import Request, Response
 from ..wire.content_coding import accept_encoding, decode
+from ..wire.reasons import reason_of, tls_reason_of
 from ..wire.redirects import RedirectTrail
 from ..wire.request_bytes import USER_AGENT, check_request
 from ..wire.response_reader import MAX_HEAD_BYTES
@@ -213,13 +214,13 @@ class AiohttpClient(AnyClient[Request, Response]):
         if isinstance(error, a.ClientConnectorDNSError):
             return DnsError(f"{origin}: the host name has no address ({error.os_error})")
         if isinstance(error, a.ClientSSLError):
-            return TlsError(f"{origin}: the TLS handshake failed ({error})")
+            return TlsError(f"{origin}: the TLS handshake failed ({tls_reason_of(getattr(error, 'os_error', error))})")
         if isinstance(error, a.ClientProxyConnectionError | a.ClientHttpProxyError):
             return ConnectError(f"{origin}: no connection through the proxy")
         if isinstance(error, a.ServerTimeoutError):
             return ConnectTimeout(f"{origin}: no connection within {self._connect_timeout:g} s")
         if isinstance(error, a.ClientConnectorError):
-            return ConnectError(f"{origin}: no connection ({error.os_error.strerror or error.os_error})")
+            return ConnectError(f"{origin}: no connection ({reason_of(error.os_error)})")
         if isinstance(error, a.ClientPayloadError):
             return self._broken_body(error, origin)
         if isinstance(error, a.ClientResponseError):

@@ -178,7 +178,7 @@ class PullRun:
         )
         command = shlex.join(found.paging.in_command(job.flow.command))
         if found.doubt:
-            raise UsageError(f"{found.doubt}: {command}")
+            raise UsageError(found.doubt, command=command)
         DISK.write_new(path, orjson.dumps(asdict(found.paging), option=orjson.OPT_INDENT_2))
         # From now on the command that is printed here is the same run.
         learn_fingerprint(self.folder, _fingerprint(job, found.paging))

@@ -15,6 +15,11 @@ class RunOutput:
     """Where the output of a run is to be; in the format `otherwise` if its ending names none. Raises UsageError."""
 
     def __init__(self, path: Path, *, otherwise: str | None = None) -> None:
+        if str(path) == "-" or str(path).startswith(("/dev/", "/proc/")) or (path.exists() and not _can_hold(path)):
+            # What was committed must still be there when a run goes on.
+            raise OutputError(
+                f"--out {path} does not keep what is written to it; give the name of a file, and watch it with tail -f"
+            )
         self.path = path
         self.format = table_format(path, otherwise=otherwise)
         require(self.format)
@@ -69,6 +74,10 @@ class RunOutput:
 
     def _has_other_names(self) -> bool:
         return self.path.exists() and not self.path.is_symlink() and self.path.stat().st_nlink > 1
+
+
+def _can_hold(path: Path) -> bool:
+    return path.is_file() or path.is_dir()
 
 
 def _marker(folder: RunFolder) -> Path:

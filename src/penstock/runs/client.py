@@ -82,5 +82,6 @@ async def knock(client: AnyClient[Request, Response], request: Request) -> None:
     try:
         prepared = await client.prepare(request)
     except CallError as error:
-        raise UsageError(f"cannot reach the host: {error} ({error.kind}); nothing was sent") from error
+        hint = " (--ca-file names an authority of your own)" if "certificate refused" in str(error) else ""
+        raise UsageError(f"cannot reach the host: {error}{hint} ({error.kind}); nothing was sent") from error
     prepared.release()

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import ConnectError, ConnectTimeout, DnsError, TlsError
 from .connection import Connection
+from .reasons import reason_of, tls_reason_of
 from .url import UrlOrigin
 
 Address = tuple[int, Any]
@@ -76,7 +77,7 @@ async def _connect_first(addresses: list[Address], origin: UrlOrigin) -> socket.
         try:
             return await _connect(addresses[0])
         except OSError as error:
-            raise ConnectError(f"{origin}: no connection ({_reason(error)})") from error
+            raise ConnectError(f"{origin}: no connection ({reason_of(error)})") from error
     winner: asyncio.Task[socket.socket] | None = None
     tasks: list[asyncio.Task[socket.socket]] = []
     try:
@@ -93,7 +94,7 @@ async def _connect_first(addresses: list[Address], origin: UrlOrigin) -> socket.
             if task is not winner:
                 task.cancel()
                 task.add_done_callback(_close_loser)
-    reasons = "; ".join(dict.fromkeys(_reason(task.exception()) for task in tasks))
+    reasons = "; ".join(dict.fromkeys(reason_of(task.exception()) for task in tasks))
     raise ConnectError(f"{origin}: no connection to any of {len(addresses)} addresses ({reasons})")
 
 
@@ -143,9 +144,9 @@ async def _start(
         connection.discard()
         sock.close()
         if isinstance(error, ssl.SSLError):
-            raise TlsError(f"{origin}: the TLS handshake failed ({_tls_reason(error)})") from error
+            raise TlsError(f"{origin}: the TLS handshake failed ({tls_reason_of(error)})") from error
         if isinstance(error, OSError):
-            why = _reason(error)
+            why = reason_of(error)
             raise ConnectError(f"{origin}: connection lost in the TLS handshake ({why})") from error
         raise
     chosen = tls and transport.get_extra_info("ssl_object").selected_alpn_protocol()
@@ -153,13 +154,3 @@ async def _start(
         connection.abort()
         raise TlsError(f"{origin}: the TLS context let the peer choose {chosen!r}; only http/1.1 is spoken")
     return connection
-
-
-def _reason(error: BaseException | None) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-
-
-def _tls_reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
-    return error.reason or str(error)

@@ -302,7 +302,7 @@ def test_drain() -> None:
 
 def test_port_taken() -> None:
     async def body(world: World) -> None:
-        with pytest.raises(UsageError, match=r"^cannot listen on 127\.0\.0\.1:\d+: Address already in use$"):
+        with pytest.raises(UsageError, match=r"^cannot listen on 127\.0\.0\.1:\d+: address already in use$"):
             await Server().start(Answers(), "127.0.0.1", world.port)
 
     serve(Answers(), body)

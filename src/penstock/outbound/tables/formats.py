@@ -18,13 +18,24 @@ _ENDINGS = {
 }
 
 
+_NOT_WRITTEN = frozenset(
+    {
+        *(".arrow", ".avro", ".feather", ".html", ".ipc", ".json", ".orc", ".pickle", ".pq", ".tab", ".tsv"),
+        *(".xls", ".xlsx", ".xml", ".yaml", ".yml", ".bz2", ".gz", ".xz", ".zip", ".zst"),
+    }
+)
+"""Endings of formats that are not written here. JSON lines under such a name would mislead whoever opens it."""
+
+
 def table_format(out: Path, *, otherwise: str | None = None) -> str:
     """`"jsonl"`, `"csv"`, `"parquet"` or `"sqlite"`, by the ending of `out`.
 
-    Another ending is `otherwise`; where that is None it raises UsageError, which lists the endings.
+    Another ending is `otherwise`; where that is None, or the ending is that of a format that is not written here, it
+    raises UsageError, which lists the endings.
     """
-    format_ = _ENDINGS.get(out.suffix.lower(), otherwise)
-    if format_ is None:
+    ending = out.suffix.lower()
+    format_ = _ENDINGS.get(ending, otherwise)
+    if format_ is None or ending in _NOT_WRITTEN:
         raise UsageError(f"--out {out}: its ending says which format it is to have; use one of {', '.join(_ENDINGS)}")
     return format_
 

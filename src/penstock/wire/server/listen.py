@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import socket
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
+from ..reasons import reason_of
 from .connection import ServerConnection
 from .exchange import Handler, ServerExchange
 from .limits import ServerLimits
@@ -93,7 +93,7 @@ class Server:
                     make, sock=sock, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
                 )
         except (OSError, OverflowError) as error:
-            raise UsageError(f"cannot listen on {where}: {_reason(error)}") from error
+            raise UsageError(f"cannot listen on {where}: {reason_of(error)}") from error
         self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep)
         return self
 
@@ -209,11 +209,3 @@ class Server:
             pass
         finally:
             self._empty = None
-
-
-def _reason(error: Exception) -> str:
-    # asyncio wraps the error of bind in one whose text repeats the address, as a tuple.
-    number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, socket.gaierror) or number is None:
-        return str(error)
-    return os.strerror(number)
