@@ -31,7 +31,7 @@ HOMES = {
     # The fault server parses for itself: a judge must not share the code it judges.
     "http_sf": ["penstock.rules.caching.targeted"],
     "httptools": ["penstock.wire.response_reader", "penstock.wire.server.request_reader", "penstock.testing"],
-    "jmespath": ["penstock.outbound.interpreter", "penstock.outbound.vectors.answers"],
+    "jmespath": ["penstock.answers.json_path", "penstock.outbound.vectors.answers"],
     "matplotlib": ["penstock.report.png"],
     # The commands only look whether it is there, to say which extra is missing.
     "numpy": ["penstock.outbound.vectors", "penstock.testing", "penstock.cli.check", "penstock.cli.demo"],

@@ -18,7 +18,7 @@ The tree, with whose fault each branch is::
     │   ├── ProtocolError          the peer's answer is not HTTP/1.1
     │   ├── ResponseTooLarge       the body is over the cap
     │   ├── BadBody                the body is not what was expected (encoding, JSON)
-    │   ├── StatusError            the answer has a status that is not 2xx
+    │   ├── StatusError            the answer is no success, by its status or by your word
     │   ├── Unexpected             the answer does not meet the expectation
     │   │   └── BadPage            the answer is not the page that the options describe
     │   └── Throttled              the peer asks to slow down, perhaps until when
@@ -34,7 +34,8 @@ Facts are attributes, so that a program need not parse a message.
 from __future__ import annotations
 
 import enum
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 
 class Sent(enum.Enum):
@@ -106,6 +107,10 @@ class CallError(PenstockError):
     kind: ClassVar[str] = "exception"
     held_bytes: int = 0
     """The length of the answer's body, which an error that was raised while it was read keeps in memory."""
+    follow: Callable[[Any], object] | None = None
+    """Of an answer that says only that the request was taken: makes of the request the one that asks how far it is."""
+    instead: object = None
+    """What is to be sent from now on in the place of what was, where the peer named it."""
 
     def __init__(self, message: str, *, sent: Sent = Sent.UNKNOWN) -> None:
         super().__init__(message)
@@ -174,14 +179,31 @@ class BadBody(CallError):
 
 
 class StatusError(CallError):
-    """The answer's status is not 2xx. `status` and `retry_after` (seconds or None) say which and what it asks."""
+    """The answer is no success: by its status, or by what the user says of such answers.
+
+    `status` and `retry_after` (seconds or None) say which and what it asks. `used_up`: it tells that nothing is left of
+    a quota, which begins anew in `reset_after` seconds (None: not told). `said` names the argument of `run` that the
+    answer meets, or with `poll_until` does not meet yet.
+    """
 
     kind = "http_4xx"
 
-    def __init__(self, message: str = "", *, status: int, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int,
+        retry_after: float | None = None,
+        used_up: bool = False,
+        reset_after: float | None = None,
+        said: str | None = None,
+    ) -> None:
         super().__init__(message or f"HTTP {status}", sent=Sent.YES)
         self.status = status
         self.retry_after = retry_after
+        self.used_up = used_up
+        self.reset_after = reset_after
+        self.said = said
 
 
 class Unexpected(CallError):

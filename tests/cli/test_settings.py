@@ -13,6 +13,7 @@ import pytest
 
 import penstock
 from penstock import RetryOn, parse_limit
+from penstock.answers.options import AnswerOptions
 from penstock.cli.check import check
 from penstock.cli.environment import Environment
 from penstock.cli.options import take_flow
@@ -51,6 +52,10 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "ca_file": ("--ca-file=ca.pem", Path("ca.pem")),
     "proxy": ("--proxy=http://p:1", "http://p:1"),
     "forget_pause": ("--forget-pause", True),
+    "throttle_when": ("--throttle-when=418", ("418",)),
+    "retry_when": ("--retry-when=error.again", ("error.again",)),
+    "ok_when": ("--ok-when=4xx", ("4xx",)),
+    "poll_until": ("--poll-until=done", "done"),
 }
 """Every field of Flow that a person sets: how, and what it is then."""
 
@@ -62,6 +67,7 @@ NOT_AN_OPTION = {
 NOT_OF = {"send": set[str](), "pull": {"limit_by"}, "check": {"limit_by", "follow_redirects"}}
 FLOW = {field.name: field for field in fields(Flow)}
 SETTINGS = {field.name: field for field in fields(EngineSettings)}
+OF_ANSWERS = {field.name for field in fields(AnswerOptions)}
 OTHER: dict[str, Any] = {
     "in_flight": 7,
     "attempt_timeout": 11.0,
@@ -72,6 +78,10 @@ OTHER: dict[str, Any] = {
     "hedge": 0.75,
     "max_results": 17,
     "max_result_bytes": 18,
+    "throttle_when": (418,),
+    "retry_when": ("error.again",),
+    "ok_when": ("4xx",),
+    "poll_until": "done",
 }
 """Every setting of the engine, each unlike its default."""
 
@@ -131,7 +141,9 @@ def test_an_argument_of_run_is_a_setting_of_the_engine(name: str) -> None:
     assert getattr(engine._state.settings, name) == OTHER[name]
 
 
-@pytest.mark.parametrize("name", ["in_flight", "attempt_timeout", "total_timeout", "max_attempts", "max_outage"])
+@pytest.mark.parametrize(
+    "name", ["in_flight", "attempt_timeout", "total_timeout", "max_attempts", "max_outage", *sorted(OF_ANSWERS)]
+)
 def test_an_argument_of_pull_is_a_setting_of_the_engine(name: str) -> None:
     """Those that it has."""
     parameter = {"in_flight": "max_in_flight"}.get(name, name)
@@ -140,7 +152,7 @@ def test_an_argument_of_pull_is_a_setting_of_the_engine(name: str) -> None:
     assert getattr(pages._state.settings, name) == OTHER[name]
 
 
-def read_in(folder: str) -> set[str]:
+def read_in(folder: str, of: tuple[str, ...] = ("flow", "settings")) -> set[str]:
     """Names of attributes that are read in a folder of the package."""
     return {
         node.attr
@@ -150,11 +162,12 @@ def read_in(folder: str) -> set[str]:
         if isinstance(node, ast.Attribute)
         and isinstance(node.ctx, ast.Load)
         # Of an object that is called so: other things have attributes of these names, too.
-        and ast.unparse(node.value).rpartition(".")[2] in ("flow", "settings")
+        and ast.unparse(node.value).rpartition(".")[2] in of
     }
 
 
 def test_every_setting_is_read_by_the_engine_and_every_other_field_by_somebody() -> None:
     """A field that nobody reads is an option without an effect."""
-    assert SETTINGS.keys() <= read_in("engine")
+    assert SETTINGS.keys() - OF_ANSWERS <= read_in("engine")
+    assert read_in("answers", of=("options",)) >= OF_ANSWERS
     assert FLOW.keys() - SETTINGS.keys() <= read_in("runs") | read_in("outbound")

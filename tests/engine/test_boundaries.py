@@ -20,7 +20,8 @@ from penstock.testing import ScriptedCall, run_virtual
 PACKAGE = Path(penstock.__file__).parent
 ENGINE = sorted((PACKAGE / "engine").glob("*.py"))
 KNOWS_HTTP = "http_judge.py"
-OF_HTTP = {"messages", "limits.listener", "rules.retries.retry_after", "wire", "clients"}
+OF_HTTP = {"messages", "limits.listener", "rules.retries.retry_after", "rules.retries.refusal", "wire", "clients"}
+OF_HTTP |= {"answers.rules", "answers.conditions", "answers.polling"}
 CONTRACT = {"prepares", "prepare", "ready", "ready_for", "once", "listen"}
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from ..answers.conditions import compile_condition
 from ..errors import UsageError
 from ..rules.duration import parse_duration
 from ..rules.limits.rate import Limit, parse_limit
@@ -138,6 +139,20 @@ class InFlight(click.ParamType[Any]):
         return int(value)
 
 
+class Condition(click.ParamType[Any]):
+    """`403`, `4xx`, or a JMESPath expression on the JSON of an answer."""
+
+    name = "status|jmespath"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it was given; what it is has been seen to."""
+        try:
+            compile_condition("it", str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
 def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
     """The options of how much flows; `retry_on` is the command's own default.
 
@@ -210,7 +225,7 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
             type=click.IntRange(min=1),
             default=5,
             show_default=True,
-            help="At most this many attempts for one item.",
+            help="At most this many attempts for one item. Refusals (429 and the like) and polls do not count.",
         ),
         click.option(
             "--retry-budget",
@@ -252,6 +267,32 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
             show_default=True,
             help="safe: only what cannot have been processed twice; transient: also timeouts, resets and 5xx of "
             "any method.",
+        ),
+        click.option(
+            "--throttle-when",
+            type=Condition(),
+            multiple=True,
+            help="An answer with this status (403), of this class (4xx), or for which this is true asks to slow down. "
+            "429, and what says when to come back, does so without it.",
+        ),
+        click.option(
+            "--retry-when",
+            type=Condition(),
+            multiple=True,
+            help="Such an answer is tried again, whatever --retry-on says.",
+        ),
+        click.option(
+            "--ok-when",
+            type=Condition(),
+            multiple=True,
+            help="Such an answer is a success: 404, or the 202 of an API that has nothing to add.",
+        ),
+        click.option(
+            "--poll-until",
+            type=Condition(),
+            default=None,
+            help="A 202, or another 2xx for which this is false, is not done: it is asked for again, at its Location "
+            "and after its Retry-After, until --total-timeout.",
         ),
         click.option(
             "--guard",

@@ -100,7 +100,7 @@ class Attempts(Generic[T, Resp]):
                 return
             cost = 0.0 if self._costs is None else self._costs.reserve(item)
             now = self._clock.now()
-            if not (self._ready(item.value) and self._limiter.try_acquire(now, 1, cost)):
+            if not (self._ready(item.to_send) and self._limiter.try_acquire(now, 1, cost)):
                 if not await self._permitted(item, cost, state):
                     return
                 now = self._clock.now()
@@ -112,7 +112,7 @@ class Attempts(Generic[T, Resp]):
             sent = True
             self._slots.sent()
             prepared, state.prepared = state.prepared, None
-            sending = prepared.send() if prepared is not None else self._once(item.value)
+            sending = prepared.send() if prepared is not None else self._once(item.to_send)
             value = await self._within_timeout(item, task, sending)
         except Exception as error:  # noqa: BLE001  # one bad item never stops the rest
             if isinstance(error, NotAsync):
@@ -161,7 +161,7 @@ class Attempts(Generic[T, Resp]):
             grant = await self._permit(item, cost, state)
             if grant is None:
                 return False
-            if state.prepared is not None or self._ready(item.value):
+            if state.prepared is not None or self._ready(item.to_send):
                 return True
             # There was a pause, in which nobody connects; it is over now.
             self._limiter.give_back(grant)
@@ -196,7 +196,7 @@ class Attempts(Generic[T, Resp]):
         self._slots.seek()
         # What fails to connect is judged by when it began to.
         item.sent = began
-        prepared = await self._prepare(item.value)
+        prepared = await self._prepare(item.to_send)
         seconds = self._clock.now() - began
         if seconds > 0.0005:
             usual = self._slots.connect_time

@@ -11,10 +11,10 @@ from ..errors import UsageError
 from ..rules.in_flight.limit import Ending
 from ..rules.retries.backoff import backoff
 from ..rules.retries.circuit import CircuitState
-from ..rules.retries.retry import Retry, Stop, decide
+from ..rules.retries.retry import Retry, Stop, decide, decide_poll
 from ..rules.retries.verdict import OVERLOAD, Classified, Verdict
 from .outages import Outages
-from .outcome import Item, Outcome
+from .outcome import Item, Outcome, Trouble
 from .results import Results
 from .state import EngineState
 from .work import Work
@@ -74,12 +74,12 @@ class Endings(Generic[T, Resp]):
             self._note_unsent(item, now, attempted=not isinstance(error, UsageError))
         if self._costs is not None and sent:
             self._costs.settle(item, value, error, now)
-        what = self._judge.ended(item.value, value, error, began)
+        what = self._judge.ended(item.to_send, value, error, began)
         if what is None or what.verdict is Verdict.SUCCESS:
             self._succeeded(item, value, now)
             return
         self._feel(item, what, began, now)
-        if what.kind == "throttled" and what.verdict is not Verdict.FATAL and self._leaves(item, now):
+        if what.pauses and what.verdict is not Verdict.FATAL and self._leaves(item, now):
             return
         decision = self._decide(item, what, began, now)
         if isinstance(decision, Stop):
@@ -116,6 +116,8 @@ class Endings(Generic[T, Resp]):
         if what.verdict is Verdict.FATAL:
             return Stop()
         trouble = item.in_trouble()
+        if what.verdict is Verdict.PENDING:
+            return self._ask_again(item, trouble, what, began)
         if self._outages.excuses(item, what, began):
             if self._outages.parks:
                 return None
@@ -127,6 +129,14 @@ class Endings(Generic[T, Resp]):
         attempts = item.attempts - trouble.excused
         elapsed = now - item.first_sent
         return decide(self._policy, what, attempts, elapsed, self._chance(), refusals=trouble.refused)
+
+    def _ask_again(self, item: Item[T], trouble: Trouble, what: Classified, began: float) -> Retry | Stop:
+        """The peer has taken it and is not done: that is no failure, and no attempt is used up by asking."""
+        trouble.instead = what.instead or trouble.instead
+        trouble.polls += 1
+        trouble.excused += 1
+        trouble.owes = False
+        return decide_poll(self._policy, what, trouble.polls, began - item.first_sent, self._chance())
 
     def out_of_time(self, item: Item[T]) -> bool:
         """End an item that has too little time left for another attempt: its answer could not be awaited.
@@ -185,14 +195,14 @@ class Endings(Generic[T, Resp]):
         """Let everything under the limit know what the peer said."""
         # By kind: an item that may not be tried again was told to slow down all the same.
         throttled = what.kind == "throttled"
-        if throttled:
-            self._counters.throttled += 1
+        self._counters.throttled += throttled
+        if what.pauses:
             self._pause(item, what.retry_after, now)
         elif self._keys is None:
             # Also a reset or a timeout: whoever waits for what a probe is told must not wait for what will not come.
-            self._limiter.answered(began, good=False)
+            self._limiter.answered(began, good=what.verdict is Verdict.PENDING)
         else:
-            self._keys.answered(item, began, now, good=False)
+            self._keys.answered(item, began, now, good=what.verdict is Verdict.PENDING)
         self._outages.felt(item, what, began, now)
         if throttled and self._keys is not None:
             # A refusal of one key says nothing about the others, nor about how many may be in flight.

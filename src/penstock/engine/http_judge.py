@@ -6,13 +6,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..clock import Clock, current_clock
+from ..answers.options import AnswerOptions
+from ..answers.rules import AnswerRules
+from ..clock import Clock
 from ..errors import CallError, UsageError
 from ..limits.limiter import RateLimiter
 from ..limits.listener import LimitListener
 from ..messages import Request, Response
-from ..rules.retries.retry_after import parse_retry_after
-from ..rules.retries.verdict import Classified, RetryOn, Verdict, classify_error, classify_status, is_idempotent
+from ..rules.retries.verdict import Classified, RetryOn, Verdict, classify_error, is_idempotent
+from .item_call import PolledItem
 
 RetryOnLike = RetryOn | str | type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
@@ -21,31 +23,43 @@ class HttpJudge:
     """A Judge to whom a Response with a status other than 2xx is a failure, and any other value a success.
 
     `idempotent` says of every item that its call may be repeated; a `Request` says it of itself, by its method or an
-    Idempotency-Key. With `follow_limits` the limits that responses tell are heard. Raises UsageError for a `retry_on`
-    that is none.
+    Idempotency-Key. With `follow_limits` the limits that responses tell are heard. `options` and
+    `quotas` are those of AnswerRules. Raises UsageError for a `retry_on` that is none.
     """
 
-    def __init__(self, retry_on: RetryOnLike, *, idempotent: bool = False, follow_limits: bool = False) -> None:
+    def __init__(
+        self,
+        retry_on: RetryOnLike,
+        *,
+        idempotent: bool = False,
+        follow_limits: bool = False,
+        options: AnswerOptions | None = None,
+        quotas: bool = True,
+    ) -> None:
         self._level, self._predicate = _read_retry_on(retry_on)
+        self._answers = AnswerRules(options, quotas=quotas)
         self._idempotent = idempotent
         self._follow_limits = follow_limits
         self._listener: LimitListener | None = None
 
     def listen(self, limiter: RateLimiter, clock: Clock) -> LimitListener | None:
         """Tell `limiter` of the limits that responses name, where they are to be followed."""
+        self._answers.clock = clock
         if self._follow_limits and self._listener is None:
             self._listener = LimitListener(limiter, clock)
         return self._listener
 
     def may_repeat(self, item: Any) -> bool:
         """Whether all calls are idempotent, or this one is by its method or its Idempotency-Key."""
+        if isinstance(item, PolledItem):
+            return True
         if self._idempotent or not isinstance(item, Request):
             return self._idempotent
         return is_idempotent(item.method) or "idempotency-key" in item.headers
 
     def is_good(self, item: Any, value: Any) -> bool:
-        """Whether `value` is anything but a Response with a status other than 2xx."""
-        return not isinstance(value, Response) or 200 <= value.status < 300
+        """Whether `value` is anything but a Response that is a failure."""
+        return not isinstance(value, Response) or self._answers.error_of(value) is None
 
     def ended(self, item: Any, value: Any, error: Exception | None, sent: float) -> Classified | None:
         """What the status or the exception means; a response is heard for its limits first."""
@@ -55,11 +69,15 @@ class HttpJudge:
             return None
         if self._listener is not None:
             self._listener.hear(value, sent)
-        if 200 <= value.status < 300:
+        try:
+            failure = self._answers.error_of(value)
+            if failure is not None and failure.follow is not None:
+                failure.instead = failure.follow(item)
+        except Exception as raised:  # noqa: BLE001  # a condition of the user's; one bad item never stops the rest
+            return _describe(raised, self._level, idempotent=False)
+        if failure is None:
             return None
-        wall = current_clock().wall()
-        retry_after = parse_retry_after(value.headers.get("retry-after"), wall, value.headers.get("date"))
-        return classify_status(value.status, retry_after, self._level, idempotent=self.may_repeat(item))
+        return classify_error(failure, self._level, idempotent=self.may_repeat(item))
 
     def _failed(self, item: Any, error: Exception) -> Classified:
         if isinstance(error, UsageError):
@@ -68,7 +86,7 @@ class HttpJudge:
         if self._predicate is None:
             return _describe(error, self._level, idempotent=safe)
         what = _describe(error, RetryOn.TRANSIENT, idempotent=safe)
-        if what.verdict is Verdict.THROTTLED:
+        if what.verdict in (Verdict.THROTTLED, Verdict.PENDING) or getattr(error, "said", None) is not None:
             return what
         try:
             verdict = Verdict.RETRYABLE if self._predicate(error) else Verdict.FATAL

@@ -25,6 +25,16 @@ class Listener(Protocol):
         ...
 
 
+class PolledItem:
+    """An item whose request the peer has taken: `request` asks how far it is, in the place of the item's own."""
+
+    __slots__ = ("item", "request")
+
+    def __init__(self, item: Any, request: Any) -> None:
+        self.item = item
+        self.request = request
+
+
 class ItemCall(Generic[T, Req, Raw, Resp]):
     """The Preparable of a run: `client` sends what `request` makes of an item, and `read` makes a value of the answer.
 
@@ -43,7 +53,7 @@ class ItemCall(Generic[T, Req, Raw, Resp]):
     ) -> None:
         self.request = request
         self.prepares = client.prepares
-        self.ready = ready
+        self._ready = ready
         self._client = client
         self._read = read
         self._secrets = secrets
@@ -53,54 +63,80 @@ class ItemCall(Generic[T, Req, Raw, Resp]):
         """From now on `listener` hears every answer."""
         self._listener = listener
 
+    def ready(self, item: T) -> bool:
+        """Whether it would be sent at once."""
+        if isinstance(item, PolledItem):
+            return self._client.ready(item.request)
+        return self._ready(item)
+
     async def once(self, item: T) -> Resp:
         """Make the request of `item`, send it once, and read the answer."""
-        answer = None
+        request: Req | None = None
+        answer: Raw | None = None
         try:
-            request = self.request(item)
+            request = self._request_of(item)
             if self._listener is None:
                 answer = await self._client.once(request)
             else:
                 sent = self._listener.now()
                 answer = await self._client.once(request)
                 self._listener.hear(answer, sent)
-            return self._read(answer, item)
+            return self.read(answer, item)
         except Exception as error:
-            _make_fit(error, answer, self._secrets)
+            self.make_fit(error, item, request, answer)
             raise
 
-    async def prepare(self, item: T) -> PreparedItem[T, Raw, Resp]:
+    async def prepare(self, item: T) -> PreparedItem[T, Req, Raw, Resp]:
         """Make the request of `item` and do everything up to its send."""
+        request: Req | None = None
         try:
-            prepared = await self._client.prepare(self.request(item))
+            request = self._request_of(item)
+            prepared = await self._client.prepare(request)
         except Exception as error:
-            _make_fit(error, None, self._secrets)
+            self.make_fit(error, item, request, None)
             raise
-        return PreparedItem(prepared, item, self._read, self._listener, self._secrets)
+        return PreparedItem(self, item, request, prepared, self._listener)
+
+    def read(self, answer: Raw, item: T) -> Resp:
+        """Make a value of the answer for `item`. Raises CallError, to be made fit."""
+        return self._read(answer, item.item if isinstance(item, PolledItem) else item)
+
+    def make_fit(self, error: Exception, item: T, request: Req | None, answer: Raw | None) -> None:
+        """Make `error`, which may be kept for as long as the run, say no secret, how much it holds, and what to ask next."""
+        if answer is not None and isinstance(error, CallError):
+            # Its traceback keeps the whole answer, for as long as the outcome waits.
+            error.held_bytes = getattr(answer, "held_bytes", 0)
+            question = None if error.follow is None else error.follow(request)
+            if question is not None:
+                error.instead = PolledItem(item.item if isinstance(item, PolledItem) else item, question)
+        self._secrets.mask_error(error)
+
+    def _request_of(self, item: T) -> Req:
+        return item.request if isinstance(item, PolledItem) else self.request(item)
 
 
-class PreparedItem(Generic[T, Raw, Resp]):
+class PreparedItem(Generic[T, Req, Raw, Resp]):
     """A prepared request together with the reading of its answer."""
 
-    __slots__ = ("_item", "_listener", "_prepared", "_read", "_secrets")
+    __slots__ = ("_call", "_item", "_listener", "_prepared", "_request")
 
     def __init__(
         self,
-        prepared: Prepared[Raw],
+        call: ItemCall[T, Req, Raw, Resp],
         item: T,
-        read: Callable[[Raw, T], Resp],
+        request: Req,
+        prepared: Prepared[Raw],
         listener: Listener | None,
-        secrets: SecretValues = NO_SECRETS,
     ) -> None:
-        self._prepared = prepared
+        self._call = call
         self._item = item
-        self._read = read
+        self._request = request
+        self._prepared = prepared
         self._listener = listener
-        self._secrets = secrets
 
     async def send(self) -> Resp:
         """Send now and read the answer; the listener hears it first."""
-        answer = None
+        answer: Raw | None = None
         try:
             if self._listener is None:
                 answer = await self._prepared.send()
@@ -108,19 +144,11 @@ class PreparedItem(Generic[T, Raw, Resp]):
                 sent = self._listener.now()
                 answer = await self._prepared.send()
                 self._listener.hear(answer, sent)
-            return self._read(answer, self._item)
+            return self._call.read(answer, self._item)
         except Exception as error:
-            _make_fit(error, answer, self._secrets)
+            self._call.make_fit(error, self._item, self._request, answer)
             raise
 
     def release(self) -> None:
         """Give back what was prepared; nothing is sent."""
         self._prepared.release()
-
-
-def _make_fit(error: Exception, answer: object, secrets: SecretValues) -> None:
-    """Make `error`, which may be kept for as long as the run, say no secret and how much it holds."""
-    if answer is not None and isinstance(error, CallError):
-        # Its traceback keeps the whole answer, for as long as the outcome waits.
-        error.held_bytes = getattr(answer, "held_bytes", 0)
-    secrets.mask_error(error)

@@ -26,11 +26,15 @@ class Answer:
 class Trouble:
     """What the engine keeps of an item that failed, or that is sent to see whether the host is back."""
 
-    __slots__ = ("era", "excused", "owes", "parked_at", "probe", "refused")
+    __slots__ = ("era", "excused", "instead", "owes", "parked_at", "polls", "probe", "refused")
 
     def __init__(self) -> None:
         self.excused = 0
-        """Attempts that do not count, because the host was down."""
+        """Attempts that do not count, because the host was down, or had taken the request and was not done."""
+        self.instead: Any = None
+        """What is sent in the place of its value: the question how far the peer is."""
+        self.polls = 0
+        """How often that was asked, or is about to be."""
         self.refused = 0
         """Of the others, those that the peer answered with a wish to slow down."""
         self.era = 0
@@ -85,6 +89,12 @@ class Item(Generic[T]):
         self.place: Place | None = None
         self.cost: float
         """Of its latest attempt; not there without limits on costs."""
+
+    @property
+    def to_send(self) -> Any:
+        """What the call is given for its next attempt."""
+        instead = None if self.trouble is None else self.trouble.instead
+        return self.value if instead is None else instead
 
     def in_trouble(self) -> Trouble:
         """What is kept of an item that did not succeed at once."""

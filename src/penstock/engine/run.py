@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast
 
+from ..answers.options import When, as_conditions
 from ..call import AnyClient, Call, PlainCall, Resp
 from ..errors import UsageError
 from ..layers.deadline import DeadlineHeader
@@ -50,6 +51,10 @@ def run(
     one_host: bool = False,
     hedge: float | None = None,
     deadline_header: str | None = None,
+    throttle_when: When | Sequence[When] = (),
+    retry_when: When | Sequence[When] = (),
+    ok_when: When | Sequence[When] = (),
+    poll_until: When | None = None,
 ) -> Engine[T, Resp]:
     """Call `call` for every item and yield an `Outcome` for each, in the order in which they finish.
 
@@ -87,7 +92,14 @@ def run(
     for at most 2 % of all calls. `deadline_header` names a header that tells the peer of every `Request` how many
     milliseconds its answer is waited for; within a call, `penstock.time_left()` says it.
 
-    A `Response` with a status other than 2xx is a failure; any other return value is a success.
+    A `Response` with a status other than 2xx is a failure, and so is a 202, which says that the work is not done; any
+    other return value is a success. Where an API means something else by its answers, four conditions say so, each a
+    status (403), a class ("4xx"), a JMESPath expression on the JSON of the body, or a function of the `Response`; the
+    first three may be several. `throttle_when`: it asks to slow down, which is so without a word for 429, and for 403,
+    503 and others that say when to come back. `retry_when`: it may be tried again, whatever `retry_on` says. `ok_when`:
+    it is a success. `poll_until`: a 2xx for which this is false is not done; it is asked for again after its
+    `Retry-After`, by GET at its `Location` where the item is a `Request` and the place on the same origin, else by the
+    same call where that may be repeated. Asking uses up no attempts; `total_timeout` ends it.
 
     Raises UsageError for arguments that make no sense.
     """
@@ -101,7 +113,12 @@ def run(
         hedge=hedge,
         max_results=max_results,
         max_result_bytes=max_result_bytes,
+        throttle_when=as_conditions(throttle_when),
+        retry_when=as_conditions(retry_when),
+        ok_when=as_conditions(ok_when),
+        poll_until=poll_until,
     )
+    follows = _follows(limit_headers)
     keys = _keys(limit, limit_by, guard, alone=cost_limit is None and hedge is None)
     limiter = _limiter(None if keys is not None else cast("_Limits", limit), cost_limit, guard)
     whole: AnyClient[Any, Any] = PlainCall(call)
@@ -109,7 +126,13 @@ def run(
         whole = DeadlineHeader(whole, deadline_header)
     state = EngineState(
         settings,
-        HttpJudge(retry_on, idempotent=idempotent, follow_limits=_follows(limit_headers) and keys is None),
+        HttpJudge(
+            retry_on,
+            idempotent=idempotent,
+            follow_limits=follows and keys is None,
+            options=settings,
+            quotas=follows,
+        ),
         limiter=limiter,
         keys=keys,
         costs=_costs(limiter, cost, actual_cost, hedged=hedge is not None),

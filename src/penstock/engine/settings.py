@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..answers.options import AnswerOptions
 from ..errors import UsageError
 from ..rules.in_flight.limit import InFlightLimit
 from ..rules.retries.retry_budget import DEFAULT_SHARE
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSettings:
+class EngineSettings(AnswerOptions):
     """How patiently items are called, and how many at once. Durations in seconds; None is no bound.
 
     `in_flight` is how many calls may be under way, `attempt_timeout` holds for one attempt, `total_timeout` for all of

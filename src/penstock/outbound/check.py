@@ -33,6 +33,7 @@ from ..runs.session import Session
 from ..runs.storage import DISK
 from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
+from .interpreter import answer_rules
 from .vectors.answers import Hit, compile_answer, compile_hits
 from .vectors.bodies import DEFAULT_TEMPLATE, BodyTemplate
 from .vectors.calibrate import SAMPLE, AnswerReading, judging, learn
@@ -209,6 +210,7 @@ class Census:
         self._total = source.count if job.sample is None else min(job.sample, source.count)
         self._read = compile_answer(job.similarity, job.id)
         self._secrets = job.secrets()
+        self._answers = answer_rules(job.flow)
         self._files = contextlib.ExitStack()
         self._unasked = UnaskedAnswers()
 
@@ -260,6 +262,7 @@ class Census:
             method=self._job.method.upper(),
             url=self._job.url,
             headers=self._headers,
+            answers=self._answers,
             read=read,
             secrets=self._secrets,
         )

@@ -30,6 +30,7 @@ from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
 from ..runs.storage import DISK
 from ..runs.unasked import UnaskedAnswers
+from .interpreter import answer_rules
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.first_page import FirstPage, look
@@ -267,6 +268,7 @@ def _reader(job: PullJob, paging: Paging, paginator: AnyPaginator, *, rows: str 
         allowed_hosts=job.allowed_hosts,
         home=job.url,
         missing_is_end=job.stop_on is StopOn.NOT_FOUND,
+        answers=answer_rules(job.flow),
     )
 
 

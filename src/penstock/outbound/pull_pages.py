@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Literal
 
+from ..answers.options import When, as_conditions
+from ..answers.rules import AnswerRules
 from ..call import AnyClient, Call, PlainCall
 from ..clock import current_clock
 from ..engine.engine import Engine
@@ -23,6 +25,7 @@ from ..rules.pagination.extent import PageKind, StopOn
 from ..runs.client import knock
 from ..runs.secrets.known import known_secrets
 from ..wire import Client
+from .interpreter import quote_body
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
 from .paging.pages import AnyPaginator, Offset, Page, PageNumber
@@ -53,6 +56,10 @@ def pull(
     attempt_timeout: float | None = 60.0,
     total_timeout: float | None = 600.0,
     max_outage: float = 6 * 3600.0,
+    throttle_when: When | Sequence[When] = (),
+    retry_when: When | Sequence[When] = (),
+    ok_when: When | Sequence[When] = (),
+    poll_until: When | None = None,
     client: Call[Request, Response] | None = None,
 ) -> Pull:
     """Every page of the API at `url`, each as soon as it is there.
@@ -77,6 +84,17 @@ def pull(
     be had. In the texts of all of these, secrets in `headers` and in the query of `url` are replaced by `***`, also
     where the API has said them again; pages stay as they came.
     """
+    settings = EngineSettings(
+        in_flight=max_in_flight,
+        attempt_timeout=attempt_timeout,
+        total_timeout=total_timeout,
+        max_attempts=max_attempts,
+        max_outage=max_outage,
+        throttle_when=as_conditions(throttle_when),
+        retry_when=as_conditions(retry_when),
+        ok_when=as_conditions(ok_when),
+        poll_until=poll_until,
+    )
     return Pull(
         PageReader(
             paginate,
@@ -86,18 +104,13 @@ def pull(
             home=url,
             missing_is_end=StopOn(stop_on) is StopOn.NOT_FOUND,
             keep_rows=True,
+            answers=AnswerRules(settings, quote=quote_body),
         ),
         _plan(paginate, url, StopOn(stop_on), max_pages, keep_repeats=keep_repeats),
         Request("GET", url, page_headers(tuple(headers.items() if hasattr(headers, "items") else headers))),
         client,
         EngineState(
-            EngineSettings(
-                in_flight=max_in_flight,
-                attempt_timeout=attempt_timeout,
-                total_timeout=total_timeout,
-                max_attempts=max_attempts,
-                max_outage=max_outage,
-            ),
+            settings,
             HttpJudge(retry_on, idempotent=True, follow_limits=True),
             limiter=limit if isinstance(limit, RateLimiter) else RateLimiter(_limits(limit)),
             one_host=not allow_hosts,

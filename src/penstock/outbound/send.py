@@ -30,7 +30,7 @@ from ..runs.session import Session
 from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
 from .http_call import http_call
-from .interpreter import Interpreter
+from .interpreter import Interpreter, answer_rules
 from .limit_key import LimitKey
 from .records import INDEX_EVERY, RecordFile, Survey
 from .request_template import RequestBuilder, RequestTemplate
@@ -76,6 +76,12 @@ class SendJob:
         )
 
 
+def make_interpreter(job: SendJob) -> Interpreter:
+    """What reads the answers of `job`. Raises UsageError for expressions that are none."""
+    flow = job.flow
+    return Interpreter(job.extract, job.expect, text=job.text, cost=flow.cost_actual, answers=answer_rules(flow))
+
+
 def open_send(
     job: SendJob, reading: Callable[[int, int], None] = lambda records, bytes_read: None
 ) -> AbstractContextManager[SendRun]:
@@ -87,7 +93,7 @@ def open_send(
     """
     check_flow(job.flow)
     out = RunOutput(job.out, otherwise="jsonl")
-    Interpreter(job.extract, job.expect, text=job.text, cost=job.flow.cost_actual)
+    make_interpreter(job)
     RequestBuilder(job.template)
     return open_run(out.folder(), lambda opening: _open(job, out, opening, reading), fresh=job.fresh)
 
@@ -113,7 +119,7 @@ class SendRun:
         done = self.output.done
         resumed_at = done.count
         builder = RequestBuilder(job.template, folder.run_id())
-        interpret = Interpreter(job.extract, job.expect, text=job.text, cost=job.flow.cost_actual)
+        interpret = make_interpreter(job)
         # Records with a problem of their own must be seen as such, so they are parsed unless all were found good.
         by_key = _limit_key(job, builder)
         parse = builder.parse or job.skip_bad_records or reads_field(job.flow.cost)

@@ -49,6 +49,17 @@ def test_what_would_begin_after_the_total_timeout_stops_and_says_so(what: Classi
     assert ("as the peer asked" in decision.message) == (what is BUSY)
 
 
+@pytest.mark.parametrize(
+    ("retry_after", "attempts", "told"), [(0.0, 1, False), (0.1, 3, False), (40.0, 1, True), (None, 1, False)]
+)
+def test_a_pause_of_our_own_is_not_said_to_be_the_peers(retry_after: float | None, attempts: int, told: bool) -> None:
+    """Who asked for 0, or for less than the pause that follows a third attempt, did not ask for that one."""
+    what = Classified(Verdict.THROTTLED, "throttled", "busy", 429, retry_after)
+    decision = decide(POLICY, what, attempts, 99.99, 0.5)
+    assert isinstance(decision, Stop)
+    assert ("as the peer asked" in decision.message) is told
+
+
 def test_without_a_total_timeout_time_does_not_matter() -> None:
     """None means no bound in time."""
     policy = RetryPolicy(max_attempts=4, total_timeout=None)

@@ -6,6 +6,7 @@ import pytest
 
 from penstock import errors
 from penstock.errors import CallError, Sent, StatusError, Throttled
+from penstock.rules.retries.refusal import Wait
 from penstock.rules.retries.verdict import KINDS, RetryOn, Verdict, classify_error, classify_status, is_idempotent
 
 S, R, F, T = Verdict.SUCCESS, Verdict.RETRYABLE, Verdict.FATAL, Verdict.THROTTLED
@@ -15,6 +16,7 @@ S, R, F, T = Verdict.SUCCESS, Verdict.RETRYABLE, Verdict.FATAL, Verdict.THROTTLE
     ("status", "retry_after", "kind", "none", "safe", "idempotent", "transient"),
     [
         (200, None, "", S, S, S, S),
+        (202, None, "accepted", F, F, F, F),
         (204, 5.0, "", S, S, S, S),
         (299, None, "", S, S, S, S),
         (101, None, "http_3xx", F, F, F, F),
@@ -47,9 +49,10 @@ def test_statuses(
     """Status by status, level by level."""
     levels = [(RetryOn.NONE, False, none), (RetryOn.SAFE, False, safe), (RetryOn.SAFE, True, idempotent)]
     for level, repeatable, verdict in [*levels, (RetryOn.TRANSIENT, False, transient)]:
-        what = classify_status(status, retry_after, level, idempotent=repeatable)
+        what = classify_status(status, Wait(retry_after), level, idempotent=repeatable)
         assert (what.verdict, what.kind) == (verdict, kind)
-        assert what.retry_after == (retry_after if kind == "throttled" else None)
+        assert what.retry_after == (retry_after if kind in ("throttled", "http_5xx") else None)
+        assert what.pauses == (kind == "throttled" or (kind == "http_5xx" and retry_after is not None))
 
 
 def all_errors() -> list[type[CallError]]:
@@ -96,7 +99,7 @@ def test_a_status_error_is_classified_like_its_status() -> None:
         for retry_after in (None, 3.0):
             for level in RetryOn:
                 error = StatusError("told", status=status, retry_after=retry_after)
-                same = classify_status(status, retry_after, level, idempotent=False, message="told")
+                same = classify_status(status, Wait(retry_after), level, idempotent=False, message="told")
                 assert classify_error(error, level, idempotent=False) == same
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...answers.conditions import UNREAD
+from ...answers.rules import AnswerRules
 from ...call import AnyClient
 from ...engine.outcome import Outcome
 from ...errors import BadBody, Stopped, UsageError
@@ -15,7 +17,7 @@ from ...rules.pagination.style import Paging
 from ...rules.secrets.values import SecretValues
 from ...runs.driver import InMemory
 from ...runs.session import Session
-from ..interpreter import quote_body, status_error
+from ..interpreter import answer_rules, quote_body
 from .plan import first_failed
 from .reader import PageAnswer, PageAsk, load
 from .source import page_call
@@ -47,7 +49,7 @@ async def look(
     if asked.page_size is not None and asked.size_param is not None:
         url = with_query(url, {asked.size_param: str(asked.page_size)})
     sink = _LastOutcome()
-    reader = _Keep(url, secrets)
+    reader = _Keep(url, answer_rules(session.flow), secrets)
     summary = await session.carry_out(
         page_call(client, request.headers, reader, None, secrets), [PageAsk(0, url)], sink
     )
@@ -63,15 +65,16 @@ async def look(
 class _Keep:
     """Reads the one answer."""
 
-    def __init__(self, url: str, secrets: SecretValues) -> None:
+    def __init__(self, url: str, answers: AnswerRules, secrets: SecretValues) -> None:
         self._url = url
+        self._answers = answers
         self._secrets = secrets
         self.found: FirstPage | None = None
 
     def read(self, ask: PageAsk, response: Response) -> PageAnswer:
-        if not 200 <= response.status < 300:
-            raise status_error(response)
-        body = load(response)
+        body = self._answers.admit(response, load)
+        if body is UNREAD:
+            body = load(response)
         if not isinstance(body, (dict, list)):
             raise BadBody(f"the answer is neither an object nor a list: {quote_body(response.body)}")
         link = parse_links(response.headers.get_all("link")).get("next")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from ...answers.json_path import compile_path
 from ...errors import UsageError
 from ...messages import Headers
 from ...rules.pagination.find_rows import is_absent
 from ...rules.pagination.link_header import parse_links
 from ...rules.pagination.page_url import with_query
 from ...rules.pagination.style import Paging, is_page_size, next_like
-from ..interpreter import compile_path
 
 Token: TypeAlias = str | int | float
 """What names a page: a cursor, or the page's URL."""

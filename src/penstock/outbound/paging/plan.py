@@ -20,7 +20,7 @@ Settled = tuple[PageAnswer, PageKind]
 """A page and what it is. The rows of a REPEAT do not count."""
 
 _MOST_WARNINGS = 50
-_LASTING = frozenset({"http_3xx", "http_4xx", "bad_body", "unexpected", "too_large"})
+_LASTING = frozenset({"accepted", "http_3xx", "http_4xx", "bad_body", "unexpected", "too_large"})
 
 
 @dataclass(slots=True)

@@ -13,11 +13,14 @@ from typing import Any
 
 import orjson
 
+from ...answers.conditions import UNREAD
+from ...answers.json_path import compile_path
+from ...answers.rules import AnswerRules
 from ...errors import BadBody, BadPage, UsageError
 from ...messages import Response
 from ...rules.pagination.find_rows import find_rows, steps_of
 from ...rules.pagination.page_url import follow
-from ..interpreter import compile_path, quote_body, status_error
+from ..interpreter import quote_body
 from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls, names_no_next
 
 HEADER = "header:"
@@ -110,7 +113,7 @@ class PageReader:
     `rows` None: where they are is found in the first answer, and kept to. `key` names the field, or is a JMESPath
     expression on a row. `home` is the URL that the user gave: next URLs may lead to its host and to `allowed_hosts`;
     None: to the host of the page. With `missing_is_end` a 404 is no failure but says that there is no such page. With
-    `keep_rows` the answers hold Pages, and no JSON lines.
+    `keep_rows` the answers hold Pages, and no JSON lines. `answers` says which are failures.
     """
 
     def __init__(
@@ -124,7 +127,9 @@ class PageReader:
         home: str | None = None,
         missing_is_end: bool = False,
         keep_rows: bool = False,
+        answers: AnswerRules | None = None,
     ) -> None:
+        self._answers = answers or AnswerRules(quote=quote_body)
         self.rows_path = rows
         self._find_rows = None if rows is None else compile_path("--rows", rows)
         self._total_path = total
@@ -146,11 +151,11 @@ class PageReader:
         if response.status == 404 and self._missing_is_end and ask.number > 0:
             answer.gone = True
             return answer
-        if not 200 <= response.status < 300:
-            raise status_error(response)
+        body = self._answers.admit(response, _load_exactly)
         if response.status == 204:
             return answer
-        body = load(response, exact=_has_long_numbers(response.body))
+        if body is UNREAD:
+            body = _load_exactly(response)
         try:
             self._read(answer, ask, response, body)
         except (UsageError, ValueError) as error:
@@ -243,6 +248,10 @@ def _only_rows(body: Any) -> str:
     if len(paths) > 1:
         raise UsageError(f"there are lists at {', '.join(paths)}; say with --rows which of them holds the rows")
     return paths[0]
+
+
+def _load_exactly(response: Response) -> Any:
+    return load(response, exact=_has_long_numbers(response.body))
 
 
 def load(response: Response, *, exact: bool = True) -> Any:

@@ -38,6 +38,7 @@ KIND_CODES: dict[str, int] = {
     "http_5xx": 15,
     "unexpected": 16,
     "exception": 17,
+    "accepted": 18,
 }
 """Kinds of failure (rules.outcome.KINDS) by the number that a FAILED record has in the field of the id.
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import orjson
 
+from ...answers.conditions import UNREAD
+from ...answers.rules import AnswerRules
 from ...call import AnyClient, Resp
 from ...engine.item_call import ItemCall
 from ...errors import BadBody, InputError
 from ...messages import Headers, Request, Response
 from ...rules.secrets.values import NO_SECRETS, SecretValues
-from ..interpreter import quote_body, status_error
+from ..interpreter import quote_body
 from .queries import Query
 
 
@@ -22,13 +24,14 @@ def search_call(
     method: str,
     url: str,
     headers: Headers,
+    answers: AnswerRules,
     read: Callable[[Any, Query], Resp],
     secrets: SecretValues = NO_SECRETS,
 ) -> ItemCall[Query, Request, Response, Resp]:
     """`client` sends; `read` makes of the JSON of an answer, and its query, what the outcome's value is to be.
 
-    Raises, for the one query, InputError for a vector that cannot be asked for, StatusError, and BadBody for what is
-    not JSON.
+    `answers` says which answers are failures. Raises, for the one query, InputError for a vector that cannot be asked
+    for, StatusError, and BadBody for what is not JSON.
     """
 
     def request(query: Query) -> Request:
@@ -37,15 +40,17 @@ def search_call(
         return Request(method, url, headers, query.body)
 
     def read_response(response: Response, query: Query) -> Resp:
-        if response.status != 200 and not 200 <= response.status < 300:
-            raise status_error(response)
-        try:
-            answer = orjson.loads(response.body)
-        except orjson.JSONDecodeError:
-            answer = _with_nan(response)
-        return read(answer, query)
+        answer = answers.admit(response, _parse)
+        return read(_parse(response) if answer is UNREAD else answer, query)
 
     return ItemCall(client, request, read_response, lambda query: client.ready_for(url), secrets)
+
+
+def _parse(response: Response) -> Any:
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return _with_nan(response)
 
 
 def _with_nan(response: Response) -> Any:

@@ -69,7 +69,7 @@ _FADES = 0.998
 _SHORT = 2 * FIRST_PROBE
 
 _DOWN = frozenset({"connect", "connect_timeout", "dns", "timeout", "reset", "http_5xx"})
-_ANSWERED = frozenset({"http_3xx", "http_4xx", "unexpected", "too_large", "bad_body"})
+_ANSWERED = frozenset({"accepted", "http_3xx", "http_4xx", "unexpected", "too_large", "bad_body"})
 _LASTING = frozenset({501, 505})
 _SURE = frozenset({"connect", "connect_timeout", "dns"})
 _NOBODY_BEHIND = frozenset({502, 503})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ...errors import CallError, Sent, StatusError, Throttled
+from .refusal import NO_WAIT, Wait, is_refusal
+from .said import Said
 
 KINDS: dict[str, str] = {
     "bad_record": "the input record could not be read or did not fit the request; nothing was sent",
@@ -19,11 +22,12 @@ KINDS: dict[str, str] = {
     "protocol": "the answer was not valid HTTP",
     "too_large": "the answer's body was over the cap",
     "bad_body": "the answer's body could not be decoded or was not JSON where JSON was asked for",
-    "throttled": "429, or 503 with Retry-After: the peer asked to slow down, until attempts ran out",
+    "throttled": "the peer asked to slow down (429, or 403, 503 and others that say when to come back)",
+    "accepted": "the peer took the request and has not done it yet (202, or what --poll-until does not find done)",
     "http_3xx": "a redirect, which is not followed unless asked",
-    "http_4xx": "the peer refused the request (4xx other than 429)",
+    "http_4xx": "the peer refused the request (4xx that is not `throttled`)",
     "http_5xx": "the peer failed (5xx)",
-    "unexpected": "the answer did not meet --expect",
+    "unexpected": "the answer did not meet --expect, or met --retry-when until attempts ran out",
     "exception": "the callable raised an exception of its own",
 }
 """The closed set of failure kinds and what each says."""
@@ -40,6 +44,8 @@ class Verdict(enum.Enum):
     FATAL = "fatal"
     THROTTLED = "throttled"
     """The peer asks everybody under this limit to slow down; the item itself may be tried again."""
+    PENDING = "pending"
+    """The peer has taken the request and is not done; it is to be asked whether it is, as often as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,14 @@ class Classified:
     message: str = ""
     status: int | None = None
     retry_after: float | None = None
-    """Seconds the peer asked to wait; only with THROTTLED."""
+    """Seconds the peer asked to wait before the next attempt."""
+    instead: Any = None
+    """What is to be sent from now on in the place of the item; None for the item itself. Only with PENDING."""
+
+    @property
+    def pauses(self) -> bool:
+        """Whether everybody under the limit is to wait, also where the item itself may not be tried again."""
+        return self.kind == "throttled" or (self.kind == "http_5xx" and self.retry_after is not None)
 
 
 class RetryOn(enum.Enum):
@@ -61,8 +74,8 @@ class RetryOn(enum.Enum):
     NONE = "none"
     """Nothing."""
     SAFE = "safe"
-    """What cannot have been processed twice: nothing was sent, the peer refused to process it (429, or 503 with
-    Retry-After), or the request is idempotent."""
+    """What cannot have been processed twice: nothing was sent, the peer refused to process it (`throttled`), or the
+    request is idempotent."""
     TRANSIENT = "transient"
     """Also timeouts, resets and 5xx of any request: the peer may then process it twice."""
 
@@ -77,36 +90,78 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 
 SUCCESS = Classified(Verdict.SUCCESS)
 
+ACCEPTED = 202
+"""The status of what is taken and not yet done (RFC 9110, 15.3.3)."""
+
+
+_NOWHERE_TO_ASK = "it names no Location to ask at, and its request is not one to send twice"
+
 
 def is_idempotent(method: str) -> bool:
     """Whether sending the request twice is the same as sending it once (RFC 9110, 9.2.2)."""
     return method.upper() in _IDEMPOTENT
 
 
+def is_success(status: int, said: Said | None = None, wait: Wait = NO_WAIT) -> bool:
+    """Whether an answer with this status is a success, with what the user and its fields say of it."""
+    if said is None:
+        return 200 <= status < 300 and status != ACCEPTED
+    return said is Said.OK and not is_refusal(status, wait)
+
+
 def classify_status(
-    status: int, retry_after: float | None, retry_on: RetryOn, *, idempotent: bool, message: str = ""
+    status: int,
+    wait: Wait,
+    retry_on: RetryOn,
+    *,
+    idempotent: bool,
+    message: str = "",
+    said: Said | None = None,
 ) -> Classified:
-    """The verdict on a complete answer with this status; `retry_after` in seconds, None where not given."""
-    if 200 <= status < 300:
+    """The verdict on a complete answer with this status, whose fields say of waiting what is in `wait`."""
+    if is_success(status, said, wait):
         return SUCCESS
     message = message or f"HTTP {status}"
-    if status == 429 or (status == 503 and retry_after is not None):
+    if said is Said.THROTTLED or is_refusal(status, wait):
         verdict = Verdict.FATAL if retry_on is RetryOn.NONE else Verdict.THROTTLED
-        return Classified(verdict, "throttled", message, status, retry_after)
-    if status < 400:
-        return Classified(Verdict.FATAL, "http_3xx", message, status)
-    if status < 500:
-        again = status in _UNPROCESSED_4XX and retry_on is not RetryOn.NONE
-        return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, "http_4xx", message, status)
-    again = status not in _LASTING_5XX and _may_repeat(retry_on, idempotent)
-    return Classified(Verdict.RETRYABLE if again else Verdict.FATAL, "http_5xx", message, status)
+        return Classified(verdict, "throttled", message, status, wait.seconds)
+    kind = _kind_of(status, said)
+    if said is Said.PENDING:
+        if idempotent:
+            return Classified(Verdict.PENDING, kind, message, status, wait.retry_after)
+        return Classified(Verdict.FATAL, kind, f"{message}; {_NOWHERE_TO_ASK}", status)
+    # Who says of an answer that it may be tried again knows better than any level what its request does.
+    again = said is Said.RETRYABLE or _again(status, retry_on, idempotent=idempotent)
+    waits = again or kind == "http_5xx"
+    verdict = Verdict.RETRYABLE if again else Verdict.FATAL
+    return Classified(verdict, kind, message, status, wait.retry_after if waits else None)
+
+
+def _kind_of(status: int, said: Said | None) -> str:
+    if said is Said.PENDING or (said is None and status == ACCEPTED):
+        return "accepted"
+    if 200 <= status < 300:
+        return "unexpected"
+    return "http_3xx" if status < 400 else "http_4xx" if status < 500 else "http_5xx"
+
+
+def _again(status: int, retry_on: RetryOn, *, idempotent: bool) -> bool:
+    if status >= 500:
+        return status not in _LASTING_5XX and _may_repeat(retry_on, idempotent)
+    return status in _UNPROCESSED_4XX and retry_on is not RetryOn.NONE
 
 
 def classify_error(error: CallError, retry_on: RetryOn, *, idempotent: bool) -> Classified:
     """The verdict on an attempt that ended without a usable answer."""
     message = str(error)
     if isinstance(error, StatusError):
-        return classify_status(error.status, error.retry_after, retry_on, idempotent=idempotent, message=message)
+        wait = Wait(error.retry_after, error.used_up, error.reset_after)
+        said = None if error.said is None else Said(error.said)
+        if said is Said.PENDING and error.instead is not None:
+            # What is asked next is no repetition.
+            idempotent = True
+        what = classify_status(error.status, wait, retry_on, idempotent=idempotent, message=message, said=said)
+        return what if error.instead is None else replace(what, instead=error.instead)
     if isinstance(error, Throttled):
         verdict = Verdict.FATAL if retry_on is RetryOn.NONE else Verdict.THROTTLED
         return Classified(verdict, "throttled", message, None, error.retry_after)

@@ -20,9 +20,9 @@ from ...engine.outcome import Answer, Item, Outcome
 from ...errors import PenstockError, UsageError
 from ...limits.limiter import RateLimiter
 from ...outbound.http_call import http_call
-from ...outbound.interpreter import Interpreter
 from ...outbound.records import BATCH_BYTES, Record, RecordFile
 from ...outbound.request_template import RequestBuilder
+from ...outbound.send import make_interpreter
 from ...runs.client import RedirectPermits, make_client
 from ...runs.driver import Watcher
 from ...runs.examples import Examples
@@ -98,7 +98,7 @@ class _Worker:
     async def _session(self) -> dict[str, Any]:
         task = self._task
         builder = RequestBuilder(task.job.template, task.run_id)
-        interpret = Interpreter(task.job.extract, task.job.expect, text=task.job.text)
+        interpret = make_interpreter(task.job)
         session = Session(
             flow=task.flow,
             # Not locked: the parent has the lock of the run, and of this folder a session only needs where it is.
