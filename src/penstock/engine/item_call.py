@@ -102,7 +102,7 @@ class ItemCall(Generic[T, Req, Raw, Resp]):
         return self._read(answer, item.item if isinstance(item, PolledItem) else item)
 
     def make_fit(self, error: Exception, item: T, request: Req | None, answer: Raw | None) -> None:
-        """Make `error`, which may be kept for as long as the run, say no secret, how much it holds, and what to ask next."""
+        """Make `error`, which may be kept long, say no secret, how much it holds, and what to ask next."""
         if answer is not None and isinstance(error, CallError):
             # Its traceback keeps the whole answer, for as long as the outcome waits.
             error.held_bytes = getattr(answer, "held_bytes", 0)
