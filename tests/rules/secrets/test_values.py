@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.errors import PenstockError, RunRefused
+from penstock.errors import PenstockError, RunRefused, UsageError
 from penstock.rules.secrets.values import CUT, NO_SECRETS, Secret, SecretValues, spellings
 
 KEY = Secret("${KEY}", 'Zz9k"/&+ 7qX')
@@ -90,3 +90,11 @@ def test_it_is_revealed_with_the_value_of_today() -> None:
     assert new.reveal(BOTH.hide("?k=" + spellings(KEY.value)[2])) == "?k=n%20w%2Fkey"
     with pytest.raises(RunRefused, match="header x-api-key"):
         new.reveal(BOTH.hide(OTHER.value))
+
+
+def test_a_command_that_is_proposed_is_masked_as_its_message_is() -> None:
+    """It is printed on a line of its own."""
+    error = UsageError("it may be this", command=f"penstock pull http://h/?key={OTHER.value}")
+    BOTH.mask_error(error)
+    assert error.command == "penstock pull http://h/?key=***"
+    assert str(error).endswith(error.command)

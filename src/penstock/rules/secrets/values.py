@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
-from ...errors import RunRefused
+from ...errors import RunRefused, UsageError
 from .names import HIDDEN
 
 CUT = "..."
@@ -75,6 +75,8 @@ class SecretValues:
         while self._pattern is not None and each is not None and id(each) not in seen:
             seen.add(id(each))
             each.args = tuple(self.mask(part) if isinstance(part, str) else part for part in each.args)
+            if isinstance(each, UsageError):
+                each.command = self.mask(each.command)
             each = each.__cause__
 
     def hide(self, text: str) -> str:
