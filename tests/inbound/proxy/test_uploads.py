@@ -227,6 +227,68 @@ def test_without_a_buffer_a_body_goes_on_as_it_comes() -> None:
     run_real(main)
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_body_that_has_come_whole_waits_for_nobody(framing: str) -> None:
+    """Where others hold all turns and all that may be read ahead, it needs neither; it got 503."""
+
+    async def main() -> None:
+        # A sixteenth: 16 KiB, which two of 8 KiB fill; and one turn.
+        async with rig(takes_all, memory=256 * 1024, origin_connections=3, request_buffer=10_000) as net:
+            await begun(net, b"x" * 10_001, 1, "127.0.0.2")
+            await until(lambda: net.proxy.uploads.turns.taken == 1)
+            await begun(net, b"x" * 8_192, 2, "127.0.0.3")
+            await until(lambda: net.proxy.uploads.held == 16 * 1024)
+            other = await net.connect()
+            for _ in range(2):
+                if framing == "length":
+                    await other.send("/", "Content-Length: 3", method="POST", body=b"abc")
+                else:
+                    await other.send("/", "Transfer-Encoding: chunked", method="POST", body=b"3\r\nabc\r\n0\r\n\r\n")
+                assert (await other.answer())[::2] == (200, b"3")
+            assert net.proxy.uploads.held == 16 * 1024
+
+    run_real(main)
+
+
+@pytest.mark.parametrize("lines", [LONG, ("Transfer-Encoding: chunked",), (*LONG, "Expect: 100-continue")])
+def test_without_a_buffer_the_app_is_asked_before_the_body_comes(lines: tuple[str, ...]) -> None:
+    """So that it can answer by the head alone, or talk with its client; it was asked with the first byte."""
+
+    async def answers_at_once(asked: Asked) -> None:
+        await asked.answer(status="413 Content Too Large")
+
+    async def main() -> None:
+        async with rig(answers_at_once, request_buffer=0) as net:
+            client = await net.connect()
+            await client.send("/", *lines, method="POST")
+            async with asyncio.timeout(2):
+                status, _ = await client.head()
+                assert (await client.head() if status == 100 else (status,))[0] == 413
+            await until(lambda: not net.proxy.uploads.under_way)
+            assert_nothing_is_left(net.proxy)
+
+    run_real(main)
+
+
+def test_without_a_buffer_a_chunked_body_arrives_whole() -> None:
+    async def main() -> None:
+        async with rig(takes_all, request_buffer=0, origin_connections=3) as net:
+            # One after the other, in one turn: the second waits before anything of its body is read.
+            clients = [await net.connect() for _ in range(2)]
+            for client in clients:
+                await client.send("/", "Transfer-Encoding: chunked", method="POST")
+            await until(lambda: (len(net.origin.asked), net.proxy.uploads.turns.waiting) == (1, 1))
+            for client in clients:
+                client.writer.write(b"3\r\nabc\r\n")
+                await asyncio.sleep(0.02)
+                client.writer.write(b"2\r\nde\r\n0\r\n\r\n")
+                assert (await client.answer())[::2] == (200, b"5")
+            await until(lambda: not net.proxy.uploads.under_way)
+            assert_nothing_is_left(net.proxy)
+
+    run_real(main)
+
+
 @pytest.mark.parametrize(("method", "status"), [("PUT", 200), ("DELETE", 200), ("POST", 502)])
 def test_a_whole_body_is_sent_again_where_that_is_safe(method: str, status: int) -> None:
     """On a kept connection that the app closes just then (RFC 9110, 9.2.2)."""

@@ -131,7 +131,9 @@ class RequestBody:
     def begin(self, ahead: bytes) -> None:
         """Send what was read ahead, and then what comes."""
         self._fetch.on_drained = self._drained
-        self._data(ahead)
+        if ahead:
+            # An empty chunk would be the last one.
+            self._data(ahead)
         if not self._waiting:
             self._upload.sent_ahead()
         self._exchange.receive_body(self._data, self._end)

@@ -44,7 +44,10 @@ class Uploads:
         upload = Upload(self, exchange, address, on_ready)
         self.under_way[exchange] = upload
         exchange.on_over = upload.over
-        exchange.receive_body(upload.on_data, upload.on_end)
+        if self.size:
+            exchange.receive_body(upload.on_data, upload.on_end)
+        else:
+            upload.ask_or_wait()
 
     def hold(self, size: int) -> bool:
         """Charge `size` bytes more; False, and nothing is charged, where there is no room."""
@@ -100,16 +103,27 @@ class Upload:
         self._body += data
         uploads = self._uploads
         if not uploads.hold(len(data)):
-            self._go_on_or_refuse()
+            # Not now: where this was the end of the body, `on_end` is about to be called.
+            asyncio.get_running_loop().call_soon(self._ask_or_refuse)
             return
         self._charged += len(data)
         if len(self._body) > uploads.size:
-            self._go_on_or_wait()
+            self.ask_or_wait()
 
     def on_end(self) -> None:
         """Called by the exchange: the body is complete."""
         self.complete = True
         self._ask()
+
+    def ask_or_wait(self) -> None:
+        """Have the app asked, now or when it is the client's turn: nothing more is read before."""
+        if self._take_turn():
+            self._ask()
+            return
+        self.exchange.pause_body()
+        uploads = self._uploads
+        uploads.turns.wait(self._address, self._on_turn)
+        self._timer = asyncio.get_running_loop().call_later(uploads.patience, self._refuse)
 
     def take(self) -> bytes:
         """What was read ahead, once."""
@@ -142,20 +156,13 @@ class Upload:
         if on_ready is not None:
             on_ready()
 
-    def _go_on_or_refuse(self) -> None:
+    def _ask_or_refuse(self) -> None:
+        if self._on_ready is None:
+            return
         if self._take_turn():
             self._ask()
         else:
             self._refuse()
-
-    def _go_on_or_wait(self) -> None:
-        if self._take_turn():
-            self._ask()
-            return
-        self.exchange.pause_body()
-        uploads = self._uploads
-        uploads.turns.wait(self._address, self._on_turn)
-        self._timer = asyncio.get_running_loop().call_later(uploads.patience, self._refuse)
 
     def _take_turn(self) -> bool:
         self._has_turn = self._uploads.turns.take(self._address)
