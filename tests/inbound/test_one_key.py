@@ -236,6 +236,25 @@ def test_a_path_that_is_bypassed_is_so_in_every_spelling(face: Any, target: str,
     run_real(main)
 
 
+@FACES
+@pytest.mark.parametrize("target", ["/me", "/me%0a", "/me%0D%0A", "/me%20", "/me%00", "/me%00.png", "/me.", "/me%3fx"])
+def test_a_path_without_a_glob_is_bypassed_whatever_hangs_on_to_it(face: Any, target: str) -> None:
+    """A route of Starlette ends with `$`, so a newline may follow: `/me%0a`, the page of `/me`, was stored."""
+    policy = Policy((PathPolicy("/me", bypass=True), PathPolicy("/*", ttl=60.0)))
+
+    def account(_target: str, seen: Seen) -> tuple[int, list[str], str]:
+        return 200, PAGE, seen.get("cookie", "nobody")
+
+    async def main() -> None:
+        async with face(account, policy) as get:
+            for who in ("alice", "mallory"):
+                body, status = await get(target, f"Cookie: {who}")
+                assert body == who
+                assert "fwd=bypass" in status
+
+    run_real(main)
+
+
 COOKIES_OWN = (
     *("max-age=60", "max-age=60, must-revalidate", "max-age=60, proxy-revalidate", "max-age=60, immutable"),
     *("max-age=60, must-revalidate, proxy-revalidate", "max-age=60, must-understand", "max-age=60, no-transform"),

@@ -8,9 +8,13 @@ from urllib.parse import unquote_to_bytes
 from .uri_reference import without_dots
 
 # Nothing to decode, to fold or to strip, and no slash at the end.
-_PLAIN = re.compile(rb"(?:/[^/%;\\.][^/%;\\]*)+")
+_PLAIN = re.compile(rb"(?:/[^/%;\\.\x00-\x20\x7f][^/%;\\\x00-\x20\x7f]*(?<!\.))+")
 _PARAMETERS = re.compile(rb";[^/]*")
 _SLASHES = re.compile(rb"//+")
+# `$` in a pattern lets a newline follow; file systems of Windows drop dots and blanks.
+_LOOSE_ENDS = re.compile(rb"(?<=[^/.\x00-\x20\x7f])[.\x00-\x20\x7f]+(?=/|\Z)")
+# C strings end at NUL, and who splits a URL after decoding it finds a query in it.
+_CUT = re.compile(rb"[\x00?#]")
 _MOST_ROUNDS = 3
 """An app behind a server that decodes may decode once more; nobody has been seen to do it more often."""
 
@@ -19,7 +23,8 @@ def readings(path: bytes) -> list[bytes]:
     """The paths that servers and frameworks are known to make of `path`, the raw one first.
 
     Percent-decoded, once and again; backslashes as slashes; without empty and dot segments (RFC 3986, 5.2.4, and with
-    slashes merged before); without the parameters of segments (`;v=1`); without a slash at the end.
+    slashes merged before); without the parameters of segments (`;v=1`); without what may hang on to a segment unseen
+    (control characters, blanks, dots) and what follows on a NUL or a decoded `?`; without a slash at the end.
     """
     if _PLAIN.fullmatch(path):
         return [path]
@@ -28,7 +33,8 @@ def readings(path: bytes) -> list[bytes]:
     for _ in range(_MOST_ROUNDS + 1):
         slashed = decoded.replace(b"\\", b"/")
         found[decoded] = None
-        for form in (slashed, _PARAMETERS.sub(b"", slashed)):
+        bare = _PARAMETERS.sub(b"", slashed)
+        for form in (slashed, bare, _CUT.split(_LOOSE_ENDS.sub(b"", bare), 1)[0]):
             found[without_dots(form)] = None
             merged = without_dots(_SLASHES.sub(b"/", form))
             found[merged] = found[merged.rstrip(b"/") or b"/"] = None
