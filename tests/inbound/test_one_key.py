@@ -73,6 +73,8 @@ TRIED = (
     *("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "Proxy"),
     *("X-Forwarded-Prefix", "X-Host", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "Front-End-Https", "X-Script-Name"),
     *("X-Forwarded-Protocol", "X-Url-Scheme", "X-Original-Host", "X-Forwarded-Uri", "X-Forwarded-Host", "Forwarded"),
+    *("X-Matched-Path", "X-Invoke-Path", "X-Invoke-Query", "X-Invoke-Status", "X-Now-Route-Matches"),
+    *("X-Envoy-Original-Host", "X-Ingress-Path"),
 )
 LISTED = sorted(name.decode() for name in NEVER_KEYED | FORWARDED if name.decode() not in map(str.lower, TRIED))
 MINE = "evil.example"

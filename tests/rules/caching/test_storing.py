@@ -389,7 +389,7 @@ def test_what_is_newer_stays(status: int, other_status: int, other_received: flo
     assert is_outdone(status, 5.0, other_status, other_received, freshness, now) is outdone
 
 
-ONE_CLIENTS = [406, 408, 411, 412, 413, 415, 416, 417, 422, 426]
+ONE_CLIENTS = [406, 408, 411, 412, 413, 415, 416, 417, 422, 425, 426]
 
 
 @pytest.mark.parametrize("status", ONE_CLIENTS)

@@ -21,7 +21,7 @@ UNDERSTOOD_STATUSES = frozenset(
     | {*range(500, 506), 511}
 )
 
-ERRORS_OF_ONE = frozenset({400, 406, 408, 411, 412, 413, 415, 416, 417, 422, 426, 428, 429, 431, 511})
+ERRORS_OF_ONE = frozenset({400, 406, 408, 411, 412, 413, 415, 416, 417, 422, 425, 426, 428, 429, 431, 511})
 """Errors that speak of what one client sent, not of the resource. Others who ask for it have not sent that. 414 is not
 among them: the key holds all of the URL that was too long."""
 # A 400 with a lifetime of its own is the app's word: the public suite of tests asks caches to believe it.
