@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,40 @@ def test_idle_connections_close() -> None:
             assert (20 if requests else 60) <= loop.time() - start + 1 <= (23 if requests else 63)
 
     serve(Answers(), body, run=run_virtual)
+
+
+def test_a_client_that_resets_just_when_its_time_is_over_stops_no_timeout() -> None:
+    """The kernel knows and the loop does not yet. The look at all connections failed, and there was no other."""
+
+    async def body(world: World) -> None:
+        gone, stays = socket.create_connection(("127.0.0.1", world.port)), (await world.connect())[0]
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        while world.server.connections < 2:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.75)
+        gone.close()
+        world.server._sweep()
+        assert await stays.read() == b""
+        later = (await world.connect())[0]
+        assert await later.read() == b""
+
+    serve(Answers(), body, limits=ServerLimits(idle_timeout=0.5), run=run_virtual)
+
+
+def test_a_look_that_fails_is_not_the_last() -> None:
+    """Whatever it is that fails: without the next one no client has a time any more."""
+
+    async def body(world: World) -> None:
+        failed: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+        reader, _ = await world.connect()
+        world.server._connections[None] = None  # type: ignore[index]
+        while not failed:
+            await asyncio.sleep(0.1)
+        del world.server._connections[None]  # type: ignore[arg-type]
+        assert await reader.read() == b""
+
+    serve(Answers(), body, limits=ServerLimits(idle_timeout=5), run=run_virtual)
 
 
 def test_a_body_that_stops_is_408() -> None:

@@ -257,8 +257,9 @@ class CacheEngine:
         self._send(flight, end_to_end(flight.request.raw, _OWN), None)
 
     def _sweep(self) -> None:
+        # First: one look that fails must not be the last.
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         if self.store.collecting:
             self.store.collect(_SWEEP_OBJECTS)
         if self.on_sweep is not None:
             self.on_sweep()
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)

@@ -18,7 +18,7 @@ from .exchange import ServerExchange
 from .keeper import ServerKeeper
 from .rejected import RequestRejected
 from .request_reader import RequestReader
-from .reset import reset_on_close
+from .reset import end_writing, reset_on_close
 
 # Plain numbers: since 3.12 members of an IntEnum take a fifth longer to compare.
 _PHASES = ("idle", "head", "busy", "drop", "linger", "closed")
@@ -462,7 +462,7 @@ class ServerConnection(asyncio.Protocol):
         self._dropped = 0
         self._unsent = 0
         self._due = self._loop.time() + self._limits.linger_timeout
-        transport.write_eof()
+        end_writing(transport)
         self._settle()
 
     def _guard(self, exchange: ServerExchange, callback: Callable[[], None]) -> None:

@@ -193,10 +193,11 @@ class Server:
             self._spares.clear()
         part = self._round[-_SLICE:]
         del self._round[-_SLICE:]
+        slices = 1 + len(self._connections) // _SLICE
+        # First: one look that fails must not be the last.
+        self._timer = loop.call_later(_SWEEP_SECONDS / slices, self._sweep)
         for connection in part:
             connection.check(now)
-        slices = 1 + len(self._connections) // _SLICE
-        self._timer = loop.call_later(_SWEEP_SECONDS / slices, self._sweep)
 
     async def _wait_empty(self, timeout: float) -> None:
         if not self._connections:

@@ -195,12 +195,13 @@ class StreamClient:
         return await dial(self.origin, tls, self._connect_timeout, factory)
 
     def _sweep(self) -> None:
+        # First: one look that fails must not be the last.
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         now = self._now()
         self._expire(self._silent, now - self._first_byte_timeout, self._first_byte_timeout, Sent.UNKNOWN)
         self._expire(self._reading, now - self._between_bytes_timeout, self._between_bytes_timeout, Sent.YES)
         if self._pool is not None:
             self._pool.close_expired()
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _expire(self, table: dict[StreamExchange, None], before: float, seconds: float, sent: Sent) -> None:
         late = []
