@@ -101,8 +101,8 @@ def test_a_file_size_limit_is_like_a_full_disk(tmp_path: Path) -> None:
 
 def test_a_second_process_on_the_same_run_is_refused(tmp_path: Path) -> None:
     """While one works on an output, another is told so, with its process number; the first is not disturbed."""
-    source, out = write_items(tmp_path / "items.jsonl", 20), tmp_path / "out.jsonl"
-    with fault_server(tmp_path, "--latency", "1") as server:
+    source, out = write_items(tmp_path / "items.jsonl", 8), tmp_path / "out.jsonl"
+    with fault_server(tmp_path, "--latency", "4") as server:
         command = [source, "--url", f"{server.url}/n", "--out", out]
         first = start_send(command)
         wait_until(lambda: server.statistics()["requests"] > 0)
@@ -111,7 +111,7 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path: Path) -> None:
             assert second.code == 2
             assert f"in use by process {first.pid}" in second.errors
         assert finish(first).code == 0
-    assert len(records(out)) == 20
+    assert len(records(out)) == 8
 
 
 def test_secrets_never_reach_the_run_folder(tmp_path: Path) -> None:

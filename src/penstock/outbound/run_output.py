@@ -10,12 +10,15 @@ from ..runs.journal import Journal
 from ..runs.run_folder import RunFolder
 from .tables import TableReport, finish_table, require, table_format
 
+_STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+"""Where the names of streams are, which may stand for a file now and for none in the next session."""
+
 
 class RunOutput:
     """Where the output of a run is to be; in the format `otherwise` if its ending names none. Raises UsageError."""
 
     def __init__(self, path: Path, *, otherwise: str | None = None) -> None:
-        if str(path) == "-" or str(path).startswith(("/dev/", "/proc/")) or (path.exists() and not _can_hold(path)):
+        if str(path) == "-" or path.parent in _STREAMS or (path.exists() and not _can_hold(path)):
             # What was committed must still be there when a run goes on.
             raise OutputError(
                 f"--out {path} does not keep what is written to it; give the name of a file, and watch it with tail -f"
