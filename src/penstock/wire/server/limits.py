@@ -26,7 +26,7 @@ class ServerLimits:
     body_grace: float = 20.0
     """What a body may be behind `min_body_rate`."""
     send_timeout: float = 30.0
-    """Without progress of the answer, as far as the kernel lets it be seen: it takes up more when a good part is free."""
+    """Without progress of the answer, as far as it can be seen: the kernel takes up more when a good part is free."""
     linger_timeout: float = 5.0
     """From the end of a last answer until the client must have closed."""
     max_connections: int | None = 10_000
