@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "penstock"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 500
 MOST_IN_OUTBOUND = 8_000
-LARGEST_SHARE = {"outbound": 0.20}
+LARGEST_SHARE = {"outbound": 0.20, "rules": 0.16}
 """Of all lines; of any other room 15 %."""
 
 # Where each third-party package may be imported: a module, or a package and all in it. Another package, or the same

@@ -84,23 +84,32 @@ def test_pull_finds_out_how_an_api_pages(link_url: str, tmp_path: Path, capsys: 
     assert numbers(out) == list(range(500))
 
 
-def test_pull_refuses_what_it_cannot_tell(offset_url: str, tmp_path: Path, capsys: Any) -> None:
-    """Exit code 2, what was seen, a command that may be meant, on a line to be copied; and nothing is left behind."""
+def test_pull_refuses_what_it_cannot_tell(tmp_path: Path, capsys: Any) -> None:
+    """Exit code 2, what was seen and tried, a command that may be meant, on a line to be copied; nothing is left."""
     out = tmp_path / "out.jsonl"
-    assert run_command(["pull", offset_url, "--out", str(out), "--page-size", "50"]) == 2
-    said, suggested = capsys.readouterr().err.splitlines()
-    assert "cannot tell how this API pages" in said
-    assert not out.exists()
-    options = "--paginate offset --page-size 50 --rows items --total total"
-    command = f"pull {offset_url} --out {out} {options}"
-    assert suggested == f"penstock {command}"
-    assert run_command([*command.split(), "--quiet"]) == 0
+    with served("--ignores-page", "--no-total", "--page-size", "50") as url:
+        assert run_command(["pull", url, "--out", str(out)]) == 2
+        said, suggested = capsys.readouterr().err.splitlines()
+        assert "cannot tell how this API pages" in said
+        assert "tried offset=50&limit=50: the same rows; page=2: the same rows" in said
+        assert list(tmp_path.iterdir()) == []
+        command = f"pull {url} --out {out} --paginate offset --page-size 50 --rows items"
+        assert suggested == f"penstock {command}"
+
+
+def test_pull_proves_what_one_answer_does_not_tell(offset_url: str, tmp_path: Path, capsys: Any) -> None:
+    """Nothing but the URL: it says what was tried, and the command that it stands for."""
+    out = tmp_path / "out.jsonl"
+    assert run_command(["pull", offset_url, "--out", str(out)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert "it takes offset, tried offset=100&limit=100: other rows" in said[0]
+    assert said[1].endswith("--paginate offset --offset-param offset --rows items --total total")
     assert numbers(out) == list(range(500))
 
 
 @pytest.mark.parametrize(
     ("rows", "part"),
-    [("nothere", "no rows at --rows 'nothere'; the answer begins"), ("a[", "--rows is not a JMESPath")],
+    [("nothere", "no rows at --rows 'nothere'; there is a list at 'items'; the"), ("a[", "--rows is not a JMESPath")],
 )
 def test_wrong_rows_are_said_where_the_rest_is_to_be_found_out(
     offset_url: str, tmp_path: Path, capsys: Any, rows: str, part: str
@@ -141,10 +150,11 @@ def test_pull_into_a_database(link_url: str, tmp_path: Path, capsys: Any) -> Non
     ("arguments", "part"),
     [
         (["--paginate", "offset", "--next", "x"], "--next only goes with"),
-        (["--paginate", "cursor", "--stop-on", "404"], "--stop-on only goes with"),
+        (["--paginate", "cursor", "--stop-on", "short"], "--stop-on short only goes with"),
+        (["--stop-on", "gone"], "--stop-on 'gone' is none of empty, short and a status such as 404"),
         (["--paginate", "offset", "--rows", "a["], "--rows is not a JMESPath expression"),
         (["--paginate", "page", "--start", "x"], "--start must be a number"),
-        (["--paginate", "offset", "--rows", "nothing"], "no rows at --rows 'nothing'; the answer begins"),
+        (["--paginate", "offset", "--rows", "nothing"], "no rows at --rows 'nothing'; there is a list at 'items'"),
         (["--paginate", "page", "--page-param", "wrong"], "ignore the parameter 'wrong'"),
     ],
 )

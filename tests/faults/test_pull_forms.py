@@ -87,7 +87,7 @@ def test_auto_does_not_guess_at_parameters(run: Run, style: str) -> None:
 
 def test_auto_asks_for_the_name_of_a_parameter(run: Run) -> None:
     """A token under a name that says nothing of its parameter: nothing is kept, and the options to give are named."""
-    pulled = run(make("cursor"), [])
+    pulled = run(make("cursor", cursor_param="odd"), [])
     assert (pulled.code, pulled.rows) == (2, [])
     assert "--cursor-param NAME --rows items --total total --next next" in pulled.errors
 

@@ -18,7 +18,7 @@ from penstock.outbound.paging.marks import PageMark
 from penstock.outbound.paging.pages import Cursor, Offset, PageNumber
 from penstock.outbound.paging.plan import PagePlan, Settled
 from penstock.outbound.paging.reader import PageAnswer, PageAsk, token_hash
-from penstock.rules.pagination.extent import PageKind, StopOn
+from penstock.rules.pagination.extent import MOST_EMPTY_CHAINED, PageKind, StopOn
 
 BASE = "http://api.test/rows"
 
@@ -254,13 +254,13 @@ def test_a_last_page_with_rows_after_it_is_not_the_last(stop_on: StopOn) -> None
             break
         ask = waiting.pop(0)
         rows = [f"{ask.number}.{row}" for row in "ab"] if ask.number < 9 else []
-        answer = answer_of(ask, rows[:1] if ask.number == 3 and stop_on is StopOn.SHORT else rows)
-        if stop_on is StopOn.NOT_FOUND and ask.number in (3, 9, 10, 11, 12):
+        answer = answer_of(ask, rows[:1] if ask.number == 3 and stop_on.short else rows)
+        if stop_on.statuses and ask.number in (3, 9, 10, 11, 12):
             answer = answer_of(ask, [])
             answer.gone = True
         kept.add(plan.answered(answer))
     pages = {row.partition(".")[0] for row in kept.rows}
-    assert pages == {str(page) for page in range(9) if page != 3 or stop_on is StopOn.SHORT}
+    assert pages == {str(page) for page in range(9) if page != 3 or stop_on.short}
     assert any(text.startswith("page 4 ") for text in plan.tally.warnings)
 
 
@@ -278,12 +278,23 @@ def test_another_way_to_stop_holds_for_the_next_session_too() -> None:
 
 
 def test_a_first_page_that_is_empty_the_second_time_is_not_the_end() -> None:
-    """It is asked for twice to learn the size, which is known then."""
+    """It is asked for twice to learn the size where the second one repeats some of its rows."""
     plan, kept = CountablePlan(Offset(), BASE), Kept()
-    kept.add(plan.answered(answer_of(plan.asks()[0], ["a", "b"])))
+    kept.add(plan.answered(answer_of(plan.asks()[0], ["a", "c"])))
+    (second,) = plan.asks()
+    kept.add(plan.answered(answer_of(second, ["c", "d"])))
     kept.add(plan.answered(answer_of(plan.asks()[0], [])))
     assert pull(plan, PagesOf([[], ["c", "d"]]), random.Random(0), kept)
     assert kept.rows == Counter("cd")
+
+
+@pytest.mark.parametrize(("second", "asked"), [(["c", "d"], 0), (["b", "c"], 1)])
+def test_the_first_page_is_asked_for_twice_only_where_the_second_repeats_some(second: list[str], asked: int) -> None:
+    """An API that filters after it cut the page gives 2 rows for more than 2 offsets; then some come again."""
+    plan, kept = CountablePlan(Offset(), BASE), Kept()
+    kept.add(plan.answered(answer_of(plan.asks()[0], ["a", "b"])))
+    kept.add(plan.answered(answer_of(plan.asks()[0], second)))
+    assert [ask.number for ask in plan.asks()].count(0) == asked
 
 
 # -- chains -----------------------------------------------------------------------------------------------------------
@@ -354,7 +365,7 @@ def test_a_chain_goes_on_after_restarts(stops: list[int]) -> None:
     assert not plan.tally.broken
 
 
-@pytest.mark.parametrize("token", ["a?\0z3", "t?q=a%20b&n=3", "?q=a+b", "", "\0"])
+@pytest.mark.parametrize("token", ["a?\0z3", "t?q=a%20b&n=3", "?q=a+b", "\0"])
 def test_a_token_that_looks_like_a_url_is_kept_as_it_is(token: str) -> None:
     """What hides the user's parameters in next URLs spelt it in another way, or could not read it again."""
     plan, base = ChainPlan(Cursor(), f"{BASE}?q=a+b"), f"{BASE}?q=a+b"
@@ -366,10 +377,10 @@ def test_a_token_that_looks_like_a_url_is_kept_as_it_is(token: str) -> None:
 
 @pytest.mark.parametrize("token", ["", 0, "0", "a b", -1, 1.5])
 def test_any_string_and_number_is_a_token(token: Any) -> None:
-    """Only null is the end."""
+    """Only null is the end, and `""` where no more is promised."""
     chain = {None: (["a"], token), token: (["b"], "z"), "z": (["c"], None)}
     kept, plan = Kept(), chain_plan()
-    walk(plan, chain, kept)
+    walk(plan, chain, kept, total=3 if token == "" else None)
     assert kept.rows == Counter("abc")
     assert not plan.tally.broken
 
@@ -378,9 +389,18 @@ def test_an_empty_token_that_leads_back_to_the_first_page_is_the_end() -> None:
     """Many APIs say `""` for the end, and take it for no token at all."""
     chain: Chain = {None: (["a"], "x"), "x": (["b"], ""), "": (["a"], "x")}
     kept, plan = Kept(), chain_plan()
-    walk(plan, chain, kept)
+    walk(plan, chain, kept, total=3)
     assert kept.rows == Counter("ab")
     assert not plan.tally.broken
+
+
+def test_an_empty_token_is_the_end_where_nothing_more_is_promised() -> None:
+    """Slack's way to end: it cost a call and a warning at each run."""
+    chain: Chain = {None: (["a"], "x"), "x": (["b"], "")}
+    kept, plan = Kept(), chain_plan()
+    walk(plan, chain, kept)
+    assert kept.rows == Counter("ab")
+    assert not plan.tally.warnings
 
 
 def test_an_empty_token_is_the_end_where_the_total_agrees() -> None:
@@ -395,7 +415,7 @@ def test_an_empty_token_is_the_end_where_the_total_agrees() -> None:
 def test_an_empty_token_that_is_refused_is_the_end() -> None:
     """A page that cannot be had for that reason is no failure."""
     kept, plan = Kept(), chain_plan()
-    walk(plan, {None: (["a"], "")}, kept, most_answers=1)
+    walk(plan, {None: (["a"], "")}, kept, most_answers=1, total=2)
     (ask,) = plan.asks()
     kept.add(plan.failed(ask, failure(ask, status=400)))
     assert not plan.asks()
@@ -406,9 +426,75 @@ def test_an_empty_token_that_follows_itself_is_a_cycle() -> None:
     """Its rows are new, so they are kept."""
     chain: Chain = {None: (["a"], ""), "": (["b"], "")}
     kept, plan = Kept(), chain_plan()
-    walk(plan, chain, kept)
+    walk(plan, chain, kept, total=3)
     assert kept.rows == Counter("ab")
     assert plan.tally.broken
+
+
+def ends(chain: list[tuple[Any, list[str], Any, bool | None]], *, total: int | None = None) -> tuple[Kept, ChainPlan]:
+    """Walk along answers of (the token that is asked for, rows, next token, more), to the end."""
+    kept, plan = Kept(), chain_plan()
+    for token, rows, following, more in chain:
+        (ask,) = plan.asks()
+        assert ask.token == token
+        answer = answer_of(ask, rows, total=total, following=following)
+        answer.more = more
+        kept.add(plan.answered(answer))
+    assert not plan.asks()
+    return kept, plan
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        # No more, and a token that goes on, or stays, or leads back: it ran for ever, or was accused of a circle.
+        [(None, ["a"], "1", True), ("1", ["b"], "2", False)],
+        [(None, ["a"], "1", True), ("1", ["b"], "1", False)],
+        [(None, ["a"], "1", None), ("1", ["b"], "2", None), ("2", ["c"], "1", False)],
+        # An empty page that names itself.
+        [(None, ["a"], "1", None), ("1", ["b"], "2", None), ("2", [], "2", None)],
+        # A scroll, whose id stays while the server goes on: two pages of three were lost.
+        [(None, ["a"], "s", None), ("s", ["b"], "s", None), ("s", ["c"], "s", None), ("s", [], "s", None)],
+        [(None, ["a"], "s", True), ("s", ["b"], "s", True), ("s", ["c"], "s", False)],
+    ],
+)
+def test_a_chain_that_ends_is_not_accused(chain: list[tuple[Any, list[str], Any, bool | None]]) -> None:
+    """Every row, no warning, and the run is whole."""
+    kept, plan = ends(chain)
+    assert kept.rows == Counter(row for _, rows, _, _ in chain for row in rows)
+    assert (plan.tally.warnings, plan.tally.broken) == ([], False)
+
+
+def test_a_token_that_stays_with_the_same_rows_is_a_circle() -> None:
+    """One call more than for others tells it from a scroll."""
+    _, plan = ends([(None, ["a"], "s", None), ("s", ["b"], "s", None), ("s", ["b"], "s", None)])
+    assert "in a circle" in plan.tally.warnings[0]
+    assert plan.tally.broken
+
+
+def test_more_without_a_next_page_is_told() -> None:
+    """Rows may be missing then."""
+    _, plan = ends([(None, ["a"], "1", True), ("1", ["b"], None, True)])
+    assert "says that there are more rows, and names no next page" in plan.tally.warnings[0]
+    assert plan.tally.broken
+
+
+def test_a_total_that_is_reached_ends_a_chain_at_an_empty_page() -> None:
+    """Ever new tokens on empty pages went on for a thousand calls."""
+    _, plan = ends([(None, ["a"], "1", None), ("1", ["b"], "2", None), ("2", [], "3", None)], total=2)
+    assert (plan.tally.warnings, plan.tally.broken) == ([], False)
+
+
+def test_empty_pages_are_told_after_three_and_end_at_a_hundred() -> None:
+    """Each of them is a call of the user's quota."""
+    kept, plan = Kept(), chain_plan()
+    for number in range(MOST_EMPTY_CHAINED):
+        (ask,) = plan.asks()
+        kept.add(plan.answered(answer_of(ask, [] if number else ["a"], following=f"t{number}")))
+        assert len(plan.tally.warnings) == (number > 3)
+    (ask,) = plan.asks()
+    with pytest.raises(PenstockError, match="would never end"):
+        plan.answered(answer_of(ask, [], following="another"))
 
 
 def test_pages_that_repeat_with_ever_new_tokens_end() -> None:

@@ -216,7 +216,7 @@ def test_keys_differ_by_type_and_value() -> None:
 
 def test_statuses() -> None:
     """404 is an end only where that was said, and never for the first page."""
-    reader = PageReader(Offset(), missing_is_end=True)
+    reader = PageReader(Offset(), end_statuses={404})
     assert reader.read(PageAsk(3, URL), Response(404)).gone
     for number, status in ((0, 404), (3, 410), (3, 500)):
         with pytest.raises(StatusError):

@@ -50,6 +50,7 @@ Examples:
 @click.option("--page-size", type=click.IntRange(min=1), default=None, help="Rows to ask for. [default: the API's own]")
 @click.option("--size-param", metavar="NAME", default=None, help="[default: limit; per_page for page and link]")
 @click.option("--offset-param", metavar="NAME", default=None, help="With offset. [default: offset]")
+@click.option("--first-row", type=int, default=None, help="With offset, what the API calls its first row. [default: 0]")
 @click.option("--page-param", metavar="NAME", default=None, help="With page. [default: page]")
 @click.option("--cursor-param", metavar="NAME", default=None, help="With cursor. [default: cursor]")
 @click.option(
@@ -59,20 +60,34 @@ Examples:
     "--total", metavar="JMESPATH", default=None, help="Where the number of all rows is; header:NAME for a header."
 )
 @click.option(
+    "--total-pages",
+    metavar="JMESPATH",
+    default=None,
+    help="With offset and page, where the number of all pages is; header:NAME for a header.",
+)
+@click.option(
+    "--more",
+    metavar="JMESPATH",
+    default=None,
+    help="Where it says whether there are more rows; false ends the pull, whatever token is named. '!done' turns it.",
+)
+@click.option(
     "--next",
     metavar="JMESPATH",
     default=None,
-    help="Where the token or URL of the next page is. [default: next_cursor with cursor, next with next-url]",
+    help="Where the token or URL of the next page is; header:NAME for a header. [default: next_cursor with cursor, "
+    "next with next-url]",
 )
 @click.option("--start", metavar="TOKEN|N", default=None, help="Begin there. [default: offset 0, page 1, no token]")
 @click.option("--max-pages", "most_pages", type=click.IntRange(min=1), default=None, help="At most so many pages.")
 @click.option(
     "--stop-on",
-    type=click.Choice([each.value for each in StopOn]),
-    default=StopOn.EMPTY.value,
-    show_default=True,
-    help="With offset and page, what is beyond the last page: empty pages; short: also the page after one that is "
-    "not full; 404: also that status.",
+    metavar="empty|short|STATUS",
+    multiple=True,
+    default=["empty"],
+    show_default="empty",
+    help="What is beyond the last page: empty pages; short: also what follows a page that is not full (with offset and "
+    "page); 404 or another status: also that. Can be repeated.",
 )
 @click.option("--key", metavar="FIELD|JMESPATH", default=None, help="Drop rows whose key was written before.")
 @click.option(
@@ -149,7 +164,7 @@ def _job(options: dict[str, Any]) -> PullJob:
         paging=Paging(**paging),
         flow=take_flow(options, variables),
         headers=tuple(map(variables.header, options.pop("headers"))),
-        stop_on=StopOn(options.pop("stop_on")),
+        stop_on=StopOn.read(options.pop("stop_on")),
         keep_repeats=options.pop("on_repeat") == "keep",
         **options,
         given=variables.given(),

@@ -14,8 +14,9 @@ import orjson
 from ..call import AnyClient
 from ..errors import PenstockError, StorageError, UsageError
 from ..messages import Request, Response
+from ..rules.pagination.detect import DetectedPaging, detect
 from ..rules.pagination.extent import StopOn
-from ..rules.pagination.style import URL_STYLES, Paging, detect
+from ..rules.pagination.style import URL_STYLES, Paging
 from ..rules.retries.verdict import RetryOn
 from ..rules.secrets.values import SecretValues
 from ..runs.client import RedirectPermits, knock, make_client
@@ -33,11 +34,12 @@ from ..runs.unasked import UnaskedAnswers
 from .interpreter import answer_rules
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
-from .paging.first_page import FirstPage, look
+from .paging.first_page import FirstPage, Looker
 from .paging.output import STATE, RowFile, RowSink
 from .paging.pages import AnyPaginator, LinkHeader, Offset, PageNumber, make_paginator
 from .paging.plan import PagePlan, PullTally
 from .paging.reader import PageReader
+from .paging.remembering import Remembering
 from .paging.source import PageSource, page_call, page_headers
 from .run_output import RunOutput
 from .tables import TableReport
@@ -131,7 +133,8 @@ class PullRun:
         job = self.job
         if self._is_new:
             await knock(client, Request("GET", job.url, page_headers(job.headers)))
-        paging = await self._paging(client)
+        looker = Looker(self._looking, client, page_headers(job.headers), answer_rules(job.flow), self._secrets)
+        paging = await self._paging(looker)
         paginator = make_paginator(paging)
         plan = self._plan(paginator)
         reader = _reader(job, paging, paginator)
@@ -141,6 +144,7 @@ class PullRun:
             plan.restore(saved["plan"], self.files.marks)
             reader = _reader(job, paging, paginator, rows=saved["rows_path"])
         self.tally = plan.tally
+        self.tally.keyed = job.key is not None
         source = PageSource(plan)
         sink = RowSink(self.files, plan, reader, source.taken)
         done = self.files.journal.state.done.count
@@ -157,35 +161,49 @@ class PullRun:
             redirects=self._redirects,
             unasked=self._unasked,
         )
-        call = page_call(client, page_headers(job.headers), reader, source, self._secrets)
+        remembering = Remembering(client, looker.answers)
+        call = page_call(remembering, page_headers(job.headers), reader, source, self._secrets)
         summary = await session.carry_out(call, source, sink)
         return self._finish(summary, plan, asked=source.asked)
 
-    async def _paging(self, client: AnyClient[Request, Response]) -> Paging:
-        """The paging as asked for, or as the first answer of the run showed it."""
+    def _looking(self) -> Session:
+        session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
+        session.unasked = self._unasked
+        return session
+
+    async def _paging(self, looker: Looker) -> Paging:
+        """The paging as asked for, or as the first answers of the run showed it."""
         job = self.job
         if job.paging.style != "auto":
             return job.paging
         path = self.folder.path / _PAGING
         if path.exists():
             return _read_paging(path)
-        session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
-        session.unasked = self._unasked
-        first = await look(
-            session, client, Request("GET", job.url, page_headers(job.headers)), job.paging, self._secrets
-        )
+        first = await looker.first(job.url, job.paging)
         found = detect(
             first.answer, first.headers, first.next_link, first.names_in_url, job.paging, count=self._count(first)
         )
-        command = shlex.join(found.paging.in_command(job.flow.command))
-        if found.doubt:
-            raise UsageError(found.doubt, command=command)
-        DISK.write_new(path, orjson.dumps(asdict(found.paging), option=orjson.OPT_INDENT_2))
+        paging, signs = (found.paging, found.signs) if not found.doubt else await self._prove(looker, first, found)
+        looker.keep_first(job.url, paging, first)
+        command = shlex.join(paging.in_command(job.flow.command))
+        DISK.write_new(path, orjson.dumps(asdict(paging), option=orjson.OPT_INDENT_2))
         # From now on the command that is printed here is the same run.
-        learn_fingerprint(self.folder, _fingerprint(job, found.paging))
-        self._say(f"found {', '.join(found.signs)}. This is the same as:")
+        learn_fingerprint(self.folder, _fingerprint(job, paging))
+        self._say(f"found {', '.join(signs)}. This is the same as:")
         self._say(command)
-        return found.paging
+        return paging
+
+    async def _prove(self, looker: Looker, first: FirstPage, found: DetectedPaging) -> tuple[Paging, tuple[str, ...]]:
+        """The paging that a second page proves. Raises UsageError where none does."""
+        proof = await looker.prove(self.job.url, first, found)
+        tried = f"tried {'; '.join(proof.tried)}" if proof.tried else "nothing was tried"
+        if proof.found is not None:
+            return proof.found.paging, (*found.signs, proof.found.sign, tried)
+        if found.not_paged and not found.lacks:
+            paging = Paging("link", rows=found.paging.rows, total=found.paging.total, more=found.paging.more)
+            return paging, (*found.signs, f"nothing that pages ({tried})")
+        command = shlex.join(found.suggestion.in_command(self.job.flow.command))
+        raise UsageError(f"{found.doubt}; {tried}", command=command)
 
     def _count(self, first: FirstPage) -> int | None:
         """The rows of the first answer at --rows; None where the user leaves it to us to find them."""
@@ -203,9 +221,9 @@ class PullRun:
             return CountablePlan(
                 paginator, job.url, stop_on=job.stop_on, most_pages=job.most_pages, keep_repeats=job.keep_repeats
             )
-        if job.stop_on is not StopOn.EMPTY:
+        if job.stop_on.short:
             raise UsageError(
-                "--stop-on only goes with --paginate offset or page: other pages say themselves which is last"
+                "--stop-on short only goes with --paginate offset or page: other pages say themselves which is last"
             )
         return ChainPlan(
             paginator, job.url, most_pages=job.most_pages, keep_repeats=job.keep_repeats, secrets=self._secrets
@@ -267,7 +285,9 @@ def _reader(job: PullJob, paging: Paging, paginator: AnyPaginator, *, rows: str 
         key=job.key,
         allowed_hosts=job.allowed_hosts,
         home=job.url,
-        missing_is_end=job.stop_on is StopOn.NOT_FOUND,
+        more=paging.more,
+        pages=paging.total_pages,
+        end_statuses=job.stop_on.statuses,
         answers=answer_rules(job.flow),
     )
 
@@ -300,6 +320,8 @@ def _read_paging(path: Path) -> Paging:
 
 
 def _fingerprint(job: PullJob, paging: Paging) -> Fingerprint:
+    # Runs that were begun before there were these options have no word of them.
+    optional = {"--total-pages": paging.total_pages, "--more": paging.more, "--first-row": paging.first_row}
     facts = {
         "command": "pull",
         "--paginate": paging.style,
@@ -310,6 +332,7 @@ def _fingerprint(job: PullJob, paging: Paging) -> Fingerprint:
         "--cursor-param": paging.cursor_param,
         "--rows": paging.rows,
         "--total": paging.total,
+        **{name: value for name, value in optional.items() if value is not None},
         "--next": paging.next,
         "--header names": sorted(name.lower() for name, _ in job.headers),
         "--key": job.key,

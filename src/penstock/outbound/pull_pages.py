@@ -46,7 +46,9 @@ def pull(
     total: str | None = None,
     headers: HeadersLike = (),
     limit: Limit | str | Sequence[Limit | str] | RateLimiter | None = None,
-    stop_on: StopOn | Literal["empty", "short", "404"] = StopOn.EMPTY,
+    total_pages: str | None = None,
+    more: str | None = None,
+    stop_on: StopOn | str | int | Sequence[str | int] = StopOn.EMPTY,
     max_pages: int | None = None,
     keep_repeats: bool = False,
     allow_hosts: Sequence[str] = (),
@@ -72,7 +74,8 @@ def pull(
 
     `paginate` is `Offset`, `PageNumber`, `Cursor`, `NextUrl`, `LinkHeader`, or a `Paginator` of your own. Pages with
     numbers are asked for many at once and come in any order (`page.number` tells it); the others come in theirs.
-    `rows` and `total` are JMESPath expressions on the answer (`total` can be `"header:X-Total-Count"`); `stop_on` and
+    `rows`, `total`, `total_pages` and `more` are JMESPath expressions on the answer (all but `rows` can be
+    `"header:X-Total-Count"`); `stop_on` (`"empty"`, `"short"`, statuses such as 404, or several of them) and
     `max_pages` as the options of the command. `keep_repeats` believes an API whose pages repeat others. Next URLs may
     lead to `allow_hosts` besides the host of `url`. The other arguments are those of `run`; timeouts are seconds, and
     so is `max_outage`, for which a host that is down is waited for once the pull has begun. `client` is what makes the
@@ -102,11 +105,13 @@ def pull(
             total=total,
             allowed_hosts=tuple(allow_hosts),
             home=url,
-            missing_is_end=StopOn(stop_on) is StopOn.NOT_FOUND,
+            more=more,
+            pages=total_pages,
+            end_statuses=StopOn.read(stop_on).statuses,
             keep_rows=True,
             answers=AnswerRules(settings, quote=quote_body),
         ),
-        _plan(paginate, url, StopOn(stop_on), max_pages, keep_repeats=keep_repeats),
+        _plan(paginate, url, StopOn.read(stop_on), max_pages, keep_repeats=keep_repeats),
         Request("GET", url, page_headers(tuple(headers.items() if hasattr(headers, "items") else headers))),
         client,
         EngineState(

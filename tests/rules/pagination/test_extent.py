@@ -12,6 +12,7 @@ from penstock.rules.pagination.extent import (
     MOST_EMPTY_CHAINED,
     Countable,
     End,
+    Named,
     PageKind,
     Step,
     StopOn,
@@ -58,7 +59,7 @@ def settled(kinds: str, *, size: int = 10, total: int | None = None, stop_on: St
 )
 def test_the_end(kinds: str, total: int | None, stop_on: str, end: End | None) -> None:
     """Each way in which pages come to an end, and what looks like one and is none."""
-    assert settled(kinds, total=total, stop_on=StopOn(stop_on)).end is end
+    assert settled(kinds, total=total, stop_on=StopOn.read(stop_on)).end is end
 
 
 def test_nothing_but_the_first_page_is_asked_for_before_it_is_known() -> None:
@@ -148,19 +149,34 @@ def test_a_repeat_that_came_before_its_original_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "seen", "complete", "empty", "step"),
+    ("named", "empty", "step"),
     [
-        (None, False, False, 0, Step.END),
-        ("x", False, False, 0, Step.GO_ON),
-        ("x", True, False, 0, Step.CYCLE),
-        ("", False, False, 0, Step.GO_ON),
-        ("", False, True, 0, Step.END),
-        ("", True, False, 0, Step.CYCLE),
-        (0, False, True, 0, Step.GO_ON),
-        ("x", False, False, MOST_EMPTY_CHAINED, Step.ENDLESS),
-        (None, False, False, MOST_EMPTY_CHAINED, Step.END),
+        (Named(None), 0, Step.END),
+        (Named("x"), 0, Step.GO_ON),
+        (Named("x", seen=True), 0, Step.CYCLE),
+        (Named("x", seen=True, promised=True, complete=True), 0, Step.CYCLE),
+        (Named(""), 0, Step.END),
+        (Named("", promised=True), 0, Step.GO_ON),
+        (Named("", more=True), 0, Step.GO_ON),
+        (Named("", promised=True, complete=True), 0, Step.END),
+        (Named("", promised=True, seen=True), 0, Step.CYCLE),
+        (Named(0, promised=True, complete=True), 0, Step.GO_ON),
+        (Named("x"), MOST_EMPTY_CHAINED, Step.ENDLESS),
+        (Named(None), MOST_EMPTY_CHAINED, Step.END),
+        # The API's own word ends it, whatever is named.
+        (Named("x", more=False), 0, Step.END),
+        (Named("x", more=False, seen=True), 0, Step.END),
+        (Named("x", more=True), 0, Step.GO_ON),
+        # A token that stays: a scroll while rows are new, an empty page that hides none, a circle where they repeat.
+        (Named("x", own=True, seen=True), 0, Step.GO_ON),
+        (Named("x", own=True, seen=True, rows=False), 1, Step.END),
+        (Named("x", own=True, seen=True, repeat=True), 0, Step.CYCLE),
+        (Named("x", seen=True, rows=False), 1, Step.CYCLE),
+        # All that was promised is there, and a page without rows came.
+        (Named("x", rows=False, promised=True, complete=True), 1, Step.END),
+        (Named("x", rows=False, promised=True), 1, Step.GO_ON),
     ],
 )
-def test_what_follows_a_page_of_a_chain(token: object, seen: bool, complete: bool, empty: int, step: Step) -> None:
-    """Only nothing is the end; a token that was seen is a circle."""
-    assert next_step(token=token, seen=seen, complete=complete, empty_in_a_row=empty) is step
+def test_what_follows_a_page_of_a_chain(named: Named, empty: int, step: Step) -> None:
+    """Nothing named, no more said, an empty page that names itself: the end. A token that was seen is a circle."""
+    assert next_step(named, empty_in_a_row=empty) is step

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from penstock.errors import UsageError
+from penstock.rules.pagination.detect import detect
 from penstock.rules.pagination.find_rows import find_rows
-from penstock.rules.pagination.style import Paging, detect
+from penstock.rules.pagination.style import Paging
 
 ROWS = [{"id": 1}, {"id": 2}]
 

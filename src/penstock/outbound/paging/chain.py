@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from ...engine.outcome import Outcome
 from ...errors import PenstockError, UsageError
 from ...rules.hash_set import HashSet
-from ...rules.pagination.extent import LOOK_BEYOND, PageKind, Step, next_step
+from ...rules.pagination.extent import EMPTY_WITHOUT_A_WORD, LOOK_BEYOND, Named, PageKind, Step, next_step
 from ...rules.pagination.page_url import hide, reveal
 from ...rules.secrets.values import NO_SECRETS, SecretValues
 from .marks import PageMark
@@ -89,12 +89,16 @@ class ChainPlan:
         if answer.number == 0:
             self._first_digest, self._first_next = answer.digest, _hash(answer.next)
             self.tally.no_next, self.tally.may_go_on = answer.no_next, answer.may_go_on
+        if answer.gone:
+            return self._end_here()
         repeat = bool(answer.rows) and not self._keep_repeats and not self._digests.add(answer.digest)
         leads_back = answer.next not in (None, "") and _hash(answer.next) == self._first_next
         if _is_empty(answer) and (repeat or leads_back):
             return self._led_back(answer)
         if repeat:
             return self._repeated(answer)
+        if answer.more and answer.next is None and not self.tally.complete:
+            self._stop(f"page {answer.number + 1} says that there are more rows, and names no next page", ends=False)
         if answer.status == 204 and answer.number and not self.tally.complete:
             self.tally.warn(
                 f"page {answer.number + 1} is an answer without content (HTTP 204), so it names no next one; taken for "
@@ -107,28 +111,44 @@ class ChainPlan:
         if not settled:
             self._held.append(answer)
         self.tally.count(settled)
+        if self._empty_in_a_row == EMPTY_WITHOUT_A_WORD + 1:
+            self.tally.warn(
+                f"from page {answer.number + 1 - EMPTY_WITHOUT_A_WORD} on pages are empty, and each names another one"
+            )
         return settled + self._go_on(answer)
+
+    def _end_here(self) -> list[Settled]:
+        """The API has no such page (--stop-on STATUS)."""
+        self._ended = True
+        settled = self._release()
+        self.tally.count(settled)
+        return settled
 
     def _repeated(self, answer: PageAnswer) -> list[Settled]:
         if answer.number == 1 and answer.digest == self._first_digest and not self.tally.complete:
             raise self._ignored()
         self._held.append(answer)
         if sum(bool(each.rows) for each in self._held) < LOOK_BEYOND:
-            return self._go_on(answer)
+            return self._go_on(answer, repeat=True)
         self._stop(
             f"pages {self._held[0].number + 1} to {answer.number + 1} repeat the rows of earlier ones, with ever new "
             "tokens; they are dropped, and no more are asked for (--fresh --on-repeat keep goes on)"
         )
         return self._drop()
 
-    def _go_on(self, answer: PageAnswer) -> list[Settled]:
+    def _go_on(self, answer: PageAnswer, *, repeat: bool = False) -> list[Settled]:
         """Turn to the page after `answer`. Returns what else is settled by that."""
-        step = next_step(
-            token=answer.next,
+        named = Named(
+            answer.next,
+            more=answer.more,
+            own=answer.token not in (None, "") and _hash(answer.next) == _hash(answer.token),
             seen=self._seen(answer.next),
+            rows=answer.rows > 0,
+            repeat=repeat,
+            promised=self.tally.promised is not None,
             complete=self.tally.complete,
-            empty_in_a_row=self._empty_in_a_row,
         )
+        step = next_step(named, empty_in_a_row=self._empty_in_a_row)
         if step is Step.ENDLESS:
             raise PenstockError(
                 f"{self._empty_in_a_row:,} pages in a row are empty, and each names yet another one, so this would "
@@ -157,10 +177,10 @@ class ChainPlan:
         self._held.append(answer)
         return self._drop()
 
-    def _stop(self, why: str) -> None:
+    def _stop(self, why: str, *, ends: bool = True) -> None:
         self.tally.warn(why)
         self.tally.broken = not self.tally.complete
-        self._ended = True
+        self._ended = ends
 
     def _release(self) -> list[Settled]:
         held, self._held = self._held, []
@@ -177,10 +197,7 @@ class ChainPlan:
         self.outstanding = 0
         if _is_empty(ask) and outcome.kind == "http_4xx" and outcome.status not in _SAYS_NOTHING:
             self.tally.warn('the last page names "" as the next, which the API refuses; taken for the end')
-            self._ended = True
-            settled = self._release()
-            self.tally.count(settled)
-            return settled
+            return self._end_here()
         if not self.tally.begun:
             raise first_failed(outcome)
         raise PenstockError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from ...engine.outcome import Outcome
 from ...errors import UsageError
 from ...rules.hash_set import HashSet
-from ...rules.pagination.extent import MOST_AHEAD, Countable, End, PageKind, StopOn
+from ...rules.pagination.extent import MOST_AHEAD, WITH_NEW_ROWS, Countable, End, PageKind, StopOn
 from .marks import PageMark
 from .pages import CountablePaginator, Offset
 from .plan import PullTally, Settled, first_failed
@@ -18,9 +19,13 @@ from .seams import Seams
 
 _ENDS = {
     PageKind.EMPTY: "is empty, though pages after it are not",
-    PageKind.GONE: "is not there (HTTP 404), though pages after it are",
+    PageKind.GONE: "is not there, though pages after it are",
     PageKind.LAST: "is not full, though pages after it have rows",
+    PageKind.FINAL: "says that it is the last, though pages after it have rows",
 }
+
+_REFUSED = re.compile(r"HTTP (4(?!01|03|08|29)\d\d)")
+"""Statuses that may say that there is no such page, and not that somebody may not see it, or should wait."""
 
 
 class _Held:
@@ -71,13 +76,16 @@ class CountablePlan:
         self._most_owners = 2 * MOST_AHEAD
         self._fresh_below = 0
         self._stop_on = stop_on
+        self._most_pages = most_pages
         self._seams = Seams()
         self._ask_first_again = False
+        self._first: PageAnswer | None = None
+        """The first page, while it is in doubt whether it covers more offsets than it has rows."""
 
     @property
     def held_bytes(self) -> int:
         """Of pages that came, and wait until it is clear whether they count."""
-        return self._held.bytes
+        return self._held.bytes + (0 if self._first is None else self._first.size)
 
     @property
     def limited(self) -> bool:
@@ -105,15 +113,32 @@ class CountablePlan:
         if self._is_in_doubt(answer):
             self._extent.size = answer.rows
             self._first_digest = answer.digest
+            # Alone it has no second one to be told by, and a later session may ask for that.
+            self._ask_first_again = self._most_pages == 1
+            self._first = None if self._ask_first_again else answer
+            return []
+        return self._judge_first(answer) + self._take(answer)
+
+    def _judge_first(self, second: PageAnswer | None) -> list[Settled]:
+        """What the first page is, of which that was in doubt: the rows of the second one tell."""
+        first = self._first
+        if first is None or (second is not None and second.number != 1):
+            return []
+        self._first = None
+        if second is not None and _overlap(first, second):
             self._ask_first_again = True
             return []
+        return self._take(first)
+
+    def _take(self, answer: PageAnswer) -> list[Settled]:
         self._look_at_size(answer)
+        self._extent.tells_more = self._extent.tells_more or answer.more is not None
         owner = self._owners.get(answer.digest, -1) if answer.rows and not self._keep_repeats else -1
         if owner > answer.number:
             return self._move(owner, answer)
         kind = self._kind(answer)
         self._extent.settle(answer.number, kind, answer.rows)
-        if kind in (PageKind.ROWS, PageKind.LAST):
+        if kind in WITH_NEW_ROWS:
             self._own(answer.digest, answer.number)
             self._look_at_seams(answer)
         settled: list[Settled] = []
@@ -146,16 +171,17 @@ class CountablePlan:
     def failed(self, ask: PageAsk, outcome: Outcome[Any, Any]) -> list[Settled]:
         """A page could not be had. Behind the promised ones that may be the end; before, its rows are missing."""
         self.outstanding -= 1
+        settled = self._judge_first(None) if ask.number == 1 else []
         if self._extent.is_beyond(ask.number):
             # Many APIs refuse a page beyond the last, each in its own way. Nothing that was promised is lost by it.
             self._excused[ask.number] = (ask, outcome)
             self._extent.settle(ask.number, PageKind.EMPTY)
-            return self._decide()
+            return settled + self._decide()
         if not self.tally.begun:
             raise first_failed(outcome)
         self._fail(ask.number, outcome)
         self._extent.settle(ask.number, PageKind.FAILED)
-        return self._decide()
+        return settled + self._decide()
 
     def _fail(self, page: int, outcome: Outcome[Any, Any]) -> None:
         self.tally.failed[page] = f"{outcome.kind}: {outcome.message}"
@@ -178,12 +204,14 @@ class CountablePlan:
         """Whether the first page may cover more offsets than it has rows.
 
         An API that caps the size gives 7 rows for 7 offsets, one that filters after it cut the page 7 rows for 10: the
-        second page, which begins at offset 7, would then repeat some. So the first is asked for again, with the size
-        that it has shown, and pages lie side by side in both kinds. It costs one call, and no time: others go along.
+        second page, which begins at offset 7, then repeats some. So the first waits for the second. Where they share
+        rows it is asked for again, with the size that it has shown, and pages lie side by side in both kinds.
         """
         if answer.number or self._extent.size is not None or not isinstance(self._paginator, Offset):
             return False
         asked, total = self._paginator.size, self._extent.total
+        if answer.more is False or self._extent.told_pages == 1:
+            return False
         if not answer.rows or (asked is not None and answer.rows >= asked):
             return False
         return total is None or total > answer.rows
@@ -193,12 +221,16 @@ class CountablePlan:
         return answer.number == 0 and self._extent.size is None
 
     def _note_total(self, answer: PageAnswer) -> None:
-        if answer.total is None or not (answer.rows or self._is_first(answer)):
+        if not (answer.rows or self._is_first(answer)):
             # Beyond the last page many APIs say that there are none at all.
             return
-        self.tally.note_total(answer.total)
-        before = self._paginator.before(self._extent.size or answer.rows)
-        self.tally.promised = self._extent.total = max(0, answer.total - before)
+        size = self._extent.size or answer.rows
+        before = self._paginator.before(size)
+        if answer.pages is not None:
+            self._extent.told_pages = max(0, answer.pages - (before // size if size else 0))
+        if answer.total is not None:
+            self.tally.note_total(answer.total)
+            self.tally.promised = self._extent.total = max(0, answer.total - before)
         self._note_promise()
 
     def _note_promise(self) -> None:
@@ -241,14 +273,14 @@ class CountablePlan:
                 raise self._ignored()
             if not self._digests.add(answer.digest):
                 return PageKind.REPEAT
-        kind = self._extent.kind_of(answer.number, answer.rows)
+        kind = self._extent.kind_of(answer.number, answer.rows, more=answer.more)
         if kind in _ENDS:
             self._ends[answer.number] = _ENDS[kind]
         return kind
 
     def _is_first_again(self, answer: PageAnswer) -> bool:
         """Whether the API seems to give its first page for ever: nothing but that one has brought rows."""
-        same = answer.number == 1 and answer.digest == self._first_digest
+        same = answer.number == 1 and answer.digest == self._first_digest and self._extent.promised_pages != 1
         return same and self._extent.with_rows <= 1 and not self.tally.complete
 
     def _ignored(self) -> UsageError:
@@ -270,6 +302,9 @@ class CountablePlan:
             self._fresh_below = fresh
             self._warn_of_holes(fresh)
             settled += self._keep_held(fresh)
+        if extent.end is End.LAST:
+            # What was asked for ahead and refused lies beyond the last page.
+            self.tally.failed = {page: why for page, why in self.tally.failed.items() if page <= (extent.stop_at or 0)}
         if extent.end in (End.LAST, End.MOST_PAGES) and not self.outstanding:
             settled += [(answer, PageKind.ROWS) for answer in self._held.take()]
         elif extent.end in (End.TOTAL, End.BARREN) and not self.outstanding:
@@ -297,12 +332,14 @@ class CountablePlan:
 
     def _warn_of_failures(self) -> None:
         why = next(reversed(self.tally.failed.values()), "")
-        hint = "; if that is how the API says that there is no more, give --stop-on 404" if "HTTP 404" in why else ""
+        status = _REFUSED.search(why)
+        hint = f"; if that is how the API says that there is no more, give --stop-on {status[1]}" if status else ""
         self.tally.warn(f"after page {self._extent.fresh_below} every page failed ({why[:100]}){hint}")
 
     def _drop_held(self) -> list[Settled]:
         settled: list[Settled] = [(answer, PageKind.REPEAT) for answer in self._held.take()]
-        if settled:
+        promised = self._extent.promised_pages
+        if settled and (promised is None or settled[0][0].number < promised):
             first, last = settled[0][0].number + 1, settled[-1][0].number + 1
             self.tally.warn(
                 f"{'page' if first == last else 'pages'} {first if first == last else f'{first} to {last}'} repeat the "
@@ -313,11 +350,12 @@ class CountablePlan:
 
     def as_json(self) -> dict[str, Any]:
         """What must be kept to go on: the size of pages, and what the first one said."""
-        return {"size": self._extent.size, "total": self._extent.total, "first": self._first_digest}
+        extent = self._extent
+        return {"size": extent.size, "total": extent.total, "pages": extent.told_pages, "first": self._first_digest}
 
     def restore(self, saved: dict[str, Any], marks: Iterable[PageMark]) -> None:
         """Go on from what was kept: pages that have a mark are settled."""
-        self._extent.total = saved["total"]
+        self._extent.total, self._extent.told_pages = saved["total"], saved.get("pages")
         self._first_digest = saved["first"]
         # A page that was moved after it was marked has a later mark, if it was settled since; if not, it is asked for
         # again.
@@ -334,12 +372,12 @@ class CountablePlan:
         self._note_promise()
 
     def _restore(self, mark: PageMark) -> None:
-        if mark.kind is PageKind.GONE and mark.number and self._stop_on is not StopOn.NOT_FOUND:
-            # The user no longer takes a 404 for the end, so it is looked at again.
+        if mark.kind is PageKind.GONE and mark.number and not self._stop_on.statuses:
+            # The user no longer takes a status for the end, so it is looked at again.
             return
         if mark.kind is PageKind.LAST:
             mark = mark._replace(kind=self._extent.kind_of(mark.number, mark.rows))
-        if mark.kind in (PageKind.ROWS, PageKind.LAST):
+        if mark.kind in WITH_NEW_ROWS:
             self._digests.add(mark.digest)
             if mark.number > self._extent.floor:
                 self._own(mark.digest, mark.number)
@@ -347,3 +385,18 @@ class CountablePlan:
             self._ends[mark.number] = _ENDS[mark.kind]
         if mark.kind is not PageKind.MOVED:
             self._extent.settle(mark.number, mark.kind, mark.rows)
+
+
+def _overlap(first: PageAnswer, second: PageAnswer) -> bool:
+    """Whether two pages share some rows, but are not the same."""
+    if first.digest == second.digest:
+        return False
+    ones = set(_row_names(first))
+    return any(each is not None and each in ones for each in _row_names(second))
+
+
+def _row_names(answer: PageAnswer) -> Iterable[object]:
+    """What tells the rows of a page apart: keys, JSON lines, or the rows themselves."""
+    if answer.page is not None:
+        return map(repr, answer.page.rows)
+    return answer.keys or bytes(answer.lines).splitlines()

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from ...answers.json_path import compile_path
 from ...errors import UsageError
 from ...messages import Headers
+from ...rules.pagination.detect import next_like
+from ...rules.pagination.extent import is_page_size
 from ...rules.pagination.find_rows import is_absent
 from ...rules.pagination.link_header import parse_links
 from ...rules.pagination.page_url import with_query
-from ...rules.pagination.style import Paging, is_page_size, next_like
+from ...rules.pagination.style import Paging
+from .places import AnswerPlace
 
 Token: TypeAlias = str | int | float
 """What names a page: a cursor, or the page's URL."""
@@ -57,12 +59,16 @@ class Paginator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Rows from a number on: `?offset=200&limit=100`. `start` is the first row, `size` the rows to ask for a page."""
+    """Rows from a number on: `?offset=200&limit=100`. `start` is the first row, `size` the rows to ask for a page.
+
+    `first_row` is what the API calls its first one: 0 for most, 1 for some.
+    """
 
     size: int | None = None
     start: int = 0
     offset_param: str = "offset"
     size_param: str = "limit"
+    first_row: int = 0
 
     @property
     def parameter(self) -> str:
@@ -76,7 +82,8 @@ class Offset:
         that leaves out some rows after it counted them, then both give every row once.
         """
         size = step or self.size
-        parameters = {self.offset_param: str(self.start + number * (step or self.size or 0))}
+        row = self.first_row + self.start + number * (step or self.size or 0)
+        parameters = {self.offset_param: str(row)}
         return with_query(base, parameters | _size(self.size_param, size))
 
     def before(self, step: int) -> int:
@@ -113,7 +120,8 @@ CountablePaginator: TypeAlias = Offset | PageNumber
 class Cursor:
     """A token in the answer that names the next page: `?cursor=abc`. `next` is a JMESPath expression on the answer.
 
-    null, a missing field and false are the end; "" and 0 are tokens.
+    `next` can be `header:NAME`. null, a missing field and false are the end; 0 is a token, and "" one where the API
+    says that there are more rows.
     """
 
     def __init__(
@@ -127,7 +135,7 @@ class Cursor:
     ) -> None:
         self.parameter = param
         self.path = next
-        self._find = compile_path("--next", next)
+        self._place = AnswerPlace("--next", next)
         self._size = _size(size_param, size)
         self._start = start
 
@@ -141,7 +149,7 @@ class Cursor:
 
     def next(self, page: Page) -> Token | None:
         """The value at the path; None after the last page. Raises UsageError where it cannot be a cursor."""
-        value = self._find(page.answer)
+        value = self._place.find(page.answer, page.headers)
         if value is None or value is False:
             return None
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -162,7 +170,7 @@ class NextUrl:
     ) -> None:
         self.parameter = ""
         self.path = next
-        self._find = compile_path("--next", next)
+        self._place = AnswerPlace("--next", next)
         self._size = _size(size_param, size)
         self._start = start
 
@@ -176,7 +184,7 @@ class NextUrl:
 
     def next(self, page: Page) -> Token | None:
         """The URL at the path; None after the last page. Raises UsageError where it is no string."""
-        value = self._find(page.answer)
+        value = self._place.find(page.answer, page.headers)
         if value is None or value is False or value == "":
             # An empty reference would be the page itself (RFC 3986, 4.4), which nobody means by it.
             return None
@@ -240,7 +248,8 @@ def make_paginator(paging: Paging) -> AnyPaginator:
     """The paginator that the options describe. Raises UsageError for an expression that is none."""
     size, start = paging.page_size, paging.start
     if paging.style == "offset":
-        return Offset(size, int(start or 0), paging.offset_param or "offset", paging.size_param or "limit")
+        names = (paging.offset_param or "offset", paging.size_param or "limit")
+        return Offset(size, int(start or 0), *names, first_row=paging.first_row or 0)
     if paging.style == "page":
         first = 1 if start is None else int(start)
         return PageNumber(size, first, paging.page_param or "page", paging.size_param or "per_page")

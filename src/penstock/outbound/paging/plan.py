@@ -51,6 +51,8 @@ class PullTally:
     failed: dict[int, str] = field(default_factory=dict)
     """Pages that could not be had in this session, and why."""
     promised_pages: int | None = None
+    keyed: bool = False
+    """Rows are looked up by their key."""
     rows_beyond: bool = False
     """There are rows on pages that were not promised."""
 
@@ -102,6 +104,8 @@ class PullTally:
                 yield kept
         if self.no_next and not (limited or self.complete):
             yield self.no_next
+        if self.keyed and self.rows and self.keyless == self.rows:
+            yield "no row has a value at --key, so it kept nothing from coming twice; is its name right?"
         if self.other_total is not None:
             yield (
                 f"the total went from {self.first_total:,} to {self.other_total:,} while pulling, so rows may have "

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +22,7 @@ from ...rules.pagination.find_rows import find_rows, steps_of
 from ...rules.pagination.page_url import follow
 from ..interpreter import quote_body
 from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls, names_no_next
-
-HEADER = "header:"
-"""`--total header:X-Total-Count` reads it from that field."""
+from .places import AnswerPlace, kind_of
 
 _FOLDED = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _BEYOND_64_BITS = re.compile(rb"-\d{19}|\d{20}")
@@ -59,10 +57,12 @@ class PageAnswer:
         "keys",
         "lines",
         "may_go_on",
+        "more",
         "next",
         "no_next",
         "number",
         "page",
+        "pages",
         "rows",
         "size",
         "status",
@@ -85,6 +85,10 @@ class PageAnswer:
         self.may_go_on = False
         """Of a first page: that there is nothing where the next page should be named, in a sentence."""
         self.total: int | None = None
+        self.pages: int | None = None
+        """How many pages there are, by the API's own count."""
+        self.more: bool | None = None
+        """Whether the API says that there are more rows; None where it says nothing."""
         self.gone = False
         self.page: Page | None = None
 
@@ -111,9 +115,10 @@ class PageReader:
     """Reads every page of one API in the same way.
 
     `rows` None: where they are is found in the first answer, and kept to. `key` names the field, or is a JMESPath
-    expression on a row. `home` is the URL that the user gave: next URLs may lead to its host and to `allowed_hosts`;
-    None: to the host of the page. With `missing_is_end` a 404 is no failure but says that there is no such page. With
-    `keep_rows` the answers hold Pages, and no JSON lines. `answers` says which are failures.
+    expression on a row. `more` and `pages` are places like `total`, of a flag and of the number of pages. `home` is the
+    URL that the user gave: next URLs may lead to its host and to `allowed_hosts`; None: to the host of the page. An
+    answer with one of `end_statuses` is no failure but says that there is no such page. With `keep_rows` the answers
+    hold Pages, and no JSON lines. `answers` says which are failures.
     """
 
     def __init__(
@@ -122,33 +127,34 @@ class PageReader:
         *,
         rows: str | None = None,
         total: str | None = None,
+        more: str | None = None,
+        pages: str | None = None,
         key: str | None = None,
         allowed_hosts: tuple[str, ...] = (),
         home: str | None = None,
-        missing_is_end: bool = False,
+        end_statuses: Set[int] = frozenset(),
         keep_rows: bool = False,
         answers: AnswerRules | None = None,
     ) -> None:
         self._answers = answers or AnswerRules(quote=quote_body)
         self.rows_path = rows
         self._find_rows = None if rows is None else compile_path("--rows", rows)
-        self._total_path = total
-        in_header = total is not None and total.startswith(HEADER)
-        self._total_field = total[len(HEADER) :].strip() if total is not None and in_header else None
-        self._find_total = None if total is None or in_header else compile_path("--total", total)
+        self._total = None if total is None else AnswerPlace("--total", total)
+        self._more = None if more is None else AnswerPlace("--more", more)
+        self._pages = None if pages is None else AnswerPlace("--total-pages", pages)
         self._key = None if key is None else _key_finder(key)
         self._paginator = paginator
         self._chained = None if isinstance(paginator, (Offset, PageNumber)) else paginator
         self._follows_urls = follows_urls(paginator)
         self._allowed_hosts = allowed_hosts
         self._home = home
-        self._missing_is_end = missing_is_end
+        self._end_statuses = end_statuses
         self._keep_rows = keep_rows
 
     def read(self, ask: PageAsk, response: Response) -> PageAnswer:
         """Raises StatusError, BadBody for what is not JSON, BadPage for what is not such a page."""
         answer = PageAnswer(ask, response.status)
-        if response.status == 404 and self._missing_is_end and ask.number > 0:
+        if response.status in self._end_statuses and ask.number > 0:
             answer.gone = True
             return answer
         body = self._answers.admit(response, _load_exactly)
@@ -165,14 +171,14 @@ class PageReader:
 
     def _read(self, answer: PageAnswer, ask: PageAsk, response: Response, body: Any) -> None:
         rows = self.rows_in(body)
-        answer.total = self._total(ask, response, body)
+        self._read_counts(answer, ask, response, body)
         answer.rows = len(rows)
         if self._keep_rows or self._chained is not None:
             url = response.url or ask.url
             page = Page(ask.number, rows, ask.token, answer.total, body, response.headers, url)
             if self._chained is not None:
                 answer.next = self._next(page)
-                if ask.number == 0 and rows and answer.next is None:
+                if ask.number == 0 and rows and answer.next is None and answer.more is not False:
                     answer.no_next, answer.may_go_on = names_no_next(self._chained, page)
             if self._keep_rows:
                 answer.page = page
@@ -203,33 +209,22 @@ class PageReader:
         if rows is None and _is_null(body, self.rows_path or ""):
             return []
         if rows is None:
-            raise UsageError(f"there are no rows at --rows {self.rows_path!r}")
+            lists = find_rows(body)
+            seen = f"; there is a list at {', '.join(map(repr, lists))}" if lists else ""
+            raise UsageError(f"there are no rows at --rows {self.rows_path!r}{seen}")
         if not isinstance(rows, list):
-            raise UsageError(f"what --rows {self.rows_path!r} finds is {_kind(rows)} and no list")
+            hint = f"; --rows '{_one_row(self.rows_path)}' takes it for the one row" if isinstance(rows, dict) else ""
+            raise UsageError(f"what --rows {self.rows_path!r} finds is {kind_of(rows)} and no list{hint}")
         return rows
 
-    def _total(self, ask: PageAsk, response: Response, body: Any) -> int | None:
-        if self._total_path is None:
-            return None
-        if self._find_total is not None:
-            value = self._find_total(body)
-        else:
-            value = response.headers.get(self._total_field or "")
-        if value is None:
-            if ask.number == 0:
-                raise UsageError(f"there is no total at --total {self._total_path!r}")
-            return None
-        if isinstance(value, str) and value.strip().isdecimal():
-            value = int(value)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise UsageError(f"what --total {self._total_path!r} finds is {_kind(value)} and no whole number")
-        if value < 0:
-            raise UsageError(f"the total at --total {self._total_path!r} is {value}, below 0")
-        if value >= 1 << 63:
-            raise UsageError(f"the total at --total {self._total_path!r} is more than there can be")
-        return value
+    def _read_counts(self, answer: PageAnswer, ask: PageAsk, response: Response, body: Any) -> None:
+        headers = response.headers
+        if self._total is not None:
+            answer.total = self._total.number(body, headers)
+            if answer.total is None and ask.number == 0 and self._total.find(body, headers) is None:
+                raise UsageError(f"there is no total at --total {self._total.path!r}")
+        answer.pages = None if self._pages is None else self._pages.number(body, headers)
+        answer.more = None if self._more is None else self._more.flag(body, headers)
 
 
 def _is_null(body: Any, path: str) -> bool:
@@ -241,10 +236,17 @@ def _is_null(body: Any, path: str) -> bool:
     return bool(steps) and isinstance(body, dict) and steps[-1] in body
 
 
+def _one_row(path: str | None) -> str:
+    return f"[{path or '@'}]"
+
+
 def _only_rows(body: Any) -> str:
     paths = find_rows(body)
     if not paths:
-        raise UsageError(f"the answer is {_kind(body)} without a list in it; say with --rows where the rows are")
+        raise UsageError(
+            f"the answer is {kind_of(body)} without a list in it; say with --rows where the rows are, or --rows "
+            f"'{_one_row(None)}' if it is the one row"
+        )
     if len(paths) > 1:
         raise UsageError(f"there are lists at {', '.join(paths)}; say with --rows which of them holds the rows")
     return paths[0]
@@ -350,8 +352,3 @@ def _sorted_json(value: Any) -> bytes:
     except TypeError:
         # A whole number beyond 64 bits, somewhere in it.
         return json.dumps(value, sort_keys=True).encode()
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")

@@ -20,6 +20,15 @@ _USUAL = (
     "content",
     "elements",
     "list",
+    "entry",
+    "docs",
+    "edges",
+    "nodes",
+    "member",
+    "members",
+    "children",
+    "contents",
+    "resources",
 )
 _DEEPEST = 3
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -77,9 +86,15 @@ def _lists(value: Any, path: str, depth: int) -> Iterator[tuple[str, str, list[A
     for name, inner in value.items():
         step = f"{path}.{quoted(name)}" if path else quoted(name)
         if isinstance(inner, list):
-            yield step, name, inner
+            if not _are_links(inner):
+                yield step, name, inner
         else:
             yield from _lists(inner, step, depth + 1)
+
+
+def _are_links(rows: list[Any]) -> bool:
+    """Whether it is a list of links, such as that to the next page, and no rows."""
+    return bool(rows) and all(isinstance(row, dict) and ("rel" in row or "relation" in row) for row in rows[:10])
 
 
 def _worth(name: str, rows: list[Any]) -> int:
