@@ -34,7 +34,7 @@ BLIND = {"bare-list-page", "bare-from-zero", "socrata", "github", "relative-link
 
 ONE_FULL_PAGE = {
     *("airtable", "aws", "azure-header", "dynamodb", "fhir", "google", "hubspot", "odata", "paypal", "sharepoint"),
-    *("shopify", "twitter"),
+    *("shopify", "twitter", "mediawiki", "next-change-id", "page-cursor"),
 }
 """Shapes that say nothing on their last page: of one page that may be full nobody can tell, so it is refused."""
 

@@ -96,6 +96,39 @@ def test_the_style_is_found(answer: Any, names: tuple[str, ...], paging: Paging)
     assert found(answer, names=names) == paging
 
 
+@pytest.mark.parametrize(
+    "name", ["next_cursor", "nextCursor", "NextCursor", "next-cursor", "NEXT_CURSOR", "next.cursor"]
+)
+def test_names_are_the_same_however_they_are_spelt(name: str) -> None:
+    """Case, dashes and underscores are a matter of taste."""
+    paging = found({"items": ROWS, name: "abc"})
+    assert (paging.style, paging.cursor_param) == ("cursor", "cursor")
+
+
+@pytest.mark.parametrize(
+    ("told", "more"),
+    [
+        ({"has_more": True}, "has_more"),
+        ({"meta": {"hasNextPage": True}}, "meta.hasNextPage"),
+        ({"isLast": False}, "!isLast"),
+        ({"done": False}, "!done"),
+        ({"last": False}, "!last"),
+        ({"last": 5}, None),
+        ({"has_more": "yes"}, None),
+    ],
+)
+def test_a_flag_for_more_is_found(told: dict[str, Any], more: str | None) -> None:
+    """Only where it is one: `last` is as often the number of the last page."""
+    assert found({"items": ROWS, "next_cursor": "abc", **told}).more == more
+
+
+def test_what_is_told_to_be_all_needs_no_proof() -> None:
+    """No more, one page, or a total that is reached: not a call is made for it."""
+    for told in ({"has_more": False}, {"total_pages": 1}, {"total": 2}, {"isLast": True}):
+        detected = detect({"items": ROWS, **told}, {}, None, (), Paging())
+        assert (detected.doubt, detected.candidates) == ("", ())
+
+
 def test_a_link_header_comes_first() -> None:
     """It is the one way that has a standard; totals can be in headers, too."""
     paging = found(ROWS, link="https://a.test/x?p=2", x_total_count="9")

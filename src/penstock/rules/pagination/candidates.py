@@ -103,39 +103,54 @@ def _all(seen: list[Seen], facts: Facts, names_in_url: Sequence[str]) -> Iterato
 
 def _tokens(seen: list[Seen], facts: Facts, names_in_url: Sequence[str]) -> Iterator[tuple[bool, Candidate]]:
     """With each whether its token is a number."""
-    for name, parameters in TOKENS.items():
-        each = first_of([one for one in seen if one.is_token and one.value != 0], [name])
-        if each is None or (name == "lastid" and facts.more is None):
+    usable = [each for each in seen if each.is_token and each.value != 0]
+    known = [(first_of(usable, [name]), parameters) for name, parameters in TOKENS.items()]
+    for each, parameters in [*known, *_by_their_place(usable)]:
+        if each is None or (each.plain == "lastid" and facts.more is None):
             continue
         number = each.number
-        if number is not None and name in ("offset", "continue"):
+        if number is not None and each.plain in ("offset", "continue"):
             continue
-        if number is not None and number == facts.count and name in ("next", "nextpage"):
+        if number is not None and number == facts.count and each.plain in ("next", "nextpage"):
             parameters = ("offset", "skip", "start")
-        elif number == 2 and name == "next":
+        elif number == 2 and each.plain == "next":
             parameters = ("page", "_page", "*")
-        sign = f"a token of the next page at {each.path!r}"
-        mine = [
-            one for one in names_in_url if plain(one) in {plain(_spelt(parameter, each)) for parameter in parameters}
-        ]
-        for parameter in dict.fromkeys([*mine, *(_spelt(parameter, each) for parameter in parameters)]):
-            yield number is not None, Candidate(Paging("cursor", next=each.path, cursor_param=parameter), sign)
+        spelt = [_spelt(parameter, each) for parameter in parameters]
+        mine = [one for one in names_in_url if plain(one) in set(map(plain, spelt))]
+        for parameter in dict.fromkeys([*mine, *spelt]):
+            paging = Paging("cursor", next=each.path, cursor_param=parameter)
+            yield number is not None, Candidate(paging, f"a token of the next page at {each.path!r}")
+
+
+def _by_their_place(usable: list[Seen]) -> Iterator[tuple[Seen, tuple[str, ...]]]:
+    """Tokens whose names are not usual, but which are called next, lie in something called so, or are cursors."""
+    for each in usable:
+        parent = plain(each.path.rpartition(".")[0])
+        if each.plain in TOKENS or any(word in each.whole for word in ("prev", "before", "startcursor", "self")):
+            continue
+        if each.plain.startswith("next"):
+            yield each, ("=", "*")
+        elif "next" in parent or parent == "continue":
+            yield each, ("*",)
+        elif "cursor" in each.plain:
+            yield each, ("*", "cursor")
 
 
 def _spelt(parameter: str, each: Seen) -> str:
     """`*` is the name as it is, `=` the name without `next`."""
-    if parameter == "*":
-        return each.name
-    if parameter != "=":
+    name = each.name[2:] if each.in_header and each.name.startswith("x-") else each.name
+    if parameter not in ("*", "="):
         return parameter
-    rest = each.name[len("next") :].lstrip("_-")
-    return rest if each.name[0].isupper() or "_" in each.name or "-" in each.name else rest[:1].lower() + rest[1:]
+    if parameter == "*" or not name.lower().startswith("next"):
+        return name
+    rest = name[len("next") :].lstrip("_-")
+    return rest if name[0].isupper() or "_" in name or "-" in name else rest[:1].lower() + rest[1:]
 
 
 def _counted(seen: list[Seen], names_in_url: Sequence[str]) -> Iterator[Candidate]:
     """By a parameter of the user's URL, or a number in the answer."""
     numbers = [each for each in seen if each.number is not None]
-    for names, style in ((OFFSETS, "offset"), (PAGES, "page")):
+    for names, style in ((OFFSETS, "offset"), (PAGES, "page"), (("from",), "offset")):
         for name in names:
             mine = next((one for one in names_in_url if plain(one) == name), None)
             told = first_of(numbers, [name])
@@ -148,7 +163,8 @@ def _counted(seen: list[Seen], names_in_url: Sequence[str]) -> Iterator[Candidat
                 continue
             known = told is not None
             start = "0" if told is not None and told.number == 0 else None
-            others = [] if mine else [parameter[:1].lower() + parameter[1:], "page"]
+            nested = ["page[number]"] if told is not None and told.whole.endswith("pagenumber") else []
+            others = [] if mine else [parameter[:1].lower() + parameter[1:], "page", *nested]
             for one in dict.fromkeys([parameter, *others]):
                 yield Candidate(Paging("page", page_param=one, start=start), sign, first_known=known)
 

@@ -23,7 +23,7 @@ LAST = ("islast", "islastpage", "lastpage", "endofrecords", "isend", "last", "do
 """Flags that say the opposite."""
 
 OFFSETS = (
-    *("offset", "skip", "start", "startat", "startindex", "from", "firstresult", "startrow", "startposition"),
+    *("offset", "skip", "start", "startat", "startindex", "firstresult", "startrow", "startposition"),
     *("odataskip",),
 )
 PAGES = (

@@ -152,6 +152,16 @@ COUNTED: Mapping[str, Shape] = {
         beyond=404,
     ),
     "bare-from-zero": by_page("page", "size", lambda c: c.rows, first=0),
+    "json-api-counted": by_page(
+        "page[number]",
+        "page[size]",
+        lambda c: {"data": c.rows, "meta": {"page": {"number": c.page + 1, "size": c.size, "total": c.total}}},
+    ),
+    "laravel-bare": by_page(
+        "page",
+        "per_page",
+        lambda c: {"data": c.rows, "current_page": c.page + 1, "from": c.start + 1, "to": c.end, "per_page": c.size},
+    ),
     "aftership": by_page(
         "page",
         "limit",

@@ -153,5 +153,19 @@ TOKENS: Mapping[str, Shape] = {
         known=frozenset({"after_id", "before_id", "limit"}),
     ),
     "shopify-since-id": by_last_row("since_id", "limit", lambda c: {"orders": c.rows}, query="since_id=0"),
+    "mediawiki": by_token(
+        "gcmcontinue",
+        "gcmlimit",
+        lambda c: {
+            **_if_more(c, **{"continue": {"gcmcontinue": c.token, "continue": "-||"}}),
+            "query": {"pages": c.rows},
+        },
+    ),
+    "next-change-id": by_token(
+        "change_id", "limit", lambda c: {"changes": c.rows, **_if_more(c, next_change_id=c.token)}
+    ),
+    "page-cursor": by_token(
+        "page_cursor", "limit", lambda c: {"data": c.rows, "meta": {"page": {**_if_more(c, page_cursor=c.token)}}}
+    ),
     "discord": by_last_row("before", "limit", lambda c: c.rows),
 }
