@@ -93,8 +93,8 @@ def test_pull_refuses_what_it_cannot_tell(tmp_path: Path, capsys: Any) -> None:
         assert "cannot tell how this API pages" in said
         assert "tried offset=50&limit=50: the same rows; page=2: the same rows" in said
         assert list(tmp_path.iterdir()) == []
-        command = f"pull {url} --out {out} --paginate offset --page-size 50 --rows items"
-        assert suggested == f"penstock {command}"
+        options = "--paginate cursor --cursor-param NAME --rows items --next 'items[-1].id'"
+        assert suggested == f"penstock pull {url} --out {out} {options}"
 
 
 def test_pull_proves_what_one_answer_does_not_tell(offset_url: str, tmp_path: Path, capsys: Any) -> None:

@@ -124,6 +124,22 @@ def test_the_sentence_says_what_was_tried(tmp_path: Path, monkeypatch: pytest.Mo
         Pulled("discord", 212, tmp_path / "no.jsonl", monkeypatch)
 
 
+def test_what_was_disproved_is_not_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that had just been tried in vain was proposed; with the NAME put in, this one works."""
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(UsageError) as raised:
+        Pulled("discord", 212, out, monkeypatch)
+    assert raised.value.command.endswith("--paginate cursor --cursor-param NAME --rows @ --next '[-1].id'")
+    paging = Paging("cursor", cursor_param="before", rows="@", next="[-1].id")
+    assert sorted(Pulled("discord", 212, out, monkeypatch, paging=paging).ids) == _ids(212)
+
+
+def test_no_fact_is_said_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the number of pages is told, it was, as a fact and as a guess."""
+    said = Pulled("last-page-only", 212, tmp_path / "out.jsonl", monkeypatch).said[0]
+    assert said.count("lastPage") == 1
+
+
 def test_most_pages_is_at_most_so_many_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page 1 was asked for twice where no size is given."""
     for name in ("limit-offset-total", "items-total", "gbif", "skip-limit"):

@@ -202,8 +202,12 @@ class PullRun:
         if found.not_paged and not found.lacks:
             paging = Paging("link", rows=found.paging.rows, total=found.paging.total, more=found.paging.more)
             return paging, (*found.signs, f"nothing that pages ({tried})")
-        command = shlex.join(found.suggestion.in_command(self.job.flow.command))
-        raise UsageError(f"{found.doubt}; {tried}", command=command)
+        paging, hint = found.advice(proof.disproved)
+        raise UsageError(
+            f"{found.doubt}; {tried}. Give --paginate offset, page, cursor, next-url or link, and the names of its "
+            f"parameters where they are not the usual ones. {hint}",
+            command=shlex.join(paging.in_command(self.job.flow.command)),
+        )
 
     def _count(self, first: FirstPage) -> int | None:
         """The rows of the first answer at --rows; None where the user leaves it to us to find them."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from penstock.rules.pagination.candidates import Candidate
 from penstock.rules.pagination.content_range import complete_length
+from penstock.rules.pagination.detect import detect
 from penstock.rules.pagination.proof import MOST_TRIES, Evidence, Proof, compare
 from penstock.rules.pagination.style import Paging
 
@@ -89,3 +92,41 @@ def test_what_is_no_content_range(value: str) -> None:
     """A ValueError, and no guess."""
     with pytest.raises(ValueError, match="is no Content-Range"):
         complete_length(value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "disproved", "options", "hint"),
+    [
+        ([{"id": 1}, {"id": 2}], [], "--paginate offset", "If it takes offset"),
+        ([{"id": 1}, {"id": 2}], [Paging("page"), Paging("offset", offset_param="$offset")], "offset", "If it takes"),
+        (
+            [{"id": 1}, {"id": 2}],
+            [OFFSET.paging],
+            "cursor --cursor-param NAME --rows @ --next [-1].id",
+            "If these rows are all",
+        ),
+        (
+            {"a": {"b": [{"x": 1}]}},
+            [OFFSET.paging],
+            "cursor --cursor-param NAME --rows a.b --next NEXT",
+            "If these rows are all",
+        ),
+        (
+            {"a": [{"_id": 1}]},
+            [OFFSET.paging],
+            "cursor --cursor-param NAME --rows a --next a[-1]._id",
+            "If these rows are all",
+        ),
+        (
+            {"a": [{"x": 1}], "next": "t"},
+            [OFFSET.paging, Paging("cursor")],
+            "NAME --rows a --next next",
+            "If 'next' is the next",
+        ),
+    ],
+)
+def test_advice_after_what_was_disproved(answer: Any, disproved: list[Paging], options: str, hint: str) -> None:
+    """What has just been shown to be wrong is not what the user is told to try."""
+    paging, when = detect(answer, {}, None, (), Paging()).advice(disproved)
+    assert options in " ".join(paging.as_options())
+    assert when.startswith(hint)

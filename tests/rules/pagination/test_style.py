@@ -156,7 +156,7 @@ def test_what_is_not_clear_is_a_doubt(answer: Any, part: str, options: str) -> N
     """It says what was seen, and has the command that may be meant."""
     unclear = detect(answer, {}, None, (), Paging())
     assert "cannot tell how this API pages" in unclear.doubt
-    assert part in unclear.doubt
+    assert part in f"{unclear.doubt}. {unclear.hint}"
     assert options in " ".join(unclear.paging.as_options())
 
 

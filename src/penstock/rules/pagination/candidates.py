@@ -29,6 +29,13 @@ class Facts:
     lacks: bool
     promised: int | None
 
+    @property
+    def row_id(self) -> str | None:
+        """Where the id of the last row is; None where not all rows have one."""
+        names = (name for name in ROW_IDS if all(isinstance(row, dict) and name in row for row in self.listed))
+        field = next(names, None) if self.listed else None
+        return None if field is None else f"{'' if self.rows == '@' else self.rows}[-1].{field}"
+
     def complete(self, paging: Paging, asked: Paging) -> Paging:
         """`paging` with all that is known besides."""
         is_counted = paging.style in ("offset", "page")
@@ -97,7 +104,7 @@ def _all(seen: list[Seen], facts: Facts, names_in_url: Sequence[str]) -> Iterato
     yield from _from_rows(facts, names_in_url)
     yield from (each for number, each in tokens if number)
     if facts.pages is not None:
-        yield Candidate(Paging("page", page_param="page"), f"a number of pages at {facts.pages!r}", first_known=False)
+        yield Candidate(Paging("page", page_param="page"), "it takes page", first_known=False)
     yield from _blind(facts, names_in_url)
 
 
@@ -180,15 +187,13 @@ def _parameter(told: Seen | None, style: str) -> str:
 
 def _from_rows(facts: Facts, names_in_url: Sequence[str]) -> Iterator[Candidate]:
     """The id of the last row, where the answer has a flag for more and nothing else, or the user's URL names it."""
-    field = next((name for name in ROW_IDS if all(isinstance(row, dict) and name in row for row in facts.listed)), None)
-    if not facts.listed or field is None:
+    if facts.row_id is None:
         return
-    last = "[-1]" if facts.rows == "@" else f"{facts.rows}[-1]"
     mine = [name for name in names_in_url if plain(name) in FROM_ROWS]
     for parameter in [*mine, *(LAST_ROWS[:1] if facts.more is not None else ())]:
         yield Candidate(
-            Paging("cursor", next=f"{last}.{field}", cursor_param=parameter),
-            f"the {field} of the last row as {parameter}",
+            Paging("cursor", next=facts.row_id, cursor_param=parameter),
+            f"the {facts.row_id.rpartition('.')[2]} of the last row as {parameter}",
             named=bool(mine),
         )
 

@@ -33,6 +33,20 @@ class DetectedPaging:
     """Whether all rows may be here if nothing proves a candidate: their number is no usual page."""
     suggestion: Paging = Paging()  # noqa: RUF009  # it is frozen
     """What the user may mean, if nothing proves a candidate."""
+    hint: str = ""
+    """When the user may mean it, as the beginning of a sentence."""
+    by_hand: Paging = Paging()  # noqa: RUF009
+    """What the user may mean, if that is disproved, too: only a reader of the API's documents can tell."""
+
+    def advice(self, disproved: Sequence[Paging]) -> tuple[Paging, str]:
+        """What to suggest after the guesses of `disproved`, and when it is meant."""
+        tried = {each.offset_param or "offset" for each in disproved if each.style == "offset"}
+        if self.suggestion.style != "offset" or (self.suggestion.offset_param or "offset") not in tried:
+            return self.suggestion, self.hint
+        return self.by_hand, (
+            "If these rows are all there is, add --paginate link --max-pages 1. If what names the next page is a token "
+            "or the last row, give the NAME of its parameter and say with --next where it is"
+        )
 
 
 def detect(
@@ -69,7 +83,8 @@ def detect(
         sure = (named[0].paging, named[0].sign) if named else (Paging("link"), "all rows in the first answer")
     if sure is not None:
         return DetectedPaging(facts.complete(sure[0], asked), (*signs, sure[1]))
-    suggestion, doubt = _unclear(seen, signs, facts, asked)
+    suggestion, doubt, hint = _unclear(seen, signs, facts, asked)
+    by_hand = Paging("cursor", next=facts.row_id or "NEXT", cursor_param="NAME")
     is_named = bool(listed) and listed[0].named and suggestion.cursor_param is None
     return DetectedPaging(
         listed[0].paging if is_named else suggestion,
@@ -79,6 +94,8 @@ def detect(
         lacks=facts.lacks,
         not_paged=not is_page_size(count),
         suggestion=suggestion,
+        hint=hint,
+        by_hand=facts.complete(by_hand, asked),
     )
 
 
@@ -183,7 +200,7 @@ def _by_no_next(seen: list[Seen], facts: Facts, *, counted: bool) -> tuple[Pagin
     return None
 
 
-def _unclear(seen: list[Seen], signs: list[str], facts: Facts, asked: Paging) -> tuple[Paging, str]:
+def _unclear(seen: list[Seen], signs: list[str], facts: Facts, asked: Paging) -> tuple[Paging, str, str]:
     names = ", ".join(each.path for each in seen[:12] if not each.in_header)
     token = next((each for each in seen if each.plain == "next" and each.is_token), None)
     size = asked.page_size or facts.count or None
@@ -199,8 +216,8 @@ def _unclear(seen: list[Seen], signs: list[str], facts: Facts, asked: Paging) ->
         )
     else:
         paging, hint = facts.complete(Paging("offset"), asked), "If it takes offset and limit (or else --paginate page)"
-    return replace(paging, page_size=size), (
+    doubt = (
         f"cannot tell how this API pages. Seen: {'; '.join(signs)}; no Link header with rel=next; "
-        f"{f'fields {names}' if names else 'no other fields'}. Give --paginate offset, page, cursor, next-url or link, "
-        f"and the names of its parameters where they are not the usual ones. {hint}"
+        f"{f'fields {names}' if names else 'no other fields'}"
     )
+    return replace(paging, page_size=size), doubt, hint

@@ -51,6 +51,7 @@ class Proof:
         self.found: Candidate | None = None
         self.tried: list[str] = []
         """What was asked for, and what it showed."""
+        self.disproved: list[Paging] = []
         self._left = list(candidates)
         self._lacks = lacks
         self._held: Candidate | None = None
@@ -78,3 +79,5 @@ class Proof:
             self._left.insert(0, replace(candidate, paging=replace(candidate.paging, start="0"), first_known=True))
         elif holds:
             self.found = candidate
+        else:
+            self.disproved.append(candidate.paging)
