@@ -190,6 +190,30 @@ def test_a_key_that_no_row_has_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert Pulled("stripe", 212, tmp_path / "id.jsonl", monkeypatch, key="id").summary["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "paging"),
+    [
+        ("--more", "zendesk", Paging(more="nothere")),
+        ("--more", "stripe", Paging("cursor", next="data[-1].id", cursor_param="starting_after", more="header:X-Nix")),
+        ("--more", "page-has-more", Paging("page", more="nothere")),
+        ("--total-pages", "total-pages-400", Paging("page", total_pages="nothere")),
+        ("--total-pages", "wordpress", Paging("page", total_pages="header:X-Nix")),
+    ],
+)
+def test_a_place_with_nothing_is_told(
+    option: str, name: str, paging: Paging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flag that no page has ends nothing, and nobody heard of it; where there is one page it may be left out."""
+    said = f"no page has a value at {option}, so it told nothing; is its name right?"
+    out = tmp_path / "out.jsonl"
+    first = Pulled(name, 212, out, monkeypatch, paging=paging, most_pages=2)
+    assert said in first.summary["warnings"]
+    assert not any("nothere" in text for text in first.said[:1])
+    assert said in Pulled(name, 212, out, monkeypatch, paging=paging).summary["warnings"]
+    alone = Pulled(name, 37, tmp_path / "one.jsonl", monkeypatch, paging=paging)
+    assert (said in alone.summary["warnings"]) == (alone.summary["pages"] > 1)
+
+
 def test_over_a_socket(tmp_path: Path) -> None:
     """The same over HTTP, under a limit, as the command does it."""
     shapes = PagedShapes()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...answers.json_path import compile_path
-from ...errors import UsageError
-from ...messages import Headers
-from ...rules.pagination.content_range import complete_length
-from ...rules.pagination.style import HEADER
+from ..errors import UsageError
+from ..messages import Headers
+from ..rules.pagination.content_range import complete_length
+from ..rules.pagination.style import HEADER
+from .json_path import compile_path
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 

@@ -138,6 +138,7 @@ class PullRun:
         paginator = make_paginator(paging)
         plan = self._plan(paginator)
         reader = _reader(job, paging, paginator)
+        plan.tally.unsaid = reader.looks_for
         saved = self.files.saved.get(STATE)
         if saved is not None:
             plan.tally.restore(saved)

@@ -136,6 +136,7 @@ class Pull:
     ) -> None:
         self._reader = reader
         self._plan = plan
+        plan.tally.unsaid = reader.looks_for
         self._request = request
         self._client = client
         self._state = state

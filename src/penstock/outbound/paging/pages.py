@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from ...answers.places import AnswerPlace
 from ...errors import UsageError
 from ...messages import Headers
 from ...rules.pagination.detect import next_like
@@ -17,7 +18,6 @@ from ...rules.pagination.find_rows import is_absent
 from ...rules.pagination.link_header import parse_links
 from ...rules.pagination.page_url import with_query
 from ...rules.pagination.style import Paging
-from .places import AnswerPlace
 
 Token: TypeAlias = str | int | float
 """What names a page: a cursor, or the page's URL."""

@@ -53,6 +53,8 @@ class PullTally:
     promised_pages: int | None = None
     keyed: bool = False
     """Rows are looked up by their key."""
+    unsaid: list[str] = field(default_factory=list)
+    """Options that say where in an answer something is, of which no page has had anything there."""
     rows_beyond: bool = False
     """There are rows on pages that were not promised."""
 
@@ -106,6 +108,10 @@ class PullTally:
             yield self.no_next
         if self.keyed and self.rows and self.keyless == self.rows:
             yield "no row has a value at --key, so it kept nothing from coming twice; is its name right?"
+        if self.pages > 1:
+            # Of one page nothing is told by it: many APIs leave a flag out where it would be false.
+            for option in self.unsaid:
+                yield f"no page has a value at {option}, so it told nothing; is its name right?"
         if self.other_total is not None:
             yield (
                 f"the total went from {self.first_total:,} to {self.other_total:,} while pulling, so rows may have "
@@ -116,6 +122,7 @@ class PullTally:
         """Add pages that were settled."""
         for answer, kind in settled:
             self.pages += 1
+            self.unsaid = [option for option in self.unsaid if option not in answer.said]
             if kind is PageKind.REPEAT:
                 self.repeated_pages += 1
                 self.repeated_rows += answer.rows
@@ -133,12 +140,13 @@ class PullTally:
         for name in _KEPT:
             if name in saved:
                 setattr(self, name, saved[name])
-        self.warnings = list(self.warnings)
+        self.warnings, self.unsaid = list(self.warnings), list(self.unsaid)
 
 
 _KEPT = (
     "rows",
     "pages",
+    "unsaid",
     "begun",
     "promised",
     "first_total",

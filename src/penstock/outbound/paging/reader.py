@@ -15,6 +15,7 @@ import orjson
 
 from ...answers.conditions import UNREAD
 from ...answers.json_path import compile_path
+from ...answers.places import AnswerPlace, kind_of
 from ...answers.rules import AnswerRules
 from ...errors import BadBody, BadPage, UsageError
 from ...messages import Response
@@ -22,7 +23,8 @@ from ...rules.pagination.find_rows import find_rows, steps_of
 from ...rules.pagination.page_url import follow
 from ..interpreter import quote_body
 from .pages import AnyPaginator, Offset, Page, PageNumber, Token, follows_urls, names_no_next
-from .places import AnswerPlace, kind_of
+
+MORE, TOTAL_PAGES = "--more", "--total-pages"
 
 _FOLDED = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _BEYOND_64_BITS = re.compile(rb"-\d{19}|\d{20}")
@@ -93,6 +95,12 @@ class PageAnswer:
         self.page: Page | None = None
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """Options at whose place there was something."""
+        found = {MORE: self.more, TOTAL_PAGES: self.pages}
+        return tuple(option for option, value in found.items() if value is not None)
+
+    @property
     def held_bytes(self) -> int:
         """About how much memory it takes."""
         return self.size
@@ -140,8 +148,8 @@ class PageReader:
         self.rows_path = rows
         self._find_rows = None if rows is None else compile_path("--rows", rows)
         self._total = None if total is None else AnswerPlace("--total", total)
-        self._more = None if more is None else AnswerPlace("--more", more)
-        self._pages = None if pages is None else AnswerPlace("--total-pages", pages)
+        self._more = None if more is None else AnswerPlace(MORE, more)
+        self._pages = None if pages is None else AnswerPlace(TOTAL_PAGES, pages)
         self._key = None if key is None else _key_finder(key)
         self._paginator = paginator
         self._chained = None if isinstance(paginator, (Offset, PageNumber)) else paginator
@@ -150,6 +158,11 @@ class PageReader:
         self._home = home
         self._end_statuses = end_statuses
         self._keep_rows = keep_rows
+
+    @property
+    def looks_for(self) -> list[str]:
+        """Options at whose place an answer need not have anything."""
+        return [place.option for place in (self._more, self._pages) if place is not None]
 
     def read(self, ask: PageAsk, response: Response) -> PageAnswer:
         """Raises StatusError, BadBody for what is not JSON, BadPage for what is not such a page."""

@@ -71,7 +71,7 @@ def detect(
     signs = [f"rows at {rows!r} ({count:,} in the first page)" if rows != "@" else f"a list of {count:,} rows"]
     signs += [f"a total at {facts.total!r}"] if facts.total else []
     signs += [f"its number of pages at {facts.pages!r}"] if facts.pages and not facts.total else []
-    signs += [f"whether there are more at {facts.more!r}"] if facts.more else []
+    signs += [f"whether there are more at {facts.more!r}"] if facts.more and asked.more is None else []
     listed = candidates(seen, facts, names_in_url, asked)
     sure = (
         _by_link(next_link, facts)
