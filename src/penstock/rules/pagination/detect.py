@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,10 +68,7 @@ def detect(
     count = _count(answer, rows) if count is None else count
     seen = seen_in(answer, headers)
     facts = _facts(answer, headers, seen, rows, count, asked)
-    signs = [f"rows at {rows!r} ({count:,} in the first page)" if rows != "@" else f"a list of {count:,} rows"]
-    signs += [f"a total at {facts.total!r}"] if facts.total else []
-    signs += [f"its number of pages at {facts.pages!r}"] if facts.pages and not facts.total else []
-    signs += [f"whether there are more at {facts.more!r}"] if facts.more and asked.more is None else []
+    signs = list(_signs(facts, asked))
     listed = candidates(seen, facts, names_in_url, asked)
     sure = (
         _by_link(next_link, facts)
@@ -97,6 +94,17 @@ def detect(
         hint=hint,
         by_hand=facts.complete(by_hand, asked),
     )
+
+
+def _signs(facts: Facts, asked: Paging) -> Iterator[str]:
+    listed = f"a list of {facts.count:,} rows"
+    yield listed if facts.rows == "@" else f"rows at {facts.rows!r} ({facts.count:,} in the first page)"
+    if facts.total:
+        yield f"a total at {facts.total!r}"
+    elif facts.pages:
+        yield f"its number of pages at {facts.pages!r}"
+    if facts.more and asked.more is None:
+        yield f"whether there are more at {facts.more!r}"
 
 
 def next_like(answer: Any) -> list[str]:
