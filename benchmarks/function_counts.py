@@ -26,7 +26,8 @@ from .report import Report
 
 GOALS = {"stored-miss": 170, "middleware-stored-miss": 120}
 _HOME = Path(penstock.__file__).parent
-_WARM = 3
+# So many requests make the origin one whose connections are used at once after an answer.
+_WARM = 20
 _REPEATED = 9
 _JOINED = 10
 _ITEMS = 400

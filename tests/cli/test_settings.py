@@ -50,6 +50,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "max_response_bytes": ("--max-response=18kB", 18_000),
     "follow_redirects": ("--follow-redirects=3", 3),
     "ca_file": ("--ca-file=ca.pem", Path("ca.pem")),
+    "keep_alive": ("--no-keep-alive", False),
     "proxy": ("--proxy=http://p:1", "http://p:1"),
     "forget_pause": ("--forget-pause", True),
     "throttle_when": ("--throttle-when=418", ("418",)),

@@ -341,7 +341,9 @@ BAD_REQUESTS = {
     "tunnel": Request("CONNECT", "http://h/"),
     "own length": Request("POST", "http://h/", {"Content-Length": "3"}, b"abc"),
     "own coding": Request("POST", "http://h/", {"transfer-encoding": "chunked"}, b"abc"),
-    "own connection": Request("GET", "http://h/", {"CONNECTION": "close"}),
+    "own connection": Request("GET", "http://h/", {"CONNECTION": "keep-alive"}),
+    "connection that lists a field": Request("GET", "http://h/", {"Connection": "close, x-secret"}),
+    "two connections": Request("GET", "http://h/", [("Connection", "close"), ("Connection", "x-secret")]),
     "non-latin header": Request("GET", "http://h/", {"X": "\u4f60"}),
 }
 

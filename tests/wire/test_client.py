@@ -9,6 +9,7 @@ import pytest
 
 from penstock.errors import ConnectionLost, UsageError
 from penstock.messages import Request
+from penstock.testing import run_virtual
 from penstock.wire import Client
 from penstock.wire import client as client_module
 from penstock.wire.connection import Connection
@@ -44,6 +45,27 @@ def test_a_bad_target_is_refused_on_the_short_way_too(target: str) -> None:
                 client._locate(f"http://h{target}")
 
     run(test)
+
+
+def test_a_connection_that_opens_slowly_is_swept_later_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first sweep found nothing and was the last."""
+
+    async def dial(*args: object) -> Connection:
+        await asyncio.sleep(8.0)
+        made = cast("Connection", args[3]())  # type: ignore[operator]
+        made.connection_made(cast("asyncio.BaseTransport", FakeTransport()))
+        return made
+
+    monkeypatch.setattr(client_module, "dial", dial)
+
+    async def test() -> None:
+        client = Client(idle_timeout=15.0)
+        (await client.prepare(Request("GET", "http://h/"))).release()
+        assert client.statistics().idle == 1
+        await asyncio.sleep(20.0)
+        assert client.statistics().idle == 0
+
+    run_virtual(test())
 
 
 def test_origins_that_are_not_in_use_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +112,8 @@ def test_the_answer_to_a_call_under_way_is_lost_when_the_client_closes(
         made[0].data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await first
         second = asyncio.create_task(client(Request("GET", "http://h/")))
-        await asyncio.sleep(0)
+        while made[0].exchanges < 2:
+            await asyncio.sleep(0)
         closing = asyncio.create_task(client.aclose())
         for _ in range(3):
             await asyncio.sleep(0)

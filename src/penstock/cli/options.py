@@ -309,6 +309,14 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
             help="A longer body is a failure of that item.",
         ),
         click.option("--ca-file", type=click.Path(path_type=Path), default=None, help="Trust these certificates."),
+        click.option(
+            "--no-keep-alive",
+            "keep_alive",
+            is_flag=True,
+            flag_value=False,
+            default=True,
+            help="A connection for each request, for servers that close kept ones without saying so.",
+        ),
         click.option("--proxy", default=None, help="Go through this HTTP proxy (needs penstock[aiohttp])."),
     ]
 

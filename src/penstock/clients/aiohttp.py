@@ -25,6 +25,7 @@ from ..errors import (
     UsageError,
 )
 from ..messages import Request, Response
+from ..wire.client import check_numbers
 from ..wire.content_coding import accept_encoding, decode
 from ..wire.reasons import reason_of, tls_reason_of
 from ..wire.redirects import RedirectTrail
@@ -41,8 +42,8 @@ class AiohttpClient(AnyClient[Request, Response]):
 
     The options are those of `penstock.wire.Client`, in seconds and bytes, and `proxy`: the URL of an HTTP
     proxy, used for every call. Raises the same errors; UsageError where aiohttp is not installed. aiohttp
-    parses less strictly (it lets white space before a colon pass) and sends an idempotent request a second
-    time by rules of its own.
+    parses less strictly (it lets white space before a colon pass), sends an idempotent request a second
+    time by rules of its own, and does not find out who closes kept connections: `keep_alive=False` helps.
     """
 
     prepares = False
@@ -58,18 +59,14 @@ class AiohttpClient(AnyClient[Request, Response]):
         before_redirect: Callable[[], Awaitable[object]] | None = None,
         decompress: bool = True,
         idle_timeout: float = 15.0,
+        keep_alive: bool = True,
         proxy: str | None = None,
     ) -> None:
         try:
             import aiohttp
         except ImportError as error:
             raise UsageError("this client needs aiohttp: pip install 'penstock[aiohttp]'") from error
-        if max_connections_per_origin is not None and max_connections_per_origin < 1:
-            raise UsageError("max_connections_per_origin must be at least 1, or None for no limit")
-        if not connect_timeout > 0 or not idle_timeout > 0:
-            raise UsageError("connect_timeout and idle_timeout must be more than 0 seconds")
-        if max_response_bytes < 0 or follow_redirects < 0:
-            raise UsageError("max_response_bytes and follow_redirects cannot be negative")
+        check_numbers(max_connections_per_origin, connect_timeout, idle_timeout, max_response_bytes, follow_redirects)
         self._aiohttp = aiohttp
         self._max_connections = max_connections_per_origin
         self._connect_timeout = connect_timeout
@@ -80,6 +77,7 @@ class AiohttpClient(AnyClient[Request, Response]):
         self._decompress = decompress
         self._accept_encoding = accept_encoding() if decompress else "identity"
         self._idle_timeout = idle_timeout
+        self._keep_alive = keep_alive
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -163,6 +161,9 @@ class AiohttpClient(AnyClient[Request, Response]):
             if answer.status == 101:
                 raise ProtocolError(f"{answer.host} answered with status 101, which was not asked for")
             body = await self._read(answer)
+            if request.headers.get("connection"):
+                # Asked to close, so it is not used again whatever the peer does.
+                answer.close()
             if body and self._decompress:
                 coding = ",".join(answer.headers.getall("Content-Encoding", []))
                 body = decode(coding, body, self._max_response_bytes)
@@ -197,7 +198,9 @@ class AiohttpClient(AnyClient[Request, Response]):
                 connector=aiohttp.TCPConnector(
                     limit=0,
                     limit_per_host=self._max_connections or 0,
-                    keepalive_timeout=self._idle_timeout,
+                    # It refuses a time where it closes each connection anyway.
+                    keepalive_timeout=self._idle_timeout if self._keep_alive else None,
+                    force_close=not self._keep_alive,
                     ssl=self._tls if self._tls is not None else True,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -55,6 +55,7 @@ def _client(
             follow_redirects=flow.follow_redirects,
             before_redirect=before_redirect,
             tls=_tls(flow.ca_file),
+            keep_alive=flow.keep_alive,
         )
     return Client(
         # A repeat would be a send that no limit has permitted; the engine tries again, under the limit.
@@ -65,6 +66,7 @@ def _client(
         follow_redirects=flow.follow_redirects,
         before_redirect=before_redirect,
         tls=_tls(flow.ca_file),
+        keep_alive=flow.keep_alive,
     )
 
 

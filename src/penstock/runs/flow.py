@@ -40,6 +40,7 @@ class Flow(EngineSettings):
     follow_redirects: int = 0
     ca_file: Path | None = None
     proxy: str | None = None
+    keep_alive: bool = True
     forget_pause: bool = False
     command: tuple[str, ...] = ()
 

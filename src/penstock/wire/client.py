@@ -40,6 +40,8 @@ class ClientStatistics:
     """Connections opened since the client was made."""
     repeated: int
     """Calls sent once more because a kept connection had been closed by the peer."""
+    died: int = 0
+    """Kept connections that the peer closed without saying so, whether a call was on its way or not."""
 
 
 class Client(AnyClient[Request, Response]):
@@ -59,6 +61,9 @@ class Client(AnyClient[Request, Response]):
       prepared, or sent by `once`, is never repeated: it has one permit of a limit, and that is for one send.
     - `idle_timeout`: seconds after which an unused connection is closed. Less than what servers and load
       balancers allow: they close without a word, and a POST that is on its way then has an unknown fate.
+    - `keep_alive`: False sends each request on a connection of its own and asks the peer to close it. A request with
+      the header `Connection: close` does so for all later ones to its origin. Otherwise connections are kept for as
+      long as the origin has shown that they live; one that closes them right after an answer is found out.
 
     Raises UsageError before anything is sent for a request that cannot be one, and a CallError (ConnectError,
     DnsError, TlsError, ConnectTimeout, ConnectionLost, ProtocolError, ResponseTooLarge, BadBody) for whatever
@@ -80,13 +85,9 @@ class Client(AnyClient[Request, Response]):
         decompress: bool = True,
         repeat_stale: bool = True,
         idle_timeout: float = 15.0,
+        keep_alive: bool = True,
     ) -> None:
-        if max_connections_per_origin is not None and max_connections_per_origin < 1:
-            raise UsageError("max_connections_per_origin must be at least 1, or None for no limit")
-        if not connect_timeout > 0 or not idle_timeout > 0:
-            raise UsageError("connect_timeout and idle_timeout must be more than 0 seconds")
-        if max_response_bytes < 0 or follow_redirects < 0:
-            raise UsageError("max_response_bytes and follow_redirects cannot be negative")
+        check_numbers(max_connections_per_origin, connect_timeout, idle_timeout, max_response_bytes, follow_redirects)
         self._max_connections = max_connections_per_origin
         self._connect_timeout = connect_timeout
         self._max_response_bytes = max_response_bytes
@@ -97,6 +98,7 @@ class Client(AnyClient[Request, Response]):
         self._decompress = decompress
         self._repeat_stale = repeat_stale
         self._idle_timeout = idle_timeout
+        self._keep_alive = keep_alive
         self._accept_encoding = accept_encoding() if decompress else "identity"
         self._pools: dict[UrlOrigin, OriginPool] = {}
         self._pool_by_text: dict[str, OriginPool] = {}
@@ -106,7 +108,7 @@ class Client(AnyClient[Request, Response]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
-        self._repeats = self._opened_before = 0
+        self._repeats = self._opened_before = self._died_before = 0
 
     def __call__(self, request: Request, /) -> Coroutine[Any, Any, Response]:
         """Send `request` and return its complete answer."""
@@ -184,6 +186,7 @@ class Client(AnyClient[Request, Response]):
             waiting=sum(p.waiting for p in pools),
             opened=self._opened_before + sum(p.opened for p in pools),
             repeated=self._repeats,
+            died=self._died_before + sum(p.keep_alive.deaths for p in pools),
         )
 
     def __repr__(self) -> str:
@@ -283,17 +286,19 @@ class Client(AnyClient[Request, Response]):
             return await self._open(origin, pool)
 
         return OriginPool(
-            RequestEncoder(origin, self._accept_encoding),
+            RequestEncoder(origin, self._accept_encoding, keep_alive=self._keep_alive),
             opener,
             max_connections=self._max_connections,
             idle_timeout=self._idle_timeout,
             on_unasked=self._on_unasked,
+            keep_alive=self._keep_alive,
         )
 
     def _forget_unused_pools(self) -> None:
         unused = {o: p for o, p in self._pools.items() if not (p.connections or p.in_use or p.waiting)}
         for origin, pool in unused.items():
             self._opened_before += pool.opened
+            self._died_before += pool.keep_alive.deaths
             del self._pools[origin]
         self._pool_by_text.clear()
         self._last_url = ""
@@ -334,8 +339,21 @@ class Client(AnyClient[Request, Response]):
         self._sweeper = None
         for pool in self._pools.values():
             pool.close_expired()
-        if any(pool.connections for pool in self._pools.values()):
+        # Also while one is being opened: nothing else would begin to sweep when it is there.
+        if any(pool.connections or pool.in_use for pool in self._pools.values()):
             self._schedule_sweep()
+
+
+def check_numbers(
+    max_connections: int | None, connect_timeout: float, idle_timeout: float, max_response_bytes: int, redirects: int
+) -> None:
+    """Raise UsageError for options of a client that make no sense."""
+    if max_connections is not None and max_connections < 1:
+        raise UsageError("max_connections_per_origin must be at least 1, or None for no limit")
+    if not connect_timeout > 0 or not idle_timeout > 0:
+        raise UsageError("connect_timeout and idle_timeout must be more than 0 seconds")
+    if max_response_bytes < 0 or redirects < 0:
+        raise UsageError("max_response_bytes and follow_redirects cannot be negative")
 
 
 def _may_repeat(request: Request) -> bool:

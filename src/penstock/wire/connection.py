@@ -7,6 +7,7 @@ connection goes back to the pool at once: the waiting task may be cancelled at a
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import Protocol, cast
 
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         "closed",
         "decompress",
         "exchanges",
+        "idle_since",
         "keep_alive_seconds",
         "peer",
         "stale",
@@ -101,8 +103,10 @@ class Connection(asyncio.Protocol):
         """
         self.keep_alive_seconds: float | None = None
         """How long the peer said it keeps an idle connection."""
-        self.usable_until = 0.0
-        """On the loop's clock; written and read by the pool."""
+        self.idle_since = math.inf
+        """When the last answer ended, on the loop's clock; infinite where the next exchange follows at once."""
+        self.usable_until = math.inf
+        """On the loop's clock; written and read by the pool, as `idle_since`."""
 
     def exchange(self, data: bytes, request: Request) -> asyncio.Future[Response]:
         """Write `data`, which is `request`, and return the future of its answer.

@@ -23,14 +23,15 @@ class PreparedRequest:
         self._connection: Connection | None = connection
 
     async def send(self) -> Response:
-        """Send now. Where the peer has closed the connection meanwhile, a new one is opened first.
+        """Send now. Where the connection was closed or grew too old meanwhile, a new one is opened first.
 
         Raises what the call itself would raise, and UsageError when it was sent or released before.
         """
         connection, self._connection = self._connection, None
         if connection is None:
             raise UsageError("this prepared request was already sent or released")
-        if connection.closed:
+        if not self._pool.may_use(connection):
+            connection.close()
             connection = await self._pool.open_in_slot()
         return await self._exchange(connection)
 
@@ -38,4 +39,4 @@ class PreparedRequest:
         """Give the connection back. Does nothing where the request was already sent or released."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._pool.finished(connection)
+            self._pool.unused(connection)

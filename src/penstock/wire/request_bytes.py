@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .._version import __version__
 from ..errors import UsageError
@@ -12,7 +13,7 @@ from .url import UrlOrigin
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The wire frames the message and keeps the connection; a second opinion is how requests are smuggled.
 _FRAMING = {"content-length", "transfer-encoding", "te"}
-_HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "upgrade"}
+_HOP_BY_HOP = {"keep-alive", "proxy-connection", "upgrade"}
 # These methods say what an empty body means, so its length is stated (RFC 9110, 8.6).
 _LENGTH_ALWAYS = {"POST", "PUT", "PATCH"}
 _MAX_KEPT = 256
@@ -33,13 +34,19 @@ class _Fields:
 
 
 class RequestEncoder:
-    """Encodes requests to one origin. `accept_encoding` is sent where the request does not name its own."""
+    """Encodes requests to one origin. `accept_encoding` is sent where the request does not name its own.
 
-    __slots__ = ("_accept_encoding", "_authority", "_known")
+    Without `keep_alive` each asks for `Connection: close`. One that does so by itself ends keep-alive for all that
+    follow: the peer may not answer another on its connection, and `on_close` is called.
+    """
 
-    def __init__(self, origin: UrlOrigin, accept_encoding: str) -> None:
+    __slots__ = ("_accept_encoding", "_authority", "_keep_alive", "_known", "on_close")
+
+    def __init__(self, origin: UrlOrigin, accept_encoding: str, *, keep_alive: bool = True) -> None:
         self._authority = origin.authority
         self._accept_encoding = accept_encoding
+        self._keep_alive = keep_alive
+        self.on_close: Callable[[], None] = lambda: None
         self._known: dict[int, _Fields] = {}
 
     def encode(self, request: Request, target: str) -> bytes:
@@ -63,6 +70,10 @@ class RequestEncoder:
 
     def _learn(self, method: str, headers: Headers) -> _Fields:
         check_request(method, headers)
+        if self._keep_alive and headers.get("connection"):
+            self._keep_alive = False
+            self._known.clear()
+            self.on_close()
         fields = _Fields(method, headers, self._fixed_part(headers))
         if len(self._known) >= _MAX_KEPT:
             self._known.clear()
@@ -80,6 +91,8 @@ class RequestEncoder:
             lines.append("Accept: */*")
         if "accept-encoding" not in given:
             lines.append(f"Accept-Encoding: {self._accept_encoding}")
+        if not self._keep_alive and "connection" not in given:
+            lines.append("Connection: close")
         lines += [f"{name}: {value}" for name, value in headers if name.lower() != "host"]
         return "\r\n".join(lines) + "\r\n"
 
@@ -94,6 +107,8 @@ def check_request(method: str, headers: Headers) -> None:
     refused = sorted(given & (_FRAMING | _HOP_BY_HOP))
     if refused:
         raise UsageError(f"header {refused[0]!r} is the client's own to write: leave it out")
+    if any(value.lower() != "close" for value in headers.get_all("connection")):
+        raise UsageError("header 'connection' is the client's own to write, but for 'Connection: close': leave it out")
     if len(headers.get_all("host")) > 1:
         raise UsageError("a request has one Host header, not several (RFC 9112, 3.2)")
     for name, value in headers:

@@ -167,7 +167,7 @@ class StreamClient:
             stream = cast("StreamConnection", connection)
             if exchange.cancelled:
                 assert self._pool is not None
-                self._pool.finished(stream)
+                self._pool.unused(stream)
             else:
                 self._attach(exchange, stream)
 
