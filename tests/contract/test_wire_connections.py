@@ -258,14 +258,20 @@ def test_nothing_is_repeated_where_one_permit_is_for_one_send(wire: Bench, how: 
 
 
 GOODBYE = response("408 Request Timeout", b"", "Connection: close")
+# As HAProxy said it for long.
+GOODBYES = {
+    "with a length": GOODBYE,
+    "until the end": b"HTTP/1.0 408 Request Time-out\r\nConnection: close\r\n\r\n<html>",
+}
 
 
 @pytest.mark.parametrize(
     ("method", "headers", "status"),
     [("GET", {}, 200), ("PUT", {}, 200), ("POST", {"Idempotency-Key": "1"}, 200), ("POST", {}, 408)],
 )
+@pytest.mark.parametrize("goodbye", GOODBYES)
 def test_a_goodbye_that_crosses_a_request_is_no_answer_to_it(
-    wire: Bench, method: str, headers: dict[str, str], status: int
+    wire: Bench, method: str, headers: dict[str, str], status: int, goodbye: str
 ) -> None:
     """RFC 9110, 15.5.9: the server had waited for a request on a kept connection, and never saw this one."""
 
@@ -275,7 +281,7 @@ def test_a_goodbye_that_crosses_a_request_is_no_answer_to_it(
             while peer.server.connections > 1:
                 await peer.answer(OK)
             await peer.reader.read(1)
-            await peer.send(GOODBYE)
+            await peer.send(GOODBYES[goodbye])
 
         async with serving(script) as server, wire.client() as client:
             request = Request(method, server.url, headers)

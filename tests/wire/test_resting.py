@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -20,11 +21,11 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUEST = Request("POST", "http://peer/")
 
 
-def new_pool(limit: int | None = None, *, keep_alive: bool = True) -> tuple[OriginPool, Opener]:
+def new_pool(limit: int | None = None, *, keep_alive: bool = True, **tell: Any) -> tuple[OriginPool, Opener]:
     """A pool whose origin has shown nothing so far."""
     opener = Opener()
     encoder = RequestEncoder(ORIGIN, "gzip", keep_alive=keep_alive)
-    pool = OriginPool(encoder, opener, max_connections=limit, idle_timeout=15.0, keep_alive=keep_alive)
+    pool = OriginPool(encoder, opener, max_connections=limit, idle_timeout=15.0, keep_alive=keep_alive, **tell)
     return pool, opener
 
 
@@ -148,6 +149,76 @@ def test_a_request_that_was_lost_counts_as_well() -> None:
         future.exception()
         exchange(await pool.acquire())
         assert pool.take_idle() is None
+
+    run_virtual(test())
+
+
+GOODBYE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("crosses", [False, True])
+def test_a_goodbye_counts_as_any_other_close(crosses: bool) -> None:
+    async def test() -> None:
+        pool, _ = new_pool()
+        connection = await used(pool)
+        if crosses:
+            assert await pool.acquire() is connection
+            connection.exchange(b"x", REQUEST)
+        connection.data_received(GOODBYE)
+        connection.eof_received()
+        assert (pool.keep_alive.deaths, pool.keep_alive.suspected, pool.unasked_answers) == (1, True, 0)
+        assert held(pool) == (0, 0, 0)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("why", ["an answer too many on an idle one", "the same in a packet", "keep none"])
+def test_who_waits_for_connections_that_rest_opens_others_when_these_are_closed(why: str) -> None:
+    """Nobody else would wake them: they would follow one another on what the first one opens, or wait for ever."""
+
+    async def test() -> None:
+        pool, opener = new_pool()
+        *kept, busy = [await pool.acquire() for _ in range(4)]
+        for connection in kept:
+            exchange(connection)
+        calls = [asyncio.create_task(pool.acquire()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert held(pool) == (1, 3, 3)
+        if why == "keep none":
+            pool.keep_none()
+        elif why == "the same in a packet":
+            busy.exchange(b"x", REQUEST)
+            busy.data_received(ANSWER + ANSWER)
+        else:
+            kept[0].data_received(ANSWER)
+        assert all(connection.closed for connection in kept)
+        began = now()
+        assert [await call for call in calls] == opener.made[4:]
+        assert now() == began
+        assert pool.keep_alive.deaths == 0, "it was not the peer that closed them"
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(("keep_alive", "told"), [(True, ["http://peer"]), (False, [])])
+def test_an_answer_too_many_misleads_nobody_where_no_connection_is_used_twice(
+    keep_alive: bool, told: list[str]
+) -> None:
+    async def test() -> None:
+        found: list[str] = []
+        pool, _ = new_pool(keep_alive=keep_alive, on_unasked=found.append)
+        connection = await pool.acquire()
+        connection.exchange(b"x", REQUEST)
+        connection.data_received(ANSWER + ANSWER)
+        assert (found, pool.unasked_answers) == (told, len(told))
+        # What was kept before it was told to keep none is another matter.
+        pool, _ = new_pool(on_unasked=found.append)
+        await used(pool)
+        connection = await pool.acquire()
+        pool.keep_none()
+        connection.exchange(b"x", REQUEST)
+        connection.data_received(ANSWER + ANSWER)
+        assert found == [*told, "http://peer"]
 
     run_virtual(test())
 

@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """Called by the loop: the peer has closed. This ends some bodies; for all else it is a loss."""
         if self._future is not None and not self._unanswered and self._reader.feed_eof():
-            self.abort()
+            self._spent(self._reader)
             self._answer_read()
         else:
             self._lose(None)

@@ -215,6 +215,7 @@ class OriginPool:
                 self._idle.pop(connection, None)
                 self._resting.discard(connection)
                 connection.close()
+        self._serve_waiters()
 
     def lost(self, connection: Connection) -> None:
         """Called by the connection when it closes outside an exchange."""
@@ -229,6 +230,9 @@ class OriginPool:
 
     def unasked(self, connection: Connection) -> None:
         """Called by the connection when an answer comes to it that nobody asked for: distrust the peer."""
+        if not self._keeps and connection.exchanges <= 1:
+            # It was never to be used again, so nobody can have been misled.
+            return
         if not self.unasked_answers:
             seconds = f"{_DISTRUST_SECONDS:g} s"
             _log.warning(
@@ -247,6 +251,7 @@ class OriginPool:
                 other.close()
         self._idle.clear()
         self._resting.clear()
+        self._serve_waiters()
 
     def made(self, connection: Connection) -> None:
         """Called by the connection when its transport is open."""
