@@ -105,6 +105,22 @@ def test_a_run_that_may_have_been_misled_says_so(tmp_path: Path, moment: str, pr
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+def test_with_a_connection_for_each_call_nobody_is_misled(tmp_path: Path, moment: str) -> None:
+    """It is what the summary gives as a remedy."""
+    out = tmp_path / "out.jsonl"
+    source = write_items(tmp_path / "in.jsonl", ITEMS)
+
+    async def main() -> None:
+        async with _origin(*MOMENTS[moment]) as origin:
+            send = ["send", source, "--url", origin + "/{n}", "--method", "GET", "--in-flight", 4, "--out", out]
+            code, summary, errors = await _penstock(*send, "--no-keep-alive")
+            assert (code, summary["ok"], summary["unasked_answers"]) == (0, ITEMS, {}), errors
+
+    asyncio.run(main())
+    assert all(each["value"] == {"for": f"/{each['key']}"} for each in records(out))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_the_proxy_counts_them(moment: str) -> None:
     """Between two requests there is a moment, as there is with clients; then nobody gets another's answer for long."""
     delay, every = MOMENTS[moment]

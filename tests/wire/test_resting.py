@@ -225,7 +225,8 @@ def test_an_answer_too_many_misleads_nobody_where_no_connection_is_used_twice(
 
 def test_an_origin_that_closes_after_each_answer_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        pool, opener = new_pool()
+        told: list[int] = []
+        pool, opener = new_pool(on_died=lambda origin, number: told.append(number))
         for _ in range(30):
             connection = await used(pool)
             assert connection is opener.made[-1]
@@ -234,6 +235,7 @@ def test_an_origin_that_closes_after_each_answer_is_said_once(caplog: pytest.Log
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
         assert "http://peer closes connections right after an answer" in caplog.text
         assert "--no-keep-alive" in caplog.text
+        assert (sum(told), told[0] > 5, set(told[1:])) == (30, True, {1})
         for _ in range(10):
             await used(pool)
         assert pool.idle == 1, "one is kept, to see whether the server was mended"

@@ -12,7 +12,7 @@ import orjson
 
 from ..clock import SYSTEM_CLOCK
 from ..report.axes import duration
-from ..runs.unasked import in_words
+from ..runs.origin_faults import in_words
 from .terminal import folded
 from .texts import REASON_LENGTH, eta_text, kinds_text, rate_text, shorten
 
@@ -145,7 +145,7 @@ def _outage(state: dict[str, Any]) -> str:
 
 
 def _troubles(state: dict[str, Any]) -> list[str]:
-    lines = [f"  careful   {each}" for each in in_words(state["unasked_answers"])]
+    lines = [f"  careful   {each}" for each in in_words(state["unasked_answers"], state["died_connections"])]
     if state["paused_for_s"]:
         lines.append(f"  paused    for another {state['paused_for_s']:,.0f} s, as the server asked")
     if state["down_for_s"] is not None:

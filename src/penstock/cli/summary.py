@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..runs.unasked import in_words
+from ..runs.origin_faults import in_words
 from .terminal import echo
 from .texts import kinds_text, rate_text
 
@@ -55,7 +55,8 @@ def summary_lines(summary: dict[str, Any], out: str) -> list[str]:
         lines.append(f"  outages   {outages}, {probes} to see whether the host was back")
     if summary["limits_told"]:
         lines.append(f"  told      {', '.join(summary['limits_told'])} by the server")
-    lines += [f"  careful   {each}" for each in (*summary["disbelieved"], *in_words(summary["unasked_answers"]))]
+    careful = in_words(summary["unasked_answers"], summary["died_connections"])
+    lines += [f"  careful   {each}" for each in (*summary["disbelieved"], *careful)]
     if summary["limits"]:
         lines.append(f"  limit     {', '.join(map(_limit_used, summary['limits']))}{here}")
     if service["p50"] is not None:

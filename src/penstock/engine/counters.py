@@ -41,6 +41,8 @@ class RunCounters:
         """Second calls beside a slow first one; they are counted among the attempts."""
         self.unasked: dict[str, int] = {}
         """Answers that nobody asked for, by their origin."""
+        self.died: dict[str, int] = {}
+        """Kept connections that were closed right after an answer, without a word, by their origin."""
         self.elapsed_before = 0.0
         """Seconds that earlier sessions of the same run took."""
         self.paused_until = 0.0
@@ -93,6 +95,7 @@ class RunCounters:
             "probes": self.probes,
             "hedges": self.hedges,
             "unasked": dict(self.unasked),
+            "died": dict(self.died),
             "elapsed": self.elapsed_before + elapsed,
             "paused_until": self.paused_until,
             "service": self.service.as_json(),
@@ -109,7 +112,7 @@ class RunCounters:
         self.in_flight_peak = saved["in_flight_peak"]
         # A run that was begun by an older version has none of these.
         self.outages, self.probes, self.hedges = (saved.get(name, 0) for name in ("outages", "probes", "hedges"))
-        self.unasked = dict(saved.get("unasked", {}))
+        self.unasked, self.died = dict(saved.get("unasked", {})), dict(saved.get("died", {}))
         self.elapsed_before = saved["elapsed"]
         self.paused_until = saved.get("paused_until", 0.0)
         self.service = Histogram.from_json(saved["service"])

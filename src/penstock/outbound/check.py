@@ -25,13 +25,13 @@ from ..runs.client import knock, make_client
 from ..runs.driver import InMemory, Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.opening import Fingerprint, Opening, open_run
+from ..runs.origin_faults import OriginFaults
 from ..runs.run_folder import RunFolder
 from ..runs.secrets.compared import comparable_body, comparable_url
 from ..runs.secrets.given import Given
 from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
 from ..runs.storage import DISK
-from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
 from .interpreter import answer_rules
 from .vectors.answers import Hit, compile_answer, compile_hits
@@ -212,7 +212,7 @@ class Census:
         self._secrets = job.secrets()
         self._answers = answer_rules(job.flow)
         self._files = contextlib.ExitStack()
-        self._unasked = UnaskedAnswers()
+        self._faults = OriginFaults()
 
     async def carry_out(
         self, watch: Watch = lambda total, limiter: (), watch_first: Watch | None = None
@@ -238,7 +238,7 @@ class Census:
 
     async def _carry_out(self) -> dict[str, Any]:
         resumed_at = self._scoreboard.done_count()
-        async with make_client(self._job.flow, on_unasked=self._unasked) as client:
+        async with make_client(self._job.flow, faults=self._faults) as client:
             self._client = client
             if resumed_at < self._total:
                 await knock(client, self._call(lambda answer, query: answer).request(Query(0, b"{}")))
@@ -247,7 +247,7 @@ class Census:
             summary["control"] = {"asked": reading.control[0], "found": reading.control[1]}
             if summary["complete"]:
                 await self._look_again(reading, summary)
-                self._keep_unasked(summary)
+                self._keep_faults(summary)
         if self._job.duplicates and summary["complete"]:
             found = await asyncio.to_thread(find_duplicates, self._source, self._folder.path / "duplicates")
             summary["duplicates"] = {"groups": found.groups, "rows": found.rows}
@@ -275,7 +275,7 @@ class Census:
             idempotent=True,
             counters=self._kept_pause(),
             watch=watch,
-            unasked=self._unasked,
+            faults=self._faults,
             recorded=recorded,
         )
 
@@ -290,12 +290,13 @@ class Census:
         counters = RunCounters().as_json(0.0) | load_counters(path) | {"paused_until": until}
         DISK.write_new(path, orjson.dumps(counters))
 
-    def _keep_unasked(self, summary: dict[str, Any]) -> None:
+    def _keep_faults(self, summary: dict[str, Any]) -> None:
         """Also those of the second look, of which no counters are kept."""
-        path, counts = self._folder.path / _COUNTERS, self._unasked.counts
-        if counts != summary["unasked_answers"]:
-            summary["unasked_answers"] = dict(counts)
-            DISK.write_new(path, orjson.dumps(load_counters(path) | {"unasked": counts}))
+        path = self._folder.path / _COUNTERS
+        unasked, died = self._faults.unasked.counts, self._faults.died.counts
+        if (unasked, died) != (summary["unasked_answers"], summary["died_connections"]):
+            summary |= {"unasked_answers": dict(unasked), "died_connections": dict(died)}
+            DISK.write_new(path, orjson.dumps(load_counters(path) | {"unasked": unasked, "died": died}))
 
     # -- the first answers --------------------------------------------------------------------------------------------
 

@@ -24,13 +24,13 @@ from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
 from ..runs.journal import Journal
 from ..runs.opening import Fingerprint, Opening, learn_fingerprint, open_run
+from ..runs.origin_faults import OriginFaults
 from ..runs.run_folder import RunFolder
 from ..runs.secrets.compared import comparable_url
 from ..runs.secrets.given import Given
 from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
 from ..runs.storage import DISK
-from ..runs.unasked import UnaskedAnswers
 from .interpreter import answer_rules
 from .paging.chain import ChainPlan
 from .paging.countable import CountablePlan
@@ -100,7 +100,7 @@ class PullRun:
         """What there is so far; it changes while the run goes on."""
         self._say = say
         self._redirects = RedirectPermits()
-        self._unasked = UnaskedAnswers()
+        self._faults = OriginFaults()
         self._secrets = job.secrets()
         self._is_new = files.journal.state.done.count == 0
 
@@ -116,7 +116,7 @@ class PullRun:
         then. Raises PenstockError where it makes no sense to go on later, StorageError where the disk fails.
         """
         try:
-            async with make_client(self.job.flow, self._redirects, self._unasked) as client:
+            async with make_client(self.job.flow, self._redirects, self._faults) as client:
                 return await self._carry_out(client, watch)
         except UsageError as error:
             if not self._is_new or self._has_more_than_a_beginning():
@@ -160,7 +160,7 @@ class PullRun:
             known=lambda: _known(plan.tally),
             one_host=not job.allowed_hosts,
             redirects=self._redirects,
-            unasked=self._unasked,
+            faults=self._faults,
         )
         remembering = Remembering(client, looker.answers)
         call = page_call(remembering, page_headers(job.headers), reader, source, self._secrets)
@@ -169,7 +169,7 @@ class PullRun:
 
     def _looking(self) -> Session:
         session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
-        session.unasked = self._unasked
+        session.faults = self._faults
         return session
 
     async def _paging(self, looker: Looker) -> Paging:

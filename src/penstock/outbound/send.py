@@ -22,12 +22,12 @@ from ..runs.flow import Flow, check_flow
 from ..runs.journal import Journal
 from ..runs.json_lines import JsonLinesOutput, drop_failed
 from ..runs.opening import Fingerprint, Opening, open_run
+from ..runs.origin_faults import OriginFaults
 from ..runs.run_folder import RunFolder
 from ..runs.secrets.compared import comparable_body, comparable_url
 from ..runs.secrets.given import Given
 from ..runs.secrets.known import known_secrets
 from ..runs.session import Session
-from ..runs.unasked import UnaskedAnswers
 from .checked_file import Digests, changed, know_again, look
 from .http_call import http_call
 from .interpreter import Interpreter, answer_rules
@@ -137,9 +137,9 @@ class SendRun:
             key_of=by_key,
             one_host=builder.one_host,
             redirects=RedirectPermits(),
-            unasked=UnaskedAnswers(),
+            faults=OriginFaults(),
         )
-        async with make_client(job.flow, session.redirects, session.unasked) as client:
+        async with make_client(job.flow, session.redirects, session.faults) as client:
             if resumed_at < self.total:
                 await knock(client, self.first_request(builder))
             return await session.carry_out(http_call(client, builder, interpret, job.secrets()), source, self.output)

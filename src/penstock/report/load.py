@@ -34,6 +34,7 @@ class Sample:
     throttled: int
     hedges: int
     unasked: Mapping[str, int]
+    died: Mapping[str, int]
     by_kind: Mapping[str, int]
     in_flight: int
     in_flight_range: tuple[int, int]
@@ -243,6 +244,7 @@ def _sample(line: Mapping[str, Any]) -> Sample:
         throttled=whole("throttled"),
         hedges=whole("hedges"),
         unasked={origin: int(value) for origin, value in _numbers(line.get("unasked")).items()},
+        died={origin: int(value) for origin, value in _numbers(line.get("died")).items()},
         by_kind={kind: int(value) for kind, value in _numbers(line.get("by_kind")).items()},
         in_flight=in_flight,
         in_flight_range=(int(_number(pair[0]) or 0), int(_number(pair[1]) or 0)),

@@ -10,7 +10,7 @@ from .load import RunRecord, Sample
 _RATE_SECONDS = 10.0
 _ETA_SECONDS = 60.0
 _STALE_SECONDS = 15.0
-_COUNTERS = ("items", "ok", "failed", "by_kind", "attempts", "retries", "throttled", "unasked")
+_COUNTERS = ("items", "ok", "failed", "by_kind", "attempts", "retries", "throttled", "unasked", "died")
 
 
 def run_state(record: RunRecord, now: float) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def run_state(record: RunRecord, now: float) -> dict[str, Any]:
         "retries": told.get("retries", 0),
         "throttled": told.get("throttled", 0),
         "unasked_answers": dict(told.get("unasked", {})),
+        "died_connections": dict(told.get("died", {})),
         "rate_per_s": round(_rate(samples, _RATE_SECONDS, lambda sample: sample.attempts), 3) if running else 0.0,
         "items_per_s": round(items_per_s, 3),
         "limits": list(last.limits) if last else list(session.limits) if session else [],

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..runs.unasked import in_words
+from ..runs.origin_faults import in_words
 from .axes import count, duration, moment, number, percent
 from .charts import all_buckets, ending, run_percentiles
 from .load import RunRecord
@@ -227,7 +227,7 @@ def command_line(record: RunRecord) -> str:
 
 def notes(record: RunRecord, timeline: Timeline) -> list[str]:
     """What a reader should know, and what this report could not show."""
-    found = in_words(record.samples[-1].unasked if record.samples else {})
+    found = in_words(record.samples[-1].unasked, record.samples[-1].died) if record.samples else []
     for each in ("warnings", "notes"):
         said = record.summary.get(each)
         found += [str(text) for text in said] if isinstance(said, list) else []

@@ -15,7 +15,7 @@ from ..limits.limiter import RateLimiter
 from ..messages import Request, Response
 from ..wire import Client
 from .flow import Flow
-from .unasked import UnaskedAnswers
+from .origin_faults import OriginFaults
 
 if TYPE_CHECKING:
     from ..clients.aiohttp import AiohttpClient
@@ -35,16 +35,14 @@ class RedirectPermits:
 
 @asynccontextmanager
 async def make_client(
-    flow: Flow, before_redirect: RedirectPermits | None = None, on_unasked: UnaskedAnswers | None = None
+    flow: Flow, before_redirect: RedirectPermits | None = None, faults: OriginFaults | None = None
 ) -> AsyncGenerator[AnyClient[Request, Response], None]:
-    """The wire's client, or the adapter for what it leaves out (proxies, and `on_unasked`), open for the block."""
-    async with _client(flow, before_redirect, on_unasked) as client:
+    """The wire's client, or the adapter for what it leaves out (proxies; it tells no `faults`), open for the block."""
+    async with _client(flow, before_redirect, faults) as client:
         yield client if flow.deadline_header is None else DeadlineHeader(client, flow.deadline_header)
 
 
-def _client(
-    flow: Flow, before_redirect: RedirectPermits | None, on_unasked: UnaskedAnswers | None
-) -> AiohttpClient | Client:
+def _client(flow: Flow, before_redirect: RedirectPermits | None, faults: OriginFaults | None) -> AiohttpClient | Client:
     if flow.proxy is not None:
         from ..clients.aiohttp import AiohttpClient
 
@@ -60,7 +58,8 @@ def _client(
     return Client(
         # A repeat would be a send that no limit has permitted; the engine tries again, under the limit.
         repeat_stale=False,
-        on_unasked=on_unasked,
+        on_unasked=faults.unasked if faults is not None else None,
+        on_died=faults.died if faults is not None else None,
         connect_timeout=flow.connect_timeout,
         max_response_bytes=flow.max_response_bytes,
         follow_redirects=flow.follow_redirects,

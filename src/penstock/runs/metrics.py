@@ -30,6 +30,9 @@ def read_metrics(engine: Engine[Any, Any], limiter: RateLimiter | None = None) -
         _count("outages", "How often the host was taken to be down.", counters.outages),
         _count("probes", "Calls that were made to see whether the host is back.", counters.probes),
         Family("penstock_unasked_answers", "Answers that nobody asked for.", "counter", counters.unasked, "origin"),
+        Family(
+            "penstock_died_connections", "Closed right after an answer, untold.", "counter", counters.died, "origin"
+        ),
         Family("penstock_items", "Items that have their outcome: ok, or its kind.", "counter", outcomes, "outcome"),
         _now("in_flight", "Attempts in flight.", counters.in_flight),
         _now("in_flight_limit", "Attempts that may be in flight.", engine.ceiling),

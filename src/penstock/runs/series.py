@@ -84,6 +84,7 @@ class Series:
             "throttled": counters.throttled,
             "hedges": counters.hedges,
             "unasked": counters.unasked,
+            "died": counters.died,
             "parked": counters.parked,
             "outage_since": counters.outage_since,
             "outage_reason": counters.outage_reason,

@@ -20,11 +20,11 @@ from ..limits.limiter import RateLimiter
 from .client import RedirectPermits
 from .driver import Driver, Sink, Watch
 from .flow import Flow
+from .origin_faults import OriginFaults
 from .run_folder import RunFolder
 from .session_limits import KeyOf, SessionLimits, open_limits
 from .sessions import SessionRecord
 from .summary import summarise
-from .unasked import UnaskedAnswers
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Session:
     known: Callable[[], dict[str, Any]] = dict
     """What the command knows beside the counters, such as a `total` that is only told on the way; for the report."""
     redirects: RedirectPermits | None = None
-    unasked: UnaskedAnswers | None = None
+    faults: OriginFaults | None = None
     key_of: KeyOf | None = None
     """What `flow.limit_by` says an item's key is."""
     one_host: bool = True
@@ -69,8 +69,8 @@ class Session:
             call.listen(state.judge.listen(limits.limiter, current_clock()))
             engine = Engine(call, source, state)
             engine.counters.restore(self.counters)
-            if self.unasked is not None:
-                self.unasked.count_in(engine.counters.unasked)
+            if self.faults is not None:
+                self.faults.count_in(engine.counters)
             if self.flow.forget_pause:
                 engine.counters.paused_until = 0.0
             pause = engine.counters.paused_until - SYSTEM_CLOCK.wall()

@@ -66,6 +66,7 @@ def summarise(
         "limits_told": list(limiter.statistics().told),
         "disbelieved": list(limiter.disbelieved),
         "unasked_answers": dict(counters.unasked),
+        "died_connections": dict(counters.died),
         "service_ms": counters.service.percentiles_ms(),
         "response_ms": counters.response.percentiles_ms(),
         "peak_rss_bytes": peak_rss_bytes(),

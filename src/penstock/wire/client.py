@@ -55,6 +55,8 @@ class Client(AnyClient[Request, Response]):
     - `follow_redirects`: how many to follow; 0 gives the 3xx to the caller. `before_redirect` is awaited before each
       of them, which is a send like any other: `limiter.acquire` makes it keep a limit. To another origin only harmless
       header fields go along (`penstock.fields.HARMLESS_FIELDS`), and the body where 307 or 308 asks for it.
+    - `on_unasked` is called with the origin for each answer that nobody asked for, and `on_died` with the origin and a
+      number where connections are closed right after an answer, again and again, without a word: how many more.
     - `decompress`: offer and remove content codings. The header fields stay as they came.
     - `repeat_stale`: send a request a second time, once, where a kept connection turns out to be closed, not a byte
       of an answer came, and the method is idempotent or the request has an Idempotency-Key (RFC 9110, 9.2.2). What is
@@ -82,6 +84,7 @@ class Client(AnyClient[Request, Response]):
         follow_redirects: int = 0,
         before_redirect: Callable[[], Awaitable[object]] | None = None,
         on_unasked: Callable[[str], object] | None = None,
+        on_died: Callable[[str, int], object] | None = None,
         decompress: bool = True,
         repeat_stale: bool = True,
         idle_timeout: float = 15.0,
@@ -95,6 +98,7 @@ class Client(AnyClient[Request, Response]):
         self._follow_redirects = follow_redirects
         self._before_redirect = before_redirect
         self._on_unasked = on_unasked
+        self._on_died = on_died
         self._decompress = decompress
         self._repeat_stale = repeat_stale
         self._idle_timeout = idle_timeout
@@ -291,6 +295,7 @@ class Client(AnyClient[Request, Response]):
             max_connections=self._max_connections,
             idle_timeout=self._idle_timeout,
             on_unasked=self._on_unasked,
+            on_died=self._on_died,
             keep_alive=self._keep_alive,
         )
 

@@ -60,7 +60,7 @@ class KeepAlive:
         self._proofs = 0
         self._young_deaths = 0
         self._first_death = 0.0
-        self._told = False
+        self._told = 0
         # The share of connections that are closed young, the latest counting most.
         self._dying = 0.0
         self._weighed = 0
@@ -110,24 +110,26 @@ class KeepAlive:
         if self._proofs >= self._proofs_wanted(connections):
             self._rest = 0.0
 
-    def died(self, age: float, now: float, *, lost_request: bool = False) -> bool:
+    def died(self, age: float, now: float, *, lost_request: bool = False) -> int:
         """The peer closed a connection of this age; `lost_request` where one was on its way.
 
-        True at most once, where it is time to tell the user. `now` is on any clock that does not jump.
+        Returns how many that were closed young the user is now to be told of: none while it may have been a restart,
+        then all so far, then each. `now` is on any clock that does not jump.
         """
         self.deaths += 1
         if age > _YOUNG:
             self._died_of_age(age, lost_request=lost_request)
-            return False
+            return 0
         if not self._young_deaths:
             self._first_death = now
         self._young_deaths += 1
         self._proofs = 0
         self._weigh(1.0)
         self._rest = min(max(self._rest, _LEAST_REST, 3 * age), _LONGEST_REST)
-        tell = self._young_deaths >= _DEATHS_TO_TELL and now - self._first_death >= _SECONDS_TO_TELL
-        tell, self._told = tell and not self._told, tell or self._told
-        return tell
+        if self._young_deaths < _DEATHS_TO_TELL or now - self._first_death < _SECONDS_TO_TELL:
+            return 0
+        untold, self._told = self._young_deaths - self._told, self._young_deaths
+        return untold
 
     def worth_watching(self, age: float) -> bool:
         """Whether an idle connection of this age, too old for use, can still tell something about the limit."""

@@ -39,8 +39,8 @@ _DISTRUST_SECONDS = 60.0
 class OriginPool:
     """All connections to one origin. `max_connections` None means no limit; `idle_timeout` is in seconds.
 
-    `on_unasked` is told the origin of every answer that nobody asked for. Without `keep_alive` each connection carries
-    one exchange.
+    `on_unasked` is told the origin of every answer that nobody asked for, `on_died` of connections that were closed
+    right after an answer, and how many more there are. Without `keep_alive` each connection carries one exchange.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class OriginPool:
         "_keeps",
         "_max_connections",
         "_now",
+        "_on_died",
         "_on_unasked",
         "_open",
         "_resting",
@@ -75,14 +76,14 @@ class OriginPool:
         max_connections: int | None,
         idle_timeout: float,
         on_unasked: Callable[[str], object] | None = None,
+        on_died: Callable[[str, int], object] | None = None,
         keep_alive: bool = True,
     ) -> None:
         self.encoder = encoder
         encoder.on_close = self.keep_none
         self.heads = KnownHeads()
         self._open = opener
-        self._max_connections = max_connections
-        self._idle_timeout = idle_timeout
+        self._max_connections, self._idle_timeout = max_connections, idle_timeout
         self.keep_alive = KeepAlive()
         """What the origin has shown of the life of kept connections."""
         self._keeps = keep_alive
@@ -105,7 +106,7 @@ class OriginPool:
         self.opened = 0
         self.unasked_answers = 0
         """How often the peer answered what nobody had asked."""
-        self._on_unasked = on_unasked
+        self._on_unasked, self._on_died = on_unasked, on_died
         self._distrusted_until = 0.0
 
     def __repr__(self) -> str:
@@ -357,14 +358,20 @@ class OriginPool:
         as_promised = promised is not None and age >= promised - _KEEP_ALIVE_MARGIN
         if as_promised or now < self._distrusted_until:
             return
-        if self.keep_alive.died(age, now, lost_request=lost_request):
+        self._tell_of_closed(connection.peer, self.keep_alive.died(age, now, lost_request=lost_request))
+        self._learned()
+
+    def _tell_of_closed(self, peer: str, number: int) -> None:
+        # The first time it is more than one.
+        if number > 1:
             _log.warning(
                 "%s closes connections right after an answer without saying so (Connection: close): %d so far. They "
                 "now rest before they are used again, or none is kept. --no-keep-alive keeps none in a run at all.",
-                connection.peer,
-                self.keep_alive.deaths,
+                peer,
+                number,
             )
-        self._learned()
+        if number and self._on_died is not None:
+            self._on_died(peer, number)
 
     def _learned(self) -> None:
         """The rule has changed."""

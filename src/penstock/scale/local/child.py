@@ -27,11 +27,11 @@ from ...runs.client import RedirectPermits, make_client
 from ...runs.driver import Watcher
 from ...runs.examples import Examples
 from ...runs.json_lines import RecordGroup
+from ...runs.origin_faults import OriginFaults
 from ...runs.run_folder import RunFolder
 from ...runs.session import Session
 from ...runs.storage import DISK
 from ...runs.summary import peak_rss_bytes
-from ...runs.unasked import UnaskedAnswers
 from .frames import FrameWriter, Task, positions_of, read_frame
 
 _LOOK_SECONDS = 0.05
@@ -108,10 +108,10 @@ class _Worker:
             watch=self._watch,
             one_host=builder.one_host,
             redirects=RedirectPermits(),
-            unasked=UnaskedAnswers(),
+            faults=OriginFaults(),
             recorded=False,
         )
-        async with make_client(task.flow, session.redirects, session.unasked) as client:
+        async with make_client(task.flow, session.redirects, session.faults) as client:
             call = http_call(client, builder, interpret, task.job.secrets())
             return await session.carry_out(call, self._source, _PipeSink(self._writer))
 
@@ -156,7 +156,7 @@ class _Worker:
 
 
 LIVE = (
-    *("attempts", "retries", "throttled", "hedges", "outages", "probes", "unasked"),
+    *("attempts", "retries", "throttled", "hedges", "outages", "probes", "unasked", "died"),
     *("in_flight", "parked", "outage_since", "outage_reason", "paused_until"),
 )
 """Of the counters, those that are of now, or that need not agree with the records."""

@@ -310,11 +310,8 @@ class Crew:
         for name in _SUMMED:
             latest = [max(member.committed.get(name, 0), member.live.get(name, 0)) for member in self._members]
             setattr(total, name, getattr(saved, name) + sum(latest))
-        told = [[member.committed.get("unasked", {}), member.live.get("unasked", {})] for member in self._members]
-        total.unasked = dict(saved.unasked)
-        for origin in {origin for each in told for counts in each for origin in counts}:
-            most = [max(counts.get(origin, 0) for counts in each) for each in told]
-            total.unasked[origin] = total.unasked.get(origin, 0) + sum(most)
+        total.unasked = self._by_origin("unasked", saved.unasked)
+        total.died = self._by_origin("died", saved.died)
         alive = [member.live for member in self._members if member.alive]
         total.in_flight = sum(live.get("in_flight", 0) for live in alive)
         total.in_flight_peak = max(total.in_flight_peak, total.in_flight)
@@ -325,6 +322,14 @@ class Crew:
         total.paused_until = max(saved.paused_until, *[state.get("paused_until", 0.0) for state in states], 0.0)
         if records:
             self._sum_records()
+
+    def _by_origin(self, name: str, saved: dict[str, int]) -> dict[str, int]:
+        told = [[member.committed.get(name, {}), member.live.get(name, {})] for member in self._members]
+        total = dict(saved)
+        for origin in {origin for each in told for counts in each for origin in counts}:
+            most = [max(counts.get(origin, 0) for counts in each) for each in told]
+            total[origin] = total.get(origin, 0) + sum(most)
+        return total
 
     def _sum_records(self) -> None:
         total, saved = self.counters, self._saved
