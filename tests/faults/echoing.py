@@ -34,6 +34,8 @@ class Echo:
             return 200, {"Content-Type": "text/html"}, said.encode()
         if place.startswith("/wrong"):
             return 200, {"Content-Type": "application/json"}, json.dumps({"said": said}).encode()
+        if place.startswith("/escaped"):
+            return 401, {}, escaped(unquote_plus(urlsplit(path).query)).encode()
         # Where the quote of the body is cut is another place each time.
         padding = "x" * (len(self.heard) * 7 % 300)
         return 401, {"WWW-Authenticate": quote(said)}, json.dumps({"pad": padding, "said": said}).encode()
@@ -47,6 +49,11 @@ class Echo:
         following = f"{self.url}/pages?api_key={quote_plus(key)}&n={number + 1}&again={quote(key, safe='')}"
         page = {"rows": [{"id": number * 2}, {"id": number * 2 + 1}], "next": following if number < 8 else None}
         return 200, {"Content-Type": "application/json"}, json.dumps(page).encode()
+
+
+def escaped(text: str) -> str:
+    """`text` in JSON as .NET writes it."""
+    return "".join(f"\\u{ord(each):04X}" if each in "<>&\"'+`" else json.dumps(each)[1:-1] for each in text)
 
 
 def _said(path: str, headers: str, body: str) -> str:

@@ -21,7 +21,7 @@ import pytest
 import penstock
 from penstock.cli.main import run_command
 
-from .echoing import Echo, echoing
+from .echoing import Echo, echoing, escaped
 
 SECRET = 'Zz9k"/&+ 7qX<w'
 PLAIN = "k3y-Zz9k7qXw"
@@ -124,6 +124,24 @@ def test_send(
     assert any(each in sent for each in spelt(secret))
     assert leaks(tmp_path, shown + report(out, capfd), secret) == []
     assert len(out.read_text().splitlines()) == 8
+
+
+@pytest.mark.parametrize("command", ["send", "pull", "check"])
+def test_escaped_as_other_languages_do(
+    command: str, echo: Echo, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no list of whole spellings has."""
+    pytest.importorskip("numpy")
+    monkeypatch.setenv("KEY", SECRET)
+    url, source, out = f"{echo.url}/escaped?q=${{KEY}}", tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("{}\n" * 8)
+    (tmp_path / "v.bin").write_bytes(bytes(range(64)))
+    census = [str(tmp_path / "v.bin"), "--dim", "4", "--url", url]
+    where = {"send": [str(source), "--url", url], "pull": [url], "check": census}
+    code, shown = run([command, *where[command], "--out", str(out)], capfd)
+    assert code == (1 if command == "send" else 2)
+    assert leaks(tmp_path, shown, SECRET, escaped(SECRET)) == []
+    assert "${KEY}" in shown + (out.read_text() if command == "send" else "")
 
 
 PULLS: dict[str, tuple[str, list[str]]] = {

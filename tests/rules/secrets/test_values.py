@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -98,3 +102,67 @@ def test_a_command_that_is_proposed_is_masked_as_its_message_is() -> None:
     BOTH.mask_error(error)
     assert error.command == "penstock pull http://h/?key=***"
     assert str(error).endswith(error.command)
+
+
+SIGNS = "Zz9<k7>q&X\"w'L/8+p=m \\nT\\é@r:;#?%d"
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "Go and Rails, JSON": lambda text: _each(text, "<>&", lambda sign: f"\\u{ord(sign):04x}", json.dumps),
+    ".NET, JSON": lambda text: _each(text, "<>&\"'+`", lambda sign: f"\\u{ord(sign):04X}", json.dumps),
+    "PHP, JSON": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text))[3:-3],
+    "JSON in JSON in JSON": lambda text: json.dumps(json.dumps(json.dumps(text)))[7:-7],
+    "Go, HTML": lambda text: _each(text, "<>&'\"+", lambda sign: f"&#{ord(sign)};"),
+    "PHP, HTML": lambda text: html.escape(text, quote=False).replace('"', "&quot;").replace("'", "&#039;"),
+    "text in HTML": lambda text: html.escape(text, quote=False),
+    "Rust, HTML": lambda text: html.escape(text).replace("/", "&#x2F;"),
+    "HTML twice": lambda text: html.escape(html.escape(text)),
+    "encodeURI": lambda text: quote(text, safe=";,/?:@&=+$-_.!~*'()#"),
+    "encodeURIComponent": lambda text: quote(text, safe="-_.!~*'()"),
+    "percent twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "a URL in JSON": lambda text: json.dumps(quote(text, safe="<>"))[1:-1].replace("<", "\\u003c"),
+    "Python": lambda text: repr(text + "\"'")[1:-4],
+    "bytes of Python": lambda text: repr(text.encode() + b"\"'")[2:-4],
+    "lower case": str.lower,
+    "upper case": str.upper,
+    "UTF-8 read as Latin-1": lambda text: text.encode().decode("latin-1"),
+    "Latin-1 read as UTF-8": lambda text: text.encode("latin-1").decode("utf-8", "replace"),
+}
+
+
+def _each(text: str, signs: str, write: Callable[[str], str], first: Callable[[str], str] | None = None) -> str:
+    """`signs` of `text` as `write` has them, after `first` has done the rest."""
+    if first is None:
+        return "".join(write(sign) if sign in signs else sign for sign in text)
+    return "".join(write(sign) if sign in signs else first(sign)[1:-1] for sign in text)
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_whoever_says_it_again_and_however(way: str) -> None:
+    """Each language escapes other signs, and in another way."""
+    text = WRITTEN[way](SIGNS)
+    assert SecretValues([Secret("${KEY}", SIGNS)]).mask(f"key: {text}.") == "key: ${KEY}."
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_the_beginning_of_it_that_a_quote_cut(way: str) -> None:
+    """Wherever that was, also in the middle of an escape."""
+    known = SecretValues([Secret("${KEY}", SIGNS)])
+    text = WRITTEN[way](SIGNS)
+    after_four = next(
+        at for at in range(4, len(text)) if known.mask(f"key: {text[:at]}{CUT}").startswith("key: ${KEY}")
+    )
+    assert after_four <= 4 + len(WRITTEN[way]("<")) - 1
+    for length in range(after_four, len(text)):
+        assert known.mask(f"key: {text[:length]}{CUT}") == f"key: ${{KEY}}{CUT}"
+
+
+@pytest.mark.parametrize("before", ["%20", "%3D", "\\u0020", "\\n", "=", "&#32;"])
+def test_a_short_one_after_an_escape_is_a_word_of_its_own(before: str) -> None:
+    assert SecretValues([Secret("a", "q7Xz")]).mask(f"key{before}q7Xz") == f"key{before}***"
+
+
+def test_nothing_but_backslashes_takes_no_time() -> None:
+    """Whatever is in the secret; a server could keep the loop busy with it. The bound is that of every test."""
+    known = SecretValues([Secret("a", 'C:\\\\a\\b "" \\ \\ c')])
+    text = f"C:{chr(92) * 4000}{CUT} {'%25' * 1000}{CUT} {'C: ' * 1000}{CUT}"
+    assert len(known.mask(text)) <= len(text)

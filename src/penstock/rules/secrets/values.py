@@ -8,10 +8,12 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote, quote_plus
 
 from ...errors import RunRefused, UsageError
 from .names import HIDDEN
+from .signs import cut_short, signs, written
 
 CUT = "..."
 """How a quote ends that is not all of the text."""
@@ -21,6 +23,10 @@ LEAST = 4
 
 _WHOLE_WORD = 8
 """Shorter ones are hidden only where no letter or digit is next to them, so that `prod` leaves `product` alone."""
+
+_BEFORE = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[nrt]))"
+_AFTER = "(?![A-Za-z0-9])"
+"""No letter or digit is next to it, but for the end of an escape, as in `%20prod`."""
 
 _MARK = "\x01"
 _HIDDEN_HERE = re.compile(f"{_MARK}(?:([^{_MARK}]+){_MARK}(\\d+))?{_MARK}")
@@ -45,34 +51,44 @@ class SecretValues:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._by_name: dict[str, Secret] = {}
         self._spelt: dict[str, tuple[Secret, int]] = {}
-        """Spelling -> whose it is, and which of its spellings."""
+        """Spelling -> whose it is, and which of its spellings: those that can be told when it is revealed."""
+        by_value: dict[str, Secret] = {}
         for secret in secrets:
             if len(secret.value) >= LEAST:
                 self._by_name.setdefault(secret.name, secret)
+                by_value.setdefault(secret.value, secret)
                 for number, spelling in enumerate(spellings(secret.value)):
                     if len(spelling) >= LEAST:
                         self._spelt.setdefault(spelling, (secret, number))
         # The longest first, so that one which begins another does not leave its end.
         every = sorted(self._spelt, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_pattern, every))) if every else None
-        self._heads = {spelling[:LEAST] for spelling in every}
-        """How they begin: a text without any of these holds none, and that is seen a hundred times sooner."""
+        self._pattern = re.compile("|".join(map(_exactly, every))) if every else None
+        self._ways = [way for value in sorted(by_value, key=len, reverse=True) for way in _ways(by_value[value])]
+        self._needed = {way.needed for way in self._ways}
+        """A text without any of these holds no secret, and that is seen a hundred times sooner."""
 
     def __bool__(self) -> bool:
-        return self._pattern is not None
+        return bool(self._ways)
+
+    @cached_property
+    def _any(self) -> re.Pattern[str]:
+        """A group for each way. Not made before a text needs it: of a key of some KiB that takes a while."""
+        return re.compile("|".join(f"({way.pattern()})" for way in self._ways))
 
     def mask(self, text: str) -> str:
         """`text` with what stands for each secret in its place, also for one of which a quote holds the beginning."""
-        if self._pattern is None or not any(head in text for head in self._heads):
+        if not self._ways:
             return text
-        text = self._pattern.sub(lambda match: self._spelt[match[0]][0].shown, text)
+        lowered = text.lower()
+        if any(needed in lowered for needed in self._needed):
+            text = self._any.sub(lambda match: self._ways[(match.lastindex or 1) - 1].secret.shown, text)
         return self._without_beginnings(text) if CUT in text else text
 
     def mask_error(self, error: BaseException) -> None:
         """Mask the texts of `error`, and of those that led to it."""
         seen: set[int] = set()
         each: BaseException | None = error
-        while self._pattern is not None and each is not None and id(each) not in seen:
+        while self._ways and each is not None and id(each) not in seen:
             seen.add(id(each))
             each.args = tuple(self.mask(part) if isinstance(part, str) else part for part in each.args)
             if isinstance(each, UsageError):
@@ -112,16 +128,12 @@ class SecretValues:
         return "".join(f"{self._without_beginning(quote)}{CUT}" for quote in quotes) + rest
 
     def _without_beginning(self, text: str) -> str:
-        for spelling, (secret, _) in self._spelt.items():
-            at = text.find(spelling[:LEAST], max(0, len(text) - len(spelling) + 1))
-            while at >= 0:
-                if spelling.startswith(text[at:]):
-                    return text[:at] + secret.shown
-                at = text.find(spelling[:LEAST], at + 1)
+        lowered = text.lower()
+        for way in self._ways:
+            at = cut_short(text, way.signs, LEAST) if way.begins in lowered else None
+            if at is not None:
+                return text[:at] + way.secret.shown
         return text
-
-
-NO_SECRETS = SecretValues()
 
 
 def spellings(value: str) -> tuple[str, ...]:
@@ -161,6 +173,42 @@ def _in_base64(value: str) -> Iterable[str]:
         yield core.replace("+", "-").replace("/", "_")
 
 
-def _pattern(spelling: str) -> str:
-    exact = re.escape(spelling)
-    return exact if len(spelling) >= _WHOLE_WORD else f"(?<![A-Za-z0-9]){exact}(?![A-Za-z0-9])"
+def _exactly(spelling: str) -> str:
+    return re.escape(spelling) if len(spelling) >= _WHOLE_WORD else f"{_BEFORE}{re.escape(spelling)}{_AFTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One text that gives a secret away, each sign of it written in whatever way."""
+
+    secret: Secret
+    signs: list[str]
+    needed: str
+    """The longest part that is written in one way only, in lower case; empty for a text of nothing but signs."""
+    begins: str
+    """The same of its beginning."""
+    any_case: bool
+
+    def pattern(self) -> str:
+        plain = "".join(map(written, self.signs))
+        if len(self.signs) < _WHOLE_WORD:
+            # Of a short one another case may be another word.
+            return f"{_BEFORE}{plain}{_AFTER}"
+        return f"(?i:{plain})" if self.any_case else plain
+
+
+def _ways(secret: Secret) -> Iterable[_Way]:
+    """Of the value, also with what is blank made one space, and of what base64 makes of it."""
+    value = secret.value
+    plain = dict.fromkeys((value, " ".join(value.split())))
+    for text in (*plain, *_in_base64(value)):
+        if len(text) >= LEAST:
+            parts = signs(text)
+            yield _Way(secret, parts, _longest(text), _longest("".join(parts[:LEAST])), text in plain)
+
+
+def _longest(text: str) -> str:
+    return str(max(re.findall("[A-Za-z0-9]*", text), key=len)).lower()
+
+
+NO_SECRETS = SecretValues()
