@@ -141,6 +141,49 @@ def test_pull(tmp_path: Path) -> None:
     assert sorted(json.loads(line)["id"] for line in out.read_text().splitlines()) == list(range(2 * ITEMS))
 
 
+def test_the_first_look_of_a_pull(tmp_path: Path) -> None:
+    """Of which no counters are kept: each session asked again at once, although it was told to wait."""
+    api, out = Api(page, YEARS), tmp_path / "rows.jsonl"
+    api.angry_after = 0
+    first, second, third, calls = asyncio.run(
+        three_sessions(api, lambda url: ["pull", f"{url}/rows?offset=0&limit=2", "--out", out])
+    )
+    assert (first.code, second.code, calls) == (3, 3, 0), (first.errors, second.errors)
+    assert "asked to wait until 20" in second.errors
+    assert third.code == 0, third.errors
+    assert sorted(json.loads(line)["id"] for line in out.read_text().splitlines()) == list(range(2 * ITEMS))
+
+
+@pytest.mark.parametrize("command", ["pull", "check"])
+def test_a_wait_that_a_kill_ends_in_the_first_look(command: str, tmp_path: Path) -> None:
+    """It is kept when it is told, and not where the session ends."""
+    vectors, out = tmp_path / "vectors.bin", tmp_path / "out.jsonl"
+    write_vectors(vectors, 200, 4, seed=1)
+    api = Api(found, Reply(429, b"{}", {"Retry-After": "300"}))
+    api.angry_after = 0
+
+    async def main() -> tuple[Ended, int]:
+        async with FaultServer(respond=api) as server:
+            words = {"pull": [server.url], "check": [str(vectors), "--dim", "4", "--url", server.url]}
+            typed = [command, *words[command], "--out", str(out), "--in-flight", "1"]
+            process = await asyncio.create_subprocess_exec(
+                *PENSTOCK, *typed, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            async with asyncio.timeout(PATIENCE):
+                while not api.calls:
+                    await asyncio.sleep(0.02)
+            # A commit is made four times a second.
+            await asyncio.sleep(2.0)
+            process.kill()
+            await process.wait()
+            calls = api.calls
+            return await session([*typed, "--max-outage", "1s"]), api.calls - calls
+
+    ended, calls = asyncio.run(main())
+    assert (ended.code, calls) == (3, 0), ended.errors
+    assert "asked to wait until 20" in ended.errors
+
+
 @pytest.mark.parametrize("after", [SOON, 1000], ids=["the first answers", "the census"])
 def test_check(tmp_path: Path, after: int) -> None:
     """Also while it learns how to read the answers, of which no counters are kept."""

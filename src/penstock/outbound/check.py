@@ -322,7 +322,7 @@ class Census:
         ranges = sample_ranges(self._source.count, min(SAMPLE, self._total))
         self._say(f"asking for {len(ranges)} of them first, to learn how to read the answers")
         answers: list[tuple[int, Hit]] = []
-        sink = _CollectAnswers(answers)
+        sink = _CollectAnswers(answers, self._keep_pause)
         call = self._call(lambda answer, query: self._read(answer))
         session = self._session(len(ranges), self._watch_first)
         summary = await session.carry_out(call, Queries(self._source, self._template, ranges), sink)
@@ -345,7 +345,7 @@ class Census:
     async def _control(self, reading: AnswerReading) -> AnswerReading:
         """Ask for vectors that are not stored, and note how many of them the server claims to have."""
         controls = made_up(self._source, self._template)
-        claims = _Claims()
+        claims = _Claims(self._keep_pause)
         await self._session(len(controls)).carry_out(self._call(fooled(self._read, reading)), controls, claims)
         return replace(reading, control=(claims.answered, claims.found))
 
@@ -411,7 +411,7 @@ class Census:
         looked = SecondLook()
         queries = Queries(self._source, self._template.with_k(HITS), [(each, each + 1) for each in misses])
         call = self._call(ranking(hits, reading))
-        session = await self._session(len(misses)).carry_out(call, queries, _Ranks(looked))
+        session = await self._session(len(misses)).carry_out(call, queries, _Ranks(looked, self._keep_pause))
         if not session["complete"]:
             summary["complete"] = False
             return
@@ -430,7 +430,8 @@ class Census:
 
 
 class _CollectAnswers(InMemory):
-    def __init__(self, answers: list[tuple[int, Hit]]) -> None:
+    def __init__(self, answers: list[tuple[int, Hit]], keep_pause: Callable[[float], None]) -> None:
+        super().__init__(keep_pause)
         self._answers = answers
         self.last_failure = ""
 
@@ -442,7 +443,8 @@ class _CollectAnswers(InMemory):
 
 
 class _Claims(InMemory):
-    def __init__(self) -> None:
+    def __init__(self, keep_pause: Callable[[float], None]) -> None:
+        super().__init__(keep_pause)
         self.answered = 0
         self.found = 0
 
@@ -453,7 +455,8 @@ class _Claims(InMemory):
 
 
 class _Ranks(InMemory):
-    def __init__(self, looked: SecondLook) -> None:
+    def __init__(self, looked: SecondLook, keep_pause: Callable[[float], None]) -> None:
+        super().__init__(keep_pause)
         self._looked = looked
 
     def put(self, outcome: Outcome[Query, int | None]) -> None:

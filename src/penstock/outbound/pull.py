@@ -133,7 +133,8 @@ class PullRun:
         job = self.job
         if self._is_new:
             await knock(client, Request("GET", job.url, page_headers(job.headers)))
-        looker = Looker(self._looking, client, page_headers(job.headers), answer_rules(job.flow), self._secrets)
+        rules, keep_pause = answer_rules(job.flow), self.files.keep_pause
+        looker = Looker(self._looking, client, page_headers(job.headers), rules, self._secrets, keep_pause)
         paging = await self._paging(looker)
         paginator = make_paginator(paging)
         plan = self._plan(paginator)
@@ -169,7 +170,7 @@ class PullRun:
 
     def _looking(self) -> Session:
         session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
-        session.faults = self._faults
+        session.faults, session.counters = self._faults, self.files.kept_pause
         return session
 
     async def _paging(self, looker: Looker) -> Paging:

@@ -61,16 +61,27 @@ class Watcher(Protocol):
 
 
 class InMemory:
-    """A Sink, but for `put`, that keeps nothing on disk: for the few answers of a look ahead. It is its own commit."""
+    """A Sink, but for `put`, of which only a pause is kept: for the few answers of a look ahead. It is its own commit.
+
+    `keep_pause` writes, durably, until when (in seconds since the epoch) the server asked everybody to wait.
+    """
 
     pending_bytes = 0
 
+    def __init__(self, keep_pause: Callable[[float], None]) -> None:
+        self._keep_pause = keep_pause
+        self._paused_until = self._kept = 0.0
+
     def cut(self, counters: dict[str, Any]) -> InMemory:
-        """Nothing is to be written."""
+        """Nothing but a pause is to be written."""
+        self._paused_until = counters.get("paused_until", 0.0)
         return self
 
     def write(self) -> None:
-        """Nothing to write."""
+        """Keep a pause that is not kept yet."""
+        if self._paused_until > self._kept:
+            self._keep_pause(self._paused_until)
+            self._kept = self._paused_until
 
 
 Watch = Callable[[int | None, RateLimiter], tuple[Watcher, ...]]

@@ -45,7 +45,7 @@ class FirstPage:
 class Looker:
     """Asks for pages, one at a time, under the limits and with the retries of `session()`, and keeps the answers.
 
-    What was answered once need not be asked for again: see `Remembering`.
+    What was answered once need not be asked for again: see `Remembering`. `keep_pause` is that of `InMemory`.
     """
 
     session: Callable[[], Session]
@@ -53,6 +53,7 @@ class Looker:
     headers: Headers
     rules: AnswerRules
     secrets: SecretValues
+    keep_pause: Callable[[float], None]
     answers: dict[str, Response] = field(default_factory=dict)
 
     async def first(self, url: str, asked: Paging) -> FirstPage:
@@ -91,7 +92,7 @@ class Looker:
             return Evidence.REFUSED
 
     async def _ask(self, url: str) -> tuple[Outcome[Any, Any], _Keep]:
-        sink, answer = _LastOutcome(), _Keep(self.rules)
+        sink, answer = _LastOutcome(self.keep_pause), _Keep(self.rules)
         call = page_call(self.client, self.headers, answer, None, self.secrets)
         summary = await self.session().carry_out(call, [PageAsk(0, url)], sink)
         if not summary["complete"] or sink.outcome is None:

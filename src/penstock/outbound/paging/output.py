@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...engine.counters import RunCounters
 from ...engine.outcome import Outcome
 from ...errors import BadBody, BadPage, PenstockError, UsageError
 from ...rules.pagination.extent import PageKind
@@ -50,6 +51,17 @@ class RowFile:
     def saved(self) -> dict[str, Any]:
         """The counters of the last commit."""
         return self.journal.state.counters
+
+    @property
+    def kept_pause(self) -> dict[str, Any]:
+        """Counters of nothing but the pause that an earlier session was told to keep."""
+        until = self.saved.get("paused_until", 0.0)
+        return RunCounters().as_json(0.0) | {"paused_until": until} if until else {}
+
+    def keep_pause(self, until: float) -> None:
+        """Also one that was told in answer to the first look, of which no counters are kept."""
+        counters = RunCounters().as_json(0.0) | self.saved | {"paused_until": until}
+        self.journal.commit(array("Q"), array("Q"), self.journal.state.output_size, b"", counters)
 
     def close(self) -> None:
         """Let them go; what was not committed is dropped."""
