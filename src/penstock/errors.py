@@ -23,6 +23,8 @@ The tree, with whose fault each branch is::
     │   │   └── BadPage            the answer is not the page that the options describe
     │   └── Throttled              the peer asks to slow down, perhaps until when
     ├── TotalTimeout               all attempts for one item together took too long
+    ├── Denied                     the credential was refused again and again; resumable
+    ├── TooManyFailures            as many items failed as may fail; resumable
     ├── Outage                     the host has been down for too long; resumable
     ├── PagesFailed                pages of an API that could not be had; the others were
     ├── StorageError               writing the output or the journal failed; resumable
@@ -109,6 +111,8 @@ class CallError(PenstockError):
     """The length of the answer's body, which an error that was raised while it was read keeps in memory."""
     follow: Callable[[Any], object] | None = None
     """Of an answer that says only that the request was taken: makes of the request the one that asks how far it is."""
+    generation: int | None = None
+    """Of an answer to a call whose credential can be had anew: how many times it had been by then."""
     instead: object = None
     """What is to be sent from now on in the place of what was, where the peer named it."""
 
@@ -250,6 +254,26 @@ class Outage(PenstockError):
         super().__init__(message)
         self.seconds = seconds
         self.until = until
+
+
+class Denied(PenstockError):
+    """The credential was refused `count` times in a row, the last time with `status`.
+
+    What was refused then has no outcome; the same command, with a new credential, goes on from there.
+    """
+
+    def __init__(self, message: str, *, count: int, status: int | None) -> None:
+        super().__init__(message)
+        self.count = count
+        self.status = status
+
+
+class TooManyFailures(PenstockError):
+    """As many items failed as the run was told to bear: `count`. They stay failed; the same command does the others."""
+
+    def __init__(self, message: str, *, count: int) -> None:
+        super().__init__(message)
+        self.count = count
 
 
 class PagesFailed(PenstockError):

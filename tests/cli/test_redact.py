@@ -14,6 +14,8 @@ from penstock.rules.secrets.names import HIDDEN, is_secret_name
 SECRET = "s3cr3t-Zz9"
 
 HIDES = {
+    "a token command": ["--token-command", f"sh -c 'curl -u me:{SECRET} https://h/login'"],
+    "a token command after =": [f"--token-command=get {SECRET}"],
     "a header": ["--header", f"Authorization: Bearer {SECRET}"],
     "a header with an equals sign": [f"--header=X-Api-Key: {SECRET}"],
     "a header of any name": ["--header", f"X-Whatever: {SECRET}"],
@@ -42,6 +44,7 @@ HIDES = {
 }
 
 KEEPS = [
+    ["--token-command", "./get-token.sh"],
     ["send", "in.jsonl", "--out", "out.jsonl", "--limit", "100/min", "--quiet"],
     ["--header", "Authorization: Bearer ${TOKEN}"],
     ["--header", "Accept: application/json", "--header=Content-Type: text/plain; charset=utf-8"],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.runs.secrets.compared import comparable_body, comparable_url
+from penstock.runs.secrets.given import Given
 from penstock.runs.secrets.known import known_secrets
 
 RANDOM = "aB3" * 8
@@ -29,7 +30,7 @@ KNOWN: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     "a body": ({"bodies": [None, '{"auth": [{"x": "s3cret-1"}], "q": "word"}']}, ["s3cret-1"], ["word"]),
     "a form": ({"bodies": ["q=word&password=s3cret+1"]}, ["s3cret 1"], ["word"]),
     "a field of a record": ({"urls": ["http://h/?key={customer}"]}, [], ["{customer}", "customer"]),
-    "the environment": ({"environment": {"REGION": "europe"}}, ["europe"], []),
+    "the environment": ({"given": Given(values={"REGION": "europe"})}, ["europe"], []),
 }
 
 

@@ -13,7 +13,7 @@ import click
 from ..errors import UsageError
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import environment, flow_options, show_options, take_flow
+from .options import environment_with_token, flow_options, show_options, take_flow
 from .shown import shown
 from .summary import exit_code_of
 
@@ -109,7 +109,7 @@ def _job(say: Any, options: dict[str, Any]) -> Any:
 
     if not (options["tolerance"] > 0 and math.isfinite(options["tolerance"])):
         raise UsageError(f"--tolerance must be above 0, not {options['tolerance']}")
-    variables, typed = environment(), options["url"]
+    variables, typed = environment_with_token(options), options["url"]
     options["url"] = variables.url("--url", typed)
     if options["body"] is not None:
         options["body"] = variables.body("--body", options["body"])

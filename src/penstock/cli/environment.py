@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..fields import check_field
 from ..rules.template import placeholders
 from ..runs.secrets.given import Given
+from ..runs.secrets.token_command import TOKEN, TokenCommand
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BARE = re.compile(r"\$([A-Z_][A-Z0-9_]+)(?![A-Za-z0-9_])")
@@ -24,20 +25,26 @@ Write = Callable[[str, str, str], str]
 
 
 class Environment:
-    """Fills in references to `variables`, and remembers them.
+    """Fills in references to `variables`, and remembers them. `token` is what one of them came from.
 
     Each method raises UsageError, which never shows a value, for a variable that is not there, and for `$NAME`, which
     the shell has left as it is and no API wants.
     """
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str], token: TokenCommand | None = None) -> None:
         self._variables = variables
+        self._token = token
         self._typed: dict[str, str] = {}
         self._values: dict[str, str] = {}
 
     def given(self, **typed: str) -> Given:
-        """All that was filled in so far."""
-        return Given(self._typed | typed, dict(self._values))
+        """All that was filled in so far. Raises UsageError where a token was fetched that stands nowhere."""
+        if self._token is not None and TOKEN not in self._values:
+            raise UsageError(
+                f"--token-command: what it prints is ${{{TOKEN}}}, which stands nowhere; write --header "
+                f"'Authorization: Bearer ${{{TOKEN}}}'"
+            )
+        return Given(self._typed | typed, dict(self._values), self._token)
 
     def header(self, text: str) -> tuple[str, str]:
         """`Name: value`, as both."""

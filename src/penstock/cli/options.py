@@ -15,10 +15,14 @@ from ..answers.conditions import compile_condition
 from ..errors import UsageError
 from ..rules.duration import parse_duration
 from ..rules.limits.rate import Limit, parse_limit
+from ..rules.retries.denied import USUAL
 from ..rules.retries.verdict import RetryOn
 from ..rules.size import parse_size
 from ..runs.flow import Flow
+from ..runs.secrets.known import secrets_of
+from ..runs.secrets.token_command import TOKEN, TokenCommand
 from .environment import Environment
+from .loop import run_loop
 from .redact import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -243,6 +247,26 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
             "run stops, and can be resumed.",
         ),
         click.option(
+            "--stop-after-denied",
+            type=click.IntRange(min=0),
+            default=USUAL,
+            show_default=True,
+            help="So many refusals of the credential in a row (401, 407, 403 without a limit's sign) stop the run; the "
+            "same command goes on with a new one. 0: never.",
+        ),
+        click.option(
+            "--stop-after-failures",
+            type=click.IntRange(min=0),
+            default=0,
+            help="So many failed items in all, of this session, stop the run. [default: never]",
+        ),
+        click.option(
+            "--token-command",
+            metavar="CMD",
+            default=None,
+            help="Prints ${TOKEN}: run at the start, and again when the server answers 401. Run without a shell.",
+        ),
+        click.option(
             "--forget-pause",
             is_flag=True,
             help="Go on at once, although the server told an earlier session to wait.",
@@ -360,6 +384,15 @@ def take(model: type[Any], options: dict[str, Any]) -> dict[str, Any]:
 def environment() -> Environment:
     """That of this process."""
     return Environment(os.environ)
+
+
+def environment_with_token(options: dict[str, Any]) -> Environment:
+    """The same, with the token of the command that is taken out of `options`; UsageError where it prints none."""
+    command = options.pop("token_command")
+    if command is None:
+        return environment()
+    token = run_loop(TokenCommand.first(command, secrets_of(os.environ)))
+    return Environment({**os.environ, TOKEN: token.value}, token)
 
 
 def take_flow(options: dict[str, Any], variables: Environment) -> Flow:

@@ -13,7 +13,7 @@ from ..rules.pagination.extent import StopOn
 from ..rules.pagination.style import STYLES, URL_STYLES, Paging
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import environment, flow_options, show_options, take, take_flow
+from .options import environment_with_token, flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code_of
@@ -154,7 +154,7 @@ def _gauge(run: PullRun) -> Gauge:
 
 
 def _job(options: dict[str, Any]) -> PullJob:
-    variables = environment()
+    variables = environment_with_token(options)
     paging = take(Paging, options)
     if paging["start"] is not None:
         fill = variables.url if paging["style"] in URL_STYLES else variables.text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..rules.secrets.names import HIDDEN
 from ..rules.secrets.places import in_body, in_header, in_pairs, in_url
 
-_VALUED = ("--header", "--proxy", "--body", "--url", "--start")
+_VALUED = ("--header", "--proxy", "--body", "--url", "--start", "--token-command")
 _ENVIRONMENT = re.compile(r"\$\{\w+\}")
 _REFERENCE = re.compile(r"\$\{\w+\}|\{\w[\w .-]*\}")
 
@@ -42,6 +42,9 @@ def _value(option: str, value: str) -> str:
         return _header(value)
     if option == "--body":
         return in_body(value, _hidden)
+    if option == "--token-command":
+        # It may log in with anything; the name of a script is all that is surely none.
+        return value if re.fullmatch(r"[\w./~-]+", value) else HIDDEN
     if option == "--start" and not value.isdecimal() and "/" not in value:
         # A token of a page may let anybody in who has it.
         return _hidden("", value)

@@ -14,7 +14,7 @@ from ..rules.retries.verdict import RetryOn
 from ..scale.local import carry_out_in_processes, check_processes
 from .child import COMMAND
 from .loop import run_loop
-from .options import environment, flow_options, show_options, take, take_flow
+from .options import environment_with_token, flow_options, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code
@@ -117,7 +117,7 @@ def send(**options: Any) -> int:
 
 def _job(options: dict[str, Any]) -> SendJob:
     source, template = options.pop("source"), take(RequestTemplate, options)
-    variables = environment()
+    variables = environment_with_token(options)
     template["method"] = template["method"].upper()
     template["headers"] = tuple(map(variables.header, template["headers"]))
     template["url"] = variables.url("--url", template["url"])

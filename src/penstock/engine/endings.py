@@ -11,10 +11,13 @@ from ..errors import UsageError
 from ..rules.in_flight.limit import Ending
 from ..rules.retries.backoff import backoff
 from ..rules.retries.circuit import CircuitState
+from ..rules.retries.denied import is_denied, shows_good_credential
 from ..rules.retries.retry import Retry, Stop, decide, decide_poll
 from ..rules.retries.verdict import OVERLOAD, Classified, Verdict
+from .failures import Failures
 from .outages import Outages
 from .outcome import Item, Outcome, Trouble
+from .renewals import Renewals
 from .results import Results
 from .state import EngineState
 from .work import Work
@@ -34,6 +37,8 @@ class Endings(Generic[T, Resp]):
         work: Work[T],
         outages: Outages[T],
         results: Results[Outcome[T, Resp]],
+        failures: Failures[T, Resp],
+        renewals: Renewals[T] | None,
     ) -> None:
         self._judge = state.judge
         self._limiter = state.limiter
@@ -49,6 +54,8 @@ class Endings(Generic[T, Resp]):
         self._work = work
         self._outages = outages
         self._results = results
+        self._failures = failures
+        self._renewals = renewals
         self._usual = 0.0
         self._median_until = -math.inf
         self._clock: Clock
@@ -81,6 +88,11 @@ class Endings(Generic[T, Resp]):
         self._feel(item, what, began, now)
         if what.pauses and what.verdict is not Verdict.FATAL and self._leaves(item, now):
             return
+        if self._failures.troubled and shows_good_credential(what):
+            self._failures.passed(began)
+        if self._renewals is not None and self._renewals.takes(item, what, error):
+            self._failures.renewing()
+            return
         decision = self._decide(item, what, began, now)
         if isinstance(decision, Stop):
             self._failed(item, value, error, what, decision, now)
@@ -93,19 +105,21 @@ class Endings(Generic[T, Resp]):
     def _failed(
         self, item: Item[T], value: Resp | None, error: Exception | None, what: Classified, stop: Stop, now: float
     ) -> None:
-        self._results.put(
-            Outcome(
-                item,
-                ok=False,
-                value=value,
-                kind=stop.kind or what.kind,
-                message=stop.message or what.message,
-                status=what.status,
-                error=error,
-                service=now - item.sent,
-                response=now - item.intended,
-            )
+        outcome = Outcome(
+            item,
+            ok=False,
+            value=value,
+            kind=stop.kind or what.kind,
+            message=stop.message or what.message,
+            status=what.status,
+            error=error,
+            service=now - item.sent,
+            response=now - item.intended,
         )
+        if is_denied(what):
+            self._failures.denied(outcome, item.sent)
+        else:
+            self._failures.put(outcome)
 
     def _leaves(self, item: Item[T], now: float) -> bool:
         """Whether `item` is left for another session, because the peer asked for a longer pause than a run waits."""
@@ -157,7 +171,7 @@ class Endings(Generic[T, Resp]):
                 f"of the total timeout of {total:g} s there were {left:.3g} s left for attempt {item.attempts + 1}, "
                 f"and half of all attempts take {self._median(now):.3g} s or longer"
             )
-        self._results.put(Outcome(item, ok=False, kind="deadline", message=message, response=now - item.intended))
+        self._failures.put(Outcome(item, ok=False, kind="deadline", message=message, response=now - item.intended))
         return True
 
     def _median(self, now: float) -> float:
@@ -187,6 +201,10 @@ class Endings(Generic[T, Resp]):
             self._keys.answered(item, item.sent, now)
         if self._circuit.troubled:
             self._outages.succeeded(item.sent, now)
+        if self._failures.troubled:
+            self._failures.passed(item.sent)
+        if self._renewals is not None and item.trouble is not None and item.trouble.renewed:
+            self._renewals.helped()
         if self._adaptive:
             self._ceiling.on_end(now, self._counters.in_flight + 1, latency=now - item.sent, ending=Ending.GOOD)
         self._results.put(Outcome(item, ok=True, value=value, service=now - item.sent, response=now - item.intended))

@@ -26,9 +26,11 @@ from ..layers.hedge import Hedge
 from ..rules.retries.hedge import Hedging
 from .attempts import Attempts
 from .endings import Endings
+from .failures import Failures
 from .feed import BatchSource
 from .outages import Outages
 from .outcome import Outcome
+from .renewals import Renewals
 from .results import Results
 from .second_calls import SecondCalls
 from .slots import Slots
@@ -57,7 +59,20 @@ class Engine(Generic[T, Resp]):
         self._results: Results[Outcome[T, Resp]] = Results(state.settings.max_results, state.settings.max_result_bytes)
         self._slots: Slots[T] = Slots(self._work, self._results, state)
         self._outages: Outages[T] = Outages(state, work=self._work, slots=self._slots)
-        self._endings: Endings[T, Resp] = Endings(state, work=self._work, outages=self._outages, results=self._results)
+        self._renewals: Renewals[T] | None = None
+        if state.credential is not None:
+            self._renewals = Renewals(state.credential, work=self._work, slots=self._slots)
+        self._failures: Failures[T, Resp] = Failures(
+            state, work=self._work, slots=self._slots, results=self._results, renewals=self._renewals
+        )
+        self._endings: Endings[T, Resp] = Endings(
+            state,
+            work=self._work,
+            outages=self._outages,
+            results=self._results,
+            failures=self._failures,
+            renewals=self._renewals,
+        )
         if state.settings.hedge is not None:
             call = Hedge(call, Hedging(state.settings.hedge), SecondCalls(state))
         self._attempts: Attempts[T, Resp] = Attempts(
@@ -79,6 +94,9 @@ class Engine(Generic[T, Resp]):
         self._attempts.open(clock, self._give_up, self._leave_some)
         self._endings.open(clock)
         self._outages.open(clock, self._give_up)
+        self._failures.open(clock, self._give_up)
+        if self._renewals is not None:
+            self._renewals.open(clock, self._give_up)
         self.counters.began = clock.now()
         await self._slots.group.__aenter__()
         self._feeder = self._slots.start(self._feed())
@@ -96,6 +114,9 @@ class Engine(Generic[T, Resp]):
         finally:
             self._attempts.close()
             self._outages.end()
+            self._failures.close()
+            if self._renewals is not None:
+                self._renewals.close()
             self._slots.idle.clear()
             self._left = True
 
@@ -131,6 +152,9 @@ class Engine(Generic[T, Resp]):
         """
         while not self._results:
             if self._left or self._slots.finished():
+                if self._failures.holds and not self._left:
+                    self._failures.release()
+                    continue
                 failure = self._failure or self._work.ahead.failure
                 if failure is not None:
                     raise failure
@@ -196,7 +220,8 @@ class Engine(Generic[T, Resp]):
     def _exhausted_well(self) -> bool:
         work = self._work
         failed = self._failure or work.ahead.failure
-        return not work.stopping and failed is None and self._slots.finished() and not self._results
+        settled = self._slots.finished() and not self._failures.holds and not self._results
+        return not work.stopping and failed is None and settled
 
     def __repr__(self) -> str:
         return (

@@ -22,7 +22,10 @@ LEAST_READ_AHEAD = 8
 
 
 class BatchSource(Protocol[T]):
-    """A source that reads by the batch, off the event loop where reading blocks."""
+    """A source that reads by the batch, off the event loop where reading blocks.
+
+    One with a true attribute `feeds_back` waits for outcomes before it knows what comes next.
+    """
 
     def batches(self) -> AsyncIterator[list[Item[T]]]:
         """Items in order of position; each batch small enough to be held in memory twice."""
@@ -74,6 +77,8 @@ class ReadAhead(Generic[T]):
 
     def __init__(self, source: Iterable[T] | AsyncIterable[T] | BatchSource[T]) -> None:
         self._source = source
+        self.feeds_back = bool(getattr(source, "feeds_back", False))
+        """Whether what comes next depends on what became of the items before."""
         self._room: asyncio.Future[None] | None = None
         self._low_water = 0
         self.items: deque[Item[T]] = deque()

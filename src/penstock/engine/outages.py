@@ -118,7 +118,7 @@ class Outages(Generic[T]):
         if self.parks:
             return self._probe_wanted
         # Probes that are still not answered say nothing about how many the host can take now.
-        busy = self._slots.count - len(self._slots.idle) - self._probes
+        busy = self._slots.busy - self._probes
         return busy <= self.circuit.allowance(self._clock.now())
 
     def took(self, item: Item[Any]) -> None:

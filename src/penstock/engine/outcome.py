@@ -26,7 +26,7 @@ class Answer:
 class Trouble:
     """What the engine keeps of an item that failed, or that is sent to see whether the host is back."""
 
-    __slots__ = ("era", "excused", "instead", "owes", "parked_at", "polls", "probe", "refused")
+    __slots__ = ("era", "excused", "instead", "owes", "parked_at", "polls", "probe", "refused", "renewed")
 
     def __init__(self) -> None:
         self.excused = 0
@@ -42,6 +42,8 @@ class Trouble:
         self.owes = False
         """Whether the retry budget pays for its next attempt."""
         self.probe = False
+        self.renewed = False
+        """Whether it was refused for its credential, and is asked again with another."""
         self.parked_at = 0.0
 
 

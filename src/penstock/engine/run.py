@@ -49,6 +49,8 @@ def run(
     retry_budget: float | None = DEFAULT_SHARE,
     max_outage: float = 6 * 3600.0,
     one_host: bool = False,
+    stop_after_denied: int = 0,
+    stop_after_failures: int = 0,
     hedge: float | None = None,
     deadline_header: str | None = None,
     throttle_when: When | Sequence[When] = (),
@@ -87,6 +89,11 @@ def run(
     once where the peer asks to be left alone for longer than that, or than six hours where it is 0. `one_host`
     says that all calls go to one host, so that a few that find nobody there are enough.
 
+    With `stop_after_denied` so many refusals of the credential in a row (401, 407, or 403 that no limit explains) end
+    the iteration with Denied; what was refused in that row has no outcome then, as if it had not been sent. With
+    `stop_after_failures` it ends with TooManyFailures when so many items have failed in all. A program sees every
+    outcome and can stop by itself, so both are 0 (never) here; the commands stop after 20 refusals.
+
     `hedge` is a quantile of the latency such as 0.95: a call that takes longer is made a second time, and the first
     answer counts. That is done only for what may be repeated (see `idempotent`), only where the limit has room, and
     for at most 2 % of all calls. `deadline_header` names a header that tells the peer of every `Request` how many
@@ -111,6 +118,8 @@ def run(
         max_outage=max_outage,
         retry_budget=retry_budget,
         hedge=hedge,
+        stop_after_denied=stop_after_denied,
+        stop_after_failures=stop_after_failures,
         max_results=max_results,
         max_result_bytes=max_result_bytes,
         throttle_when=as_conditions(throttle_when),

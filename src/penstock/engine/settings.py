@@ -18,8 +18,10 @@ class EngineSettings(AnswerOptions):
     `in_flight` is how many calls may be under way, `attempt_timeout` holds for one attempt, `total_timeout` for all of
     an item, pauses included, from its first send. `retry_budget` is the share of the traffic that may be retries,
     `max_outage` how long a host may be down, or ask to be left alone, before the run stops (0: every item ends by its
-    own attempts), `hedge` the quantile of the latency after which a second call is made. At most `max_results` outcomes
-    wait for a slow consumer, and no item is taken up while those that wait hold `max_result_bytes`.
+    own attempts), `hedge` the quantile of the latency after which a second call is made. The run stops after so many
+    refusals of the credential in a row (`stop_after_denied`), or failed items in all (`stop_after_failures`); 0: never.
+    At most `max_results` outcomes wait for a slow consumer, and no item is taken up while those that wait hold
+    `max_result_bytes`.
     """
 
     in_flight: int | Literal["auto"] | InFlightLimit = "auto"
@@ -29,6 +31,8 @@ class EngineSettings(AnswerOptions):
     max_outage: float = 6 * 3600.0
     retry_budget: float | None = DEFAULT_SHARE
     hedge: float | None = None
+    stop_after_denied: int = 0
+    stop_after_failures: int = 0
     max_results: int = 1000
     max_result_bytes: int = 16 << 20
     """Two of the groups that a durable run writes at a time, so that the disk finds the next when it is done with one.
@@ -52,6 +56,9 @@ def check_settings(settings: EngineSettings) -> None:
     for name, value in (("attempt_timeout", settings.attempt_timeout), ("total_timeout", settings.total_timeout)):
         if value is not None and not (isinstance(value, (int, float)) and value > 0):
             raise UsageError(f"{name} must be a positive number of seconds or None, not {value!r}")
+    for name, most in (("denied", settings.stop_after_denied), ("failures", settings.stop_after_failures)):
+        if not isinstance(most, int) or most < 0:
+            raise UsageError(f"stop_after_{name} must be a number from 1 up, or 0 for never, not {most!r}")
     share, hedge = settings.retry_budget, settings.hedge
     if share is not None and not share >= 0:
         raise UsageError(f"retry_budget must be a share from 0 up, or None, not {share!r}")

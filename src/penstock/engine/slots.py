@@ -92,9 +92,18 @@ class Slots(Generic[T]):
         self.idle.clear()
         self._results.wake()
 
+    @property
+    def busy(self) -> int:
+        """How many have an item, or look for one."""
+        return self.count - len(self.idle)
+
+    def at_rest(self) -> bool:
+        """Whether nothing happens before more is read."""
+        return not self.busy and self._work.nothing_left()
+
     def finished(self) -> bool:
         """Whether no outcome will come any more (slots that are idle do not count)."""
-        return self.count == len(self.idle) and self._work.finished()
+        return not self.busy and self._work.finished()
 
     def _most_seeking(self) -> int:
         # While one connects, the limit goes on: rate * connect time more are needed to keep up with it.

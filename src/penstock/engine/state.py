@@ -19,14 +19,16 @@ from .costs import Costs
 from .counters import RunCounters
 from .judge import Judge
 from .key_lines import KeyLines
+from .renewable import Renewable
 from .settings import EngineSettings, check_settings
 
 
 class EngineState:
     """The settings of one run, and all that follows from them and changes while it goes on.
 
-    `keys` are the limits that each key has for itself, `costs` what calls cost; None where there are none. `one_host`:
-    all calls go to one. Raises UsageError for settings that make no sense.
+    `keys` are the limits that each key has for itself, `costs` what calls cost; None where there are none.
+    `credential` is what every call takes along, where it can be had anew, and `credential_names` what the user calls
+    what a peer may refuse. `one_host`: all calls go to one. Raises UsageError for settings that make no sense.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class EngineState:
         limiter: RateLimiter,
         keys: KeyLines | None = None,
         costs: Costs | None = None,
+        credential: Renewable | None = None,
+        credential_names: tuple[str, ...] = (),
         one_host: bool = False,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -46,6 +50,8 @@ class EngineState:
         self.limiter = limiter
         self.keys = keys
         self.costs = costs
+        self.credential = credential
+        self.credential_names = credential_names
         self.chance = chance
         self.counters = RunCounters()
         # Several limits are kept at the pace of the tightest.

@@ -17,6 +17,15 @@ from .outcome import Item
 
 T = TypeVar("T")
 
+
+class Doubt(Protocol):
+    """Stands before the work while it is not known whether anything of it can succeed."""
+
+    def admits(self) -> bool:
+        """Whether one item may be taken up now."""
+        ...
+
+
 MOST_DELAYED = 2048
 """Items that wait for another attempt; beyond it no new ones are taken, which bounds memory while everything fails."""
 
@@ -58,6 +67,9 @@ class Work(Generic[T]):
         self.stopping = False
         """Nothing more is to be sent."""
         self.gate: Gate | None = None
+        self.doubt: Doubt | None = None
+        self.halted = False
+        """Nothing is to be sent until what every call needs is there again."""
         self.room = MOST_DELAYED
         """How many may wait here; those that wait in line for the limits of their keys take theirs."""
         self._circuit = circuit
@@ -81,7 +93,7 @@ class Work(Generic[T]):
 
     def there(self) -> bool:
         """Whether `take` would find an item."""
-        if self.gate is not None and not self.gate.admits():
+        if self._is_held() or (self.gate is not None and not self.gate.admits()):
             return False
         if self.due or (self.ahead.items and len(self._delaying) + len(self._parked) < self.room):
             return True
@@ -89,6 +101,8 @@ class Work(Generic[T]):
 
     def take(self) -> Item[T] | None:
         """The next item to send; those that were tried before come first, unless the latest attempt failed."""
+        if self._is_held():
+            return None
         if self.gate is not None:
             return self._take_through(self.gate)
         if self.due and not (self.wants_new and self._new()):
@@ -98,6 +112,9 @@ class Work(Generic[T]):
         item = self.ahead.take()
         item.taken = self._clock.now()
         return item
+
+    def _is_held(self) -> bool:
+        return self.halted or (self.doubt is not None and not self.doubt.admits())
 
     @property
     def wants_new(self) -> bool:

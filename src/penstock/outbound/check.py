@@ -90,7 +90,7 @@ class CheckJob:
             headers=self.headers,
             urls=(self.url, self.flow.proxy),
             bodies=(self.body,),
-            environment=self.given.values,
+            given=self.given,
         )
 
 
@@ -276,6 +276,7 @@ class Census:
             counters=self._kept_pause(),
             watch=watch,
             faults=self._faults,
+            given=self._job.given,
             recorded=recorded,
         )
 

@@ -70,9 +70,7 @@ class PullJob:
     def secrets(self) -> SecretValues:
         """What every request takes along, and nothing that is written may hold."""
         start = self.paging.start if self.paging.style in URL_STYLES else None
-        return known_secrets(
-            headers=self.headers, urls=(self.url, start, self.flow.proxy), environment=self.given.values
-        )
+        return known_secrets(headers=self.headers, urls=(self.url, start, self.flow.proxy), given=self.given)
 
 
 def open_pull(job: PullJob, say: Say = lambda text: None) -> contextlib.AbstractContextManager[PullRun]:
@@ -162,6 +160,7 @@ class PullRun:
             one_host=not job.allowed_hosts,
             redirects=self._redirects,
             faults=self._faults,
+            given=job.given,
         )
         remembering = Remembering(client, looker.answers)
         call = page_call(remembering, page_headers(job.headers), reader, source, self._secrets)
@@ -170,7 +169,7 @@ class PullRun:
 
     def _looking(self) -> Session:
         session = Session(self.job.flow, self.folder, total=1, idempotent=True, one_host=False, recorded=False)
-        session.faults, session.counters = self._faults, self.files.kept_pause
+        session.faults, session.counters, session.given = self._faults, self.files.kept_pause, self.job.given
         return session
 
     async def _paging(self, looker: Looker) -> Paging:

@@ -72,7 +72,7 @@ class SendJob:
             headers=template.headers,
             urls=(template.url, self.flow.proxy),
             bodies=(template.body,),
-            environment=self.given.values,
+            given=self.given,
         )
 
 
@@ -138,6 +138,7 @@ class SendRun:
             one_host=builder.one_host,
             redirects=RedirectPermits(),
             faults=OriginFaults(),
+            given=job.given,
         )
         async with make_client(job.flow, session.redirects, session.faults) as client:
             if resumed_at < self.total:

@@ -11,6 +11,7 @@ from ..engine.settings import EngineSettings
 from ..errors import UsageError
 from ..rules.limits.cost import CostWindow
 from ..rules.limits.rate import Limit
+from ..rules.retries.denied import USUAL
 from ..rules.retries.verdict import RetryOn
 
 
@@ -23,6 +24,8 @@ class Flow(EngineSettings):
     `cost` (a number, or the field that holds it) is the estimate, `cost_actual` (JMESPath) finds the real one in the
     answer. `forget_pause` drops what an earlier session was told to wait for. `deadline_header` names the header that
     tells the peer how long its answer is waited for. `command` is what the user typed, without its secrets.
+
+    No program watches a run of a command, so it stops by itself where the credential is dead (`stop_after_denied`).
     """
 
     limits: tuple[Limit, ...] = ()
@@ -41,6 +44,7 @@ class Flow(EngineSettings):
     ca_file: Path | None = None
     proxy: str | None = None
     keep_alive: bool = True
+    stop_after_denied: int = USUAL
     forget_pause: bool = False
     command: tuple[str, ...] = ()
 

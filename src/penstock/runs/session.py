@@ -22,6 +22,7 @@ from .driver import Driver, Sink, Watch
 from .flow import Flow
 from .origin_faults import OriginFaults
 from .run_folder import RunFolder
+from .secrets.given import NOTHING_GIVEN, Given
 from .session_limits import KeyOf, SessionLimits, open_limits
 from .sessions import SessionRecord
 from .summary import summarise
@@ -52,6 +53,7 @@ class Session:
     """Whether all calls go to the same host."""
     recorded: bool = True
     """Whether it is part of what `penstock report` shows of the run."""
+    given: Given = NOTHING_GIVEN
     final_counters: dict[str, Any] = field(default_factory=dict)
     """The counters at the end of this session."""
 
@@ -66,6 +68,7 @@ class Session:
             if self.redirects is not None:
                 self.redirects.limiter = limits.limiter
             state = self._state(limits)
+            call.renew_with(state.credential)
             call.listen(state.judge.listen(limits.limiter, current_clock()))
             engine = Engine(call, source, state)
             engine.counters.restore(self.counters)
@@ -100,7 +103,16 @@ class Session:
             costs = Costs(limiter, CostEstimate(flow.cost), told_cost if flow.cost_actual is not None else None)
         follows = flow.limit_headers == "tighten" and keys is None
         judge = HttpJudge(flow.retry_on, idempotent=self.idempotent, follow_limits=follows)
-        return EngineState(flow, judge, limiter=limiter, keys=keys, costs=costs, one_host=self.one_host)
+        return EngineState(
+            flow,
+            judge,
+            limiter=limiter,
+            keys=keys,
+            costs=costs,
+            credential=self.given.token,
+            credential_names=tuple(f"${{{name}}}" for name in self.given.values),
+            one_host=self.one_host,
+        )
 
     def _summary(
         self, counters: RunCounters, limits: SessionLimits, driver: Driver[T, Resp], sent_before: int

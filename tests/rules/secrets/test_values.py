@@ -166,3 +166,31 @@ def test_nothing_but_backslashes_takes_no_time() -> None:
     known = SecretValues([Secret("a", 'C:\\\\a\\b "" \\ \\ c')])
     text = f"C:{chr(92) * 4000}{CUT} {'%25' * 1000}{CUT} {'C: ' * 1000}{CUT}"
     assert len(known.mask(text)) <= len(text)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["with one of the first", "alone"])
+def test_what_comes_later_is_known_at_once(first: bool) -> None:
+    """By every door; the old value stays a secret, and the name stands for the new one."""
+    later = [Secret("${TOKEN}", "first-token")] if first else []
+    secrets = SecretValues([Secret("${OTHER}", "other-secret")], later)
+    assert secrets.mask("a first-token") == ("a ${TOKEN}" if first else "a first-token")
+    hidden = secrets.hide("first-token")
+    later.append(Secret("${TOKEN}", "second/token"))
+    assert secrets.reveal(hidden) == ("second/token" if first else "first-token")
+    assert secrets.mask("second%2Ftoken other-secret") == "${TOKEN} ${OTHER}"
+    later.append(Secret("${TOKEN}", "third-token"))
+    error = PenstockError("third-token")
+    secrets.mask_error(error)
+    assert str(error) == "${TOKEN}"
+    later.append(Secret("${TOKEN}", "fourth-token"))
+    assert "fourth" not in secrets.hide("fourth-token")
+    assert secrets.reveal(secrets.hide("second/token")) == "fourth-token"
+
+
+def test_none_at_first_are_some_later() -> None:
+    """Whoever asks whether there are any is told the truth of now."""
+    later: list[Secret] = []
+    secrets = SecretValues((), later)
+    assert not secrets
+    later.append(Secret("${TOKEN}", "first-token"))
+    assert secrets

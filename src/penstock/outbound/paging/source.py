@@ -30,6 +30,8 @@ class Reads(Protocol):
 class PageSource:
     """A BatchSource (see `feed`) of the pages that the plan wants, for as long as it may want more."""
 
+    feeds_back = True
+
     def __init__(self, plan: PagePlan) -> None:
         self.asked = 0
         """Pages that were handed out in this session."""

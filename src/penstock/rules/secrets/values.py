@@ -6,9 +6,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from urllib.parse import quote, quote_plus
 
 from ...errors import RunRefused, UsageError
@@ -28,6 +27,9 @@ _BEFORE = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=
 _AFTER = "(?![A-Za-z0-9])"
 """No letter or digit is next to it, but for the end of an escape, as in `%20prod`."""
 
+_KEPT = 3
+"""Values of one name that are known: a token that was had anew so often is dead, and a run may have thousands."""
+
 _MARK = "\x01"
 _HIDDEN_HERE = re.compile(f"{_MARK}(?:([^{_MARK}]+){_MARK}(\\d+))?{_MARK}")
 
@@ -46,49 +48,76 @@ class Secret:
 
 
 class SecretValues:
-    """Takes `secrets` out of texts; of two that are equal the first counts."""
+    """Takes `secrets` out of texts; of two that are equal the first counts.
 
-    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+    `later` may grow: what is added to it is taken out, too, and is what `reveal` puts in for its name from then on.
+    """
+
+    def __init__(self, secrets: Iterable[Secret] = (), later: Sequence[Secret] = ()) -> None:
+        self._later = later
+        self._learnt = 0
         self._by_name: dict[str, Secret] = {}
+        self._by_value: dict[str, Secret] = {}
+        for secret in secrets:
+            self._add(secret)
+        self._spell()
+
+    def _add(self, secret: Secret) -> None:
+        if len(secret.value) >= LEAST:
+            self._by_name.setdefault(secret.name, secret)
+            self._by_value.setdefault(secret.value, secret)
+
+    def _learn(self) -> None:
+        """Take up what came later."""
+        for secret in self._later[self._learnt :]:
+            self._by_name.pop(secret.name, None)
+            self._add(secret)
+            mine = [value for value, each in self._by_value.items() if each.name == secret.name]
+            for value in mine[:-_KEPT]:
+                del self._by_value[value]
+        self._learnt = len(self._later)
+        self._spell()
+
+    def _spell(self) -> None:
         self._spelt: dict[str, tuple[Secret, int]] = {}
         """Spelling -> whose it is, and which of its spellings: those that can be told when it is revealed."""
-        by_value: dict[str, Secret] = {}
-        for secret in secrets:
-            if len(secret.value) >= LEAST:
-                self._by_name.setdefault(secret.name, secret)
-                by_value.setdefault(secret.value, secret)
-                for number, spelling in enumerate(spellings(secret.value)):
-                    if len(spelling) >= LEAST:
-                        self._spelt.setdefault(spelling, (secret, number))
+        for secret in self._by_value.values():
+            for number, spelling in enumerate(spellings(secret.value)):
+                if len(spelling) >= LEAST:
+                    self._spelt.setdefault(spelling, (secret, number))
         # The longest first, so that one which begins another does not leave its end.
         every = sorted(self._spelt, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(_exactly, every))) if every else None
-        self._ways = [way for value in sorted(by_value, key=len, reverse=True) for way in _ways(by_value[value])]
+        values = sorted(self._by_value, key=len, reverse=True)
+        self._ways = [way for value in values for way in _ways(self._by_value[value])]
         self._needed = {way.needed for way in self._ways}
         """A text without any of these holds no secret, and that is seen a hundred times sooner."""
+        self._any: re.Pattern[str] | None = None
+        """A group for each way. Not made before a text needs it: of a key of some KiB that takes a while."""
 
     def __bool__(self) -> bool:
+        if self._learnt < len(self._later):
+            self._learn()
         return bool(self._ways)
-
-    @cached_property
-    def _any(self) -> re.Pattern[str]:
-        """A group for each way. Not made before a text needs it: of a key of some KiB that takes a while."""
-        return re.compile("|".join(f"({way.pattern()})" for way in self._ways))
 
     def mask(self, text: str) -> str:
         """`text` with what stands for each secret in its place, also for one of which a quote holds the beginning."""
-        if not self._ways:
+        if not self:
             return text
         lowered = text.lower()
         if any(needed in lowered for needed in self._needed):
+            if self._any is None:
+                self._any = re.compile("|".join(f"({way.pattern()})" for way in self._ways))
             text = self._any.sub(lambda match: self._ways[(match.lastindex or 1) - 1].secret.shown, text)
         return self._without_beginnings(text) if CUT in text else text
 
     def mask_error(self, error: BaseException) -> None:
         """Mask the texts of `error`, and of those that led to it."""
+        if not self:
+            return
         seen: set[int] = set()
         each: BaseException | None = error
-        while self._ways and each is not None and id(each) not in seen:
+        while each is not None and id(each) not in seen:
             seen.add(id(each))
             each.args = tuple(self.mask(part) if isinstance(part, str) else part for part in each.args)
             if isinstance(each, UsageError):
@@ -98,12 +127,14 @@ class SecretValues:
     def hide(self, text: str) -> str:
         """`text` with a name for each secret, of which `reveal` makes what its value is then."""
         text = text.replace(_MARK, _MARK * 2)
-        if self._pattern is None:
+        if not self or self._pattern is None:
             return text
         return self._pattern.sub(self._name_of, text)
 
     def reveal(self, text: str) -> str:
         """What `hide` was given, with the values of today. Raises RunRefused for a secret that is not known here."""
+        if self._learnt < len(self._later):
+            self._learn()
         return _HIDDEN_HERE.sub(self._value_of, text)
 
     def _name_of(self, match: re.Match[str]) -> str:

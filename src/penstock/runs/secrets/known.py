@@ -11,6 +11,7 @@ from urllib.parse import unquote, unquote_plus
 from ...rules.secrets.names import is_secret_name
 from ...rules.secrets.places import in_body, in_header, in_url
 from ...rules.secrets.values import LEAST, Secret, SecretValues
+from .given import NOTHING_GIVEN, Given
 
 _LEAST_UNNAMED = 8
 """Of a header whose name is not that of a secret: `X-Debug: true` is none."""
@@ -24,10 +25,10 @@ def known_secrets(
     headers: Iterable[tuple[str, str]] = (),
     urls: Iterable[str | None] = (),
     bodies: Iterable[str | None] = (),
-    environment: Mapping[str, str] | None = None,
+    given: Given = NOTHING_GIVEN,
 ) -> SecretValues:
     """The values of the environment that were asked for, and what looks like a secret in headers, URLs and bodies."""
-    found = [Secret(f"${{{name}}}", value) for name, value in (environment or {}).items()]
+    found = [Secret(f"${{{name}}}", value) for name, value in given.values.items()]
     for name, value in headers:
         found += _of_header(name, value)
     places: list[tuple[str, str]] = []
@@ -41,7 +42,12 @@ def known_secrets(
     for body in filter(None, bodies):
         in_body(body, keep)
     found += _of_places(places)
-    return SecretValues(found)
+    return SecretValues(found, [] if given.token is None else given.token.issued)
+
+
+def secrets_of(variables: Mapping[str, str]) -> SecretValues:
+    """What of the environment looks like a secret, by the names of the variables."""
+    return SecretValues(Secret(f"${{{name}}}", value) for name, value in variables.items() if is_secret_name(name))
 
 
 def _of_header(name: str, value: str) -> Iterator[Secret]:

@@ -109,6 +109,7 @@ class _Worker:
             one_host=builder.one_host,
             redirects=RedirectPermits(),
             faults=OriginFaults(),
+            given=task.job.given,
             recorded=False,
         )
         async with make_client(task.flow, session.redirects, session.faults) as client:
