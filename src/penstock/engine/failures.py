@@ -74,7 +74,7 @@ class Failures(Generic[T, Resp]):
         self._give_up = give_up
         self._sent_before = self._counters.attempts
         if self.troubled:
-            self._work.doubt = self
+            self._work.doubts.append(self)
 
     def close(self) -> None:
         """After the last."""
@@ -167,9 +167,9 @@ class Failures(Generic[T, Resp]):
         return False
 
     def _trust(self) -> None:
-        if self._work.doubt is None:
+        if self not in self._work.doubts:
             return
-        self._work.doubt = None
+        self._work.doubts.remove(self)
         self._streak.trusted = True
         if self._held_up_at < math.inf:
             # They were held up by us, and not by the API.
@@ -198,5 +198,5 @@ class Failures(Generic[T, Resp]):
             if self._work.ahead.feeds_back and self._streak.is_enough_at_rest():
                 self._give_up(self._dead(max(self._held)[-1]))
             self.release()
-        if self._held or self._work.doubt is not None:
+        if self._held or self in self._work.doubts:
             self._arm()

@@ -83,7 +83,7 @@ class Renewals(Generic[T]):
         trouble.parked_at = self._clock.now()
         self._items.append(item)
         self._work.room -= 1
-        if not self._work.halted:
+        if self not in self._work.doubts:
             self._schedule()
         return True
 
@@ -94,6 +94,10 @@ class Renewals(Generic[T]):
     def helped(self) -> None:
         """An item that was asked again was answered well."""
         self._vain = False
+
+    def admits(self) -> bool:
+        """Not while another credential is being fetched: what was sent would be refused."""
+        return False
 
     def _schedule(self) -> None:
         now = self._clock.now()
@@ -107,8 +111,8 @@ class Renewals(Generic[T]):
 
     def _begin(self) -> None:
         self._forget_timer()
-        if not self._work.stopping:
-            self._work.halted = True
+        if not self._work.stopping and self not in self._work.doubts:
+            self._work.doubts.append(self)
             self._slots.start(self._renew())
 
     async def _renew(self) -> None:
@@ -118,7 +122,7 @@ class Renewals(Generic[T]):
             self._give_up(PenstockError(f"{error}; no item is lost, and the same command goes on from there"))
             return
         finally:
-            self._work.halted = False
+            self._work.doubts.remove(self)
         self._ended_at, self._row = self._clock.now(), 0
         items, self._items = self._items, []
         if self._work.stopping:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Doubt(Protocol):
-    """Stands before the work while it is not known whether anything of it can succeed."""
+    """Stands before the work while it is doubtful whether anything of it can succeed."""
 
     def admits(self) -> bool:
         """Whether one item may be taken up now."""
@@ -67,9 +67,8 @@ class Work(Generic[T]):
         self.stopping = False
         """Nothing more is to be sent."""
         self.gate: Gate | None = None
-        self.doubt: Doubt | None = None
-        self.halted = False
-        """Nothing is to be sent until what every call needs is there again."""
+        self.doubts: list[Doubt] = []
+        """All of them must admit what is to be taken."""
         self.room = MOST_DELAYED
         """How many may wait here; those that wait in line for the limits of their keys take theirs."""
         self._circuit = circuit
@@ -93,7 +92,7 @@ class Work(Generic[T]):
 
     def there(self) -> bool:
         """Whether `take` would find an item."""
-        if self._is_held() or (self.gate is not None and not self.gate.admits()):
+        if (self.doubts and not self._are_dispelled()) or (self.gate is not None and not self.gate.admits()):
             return False
         if self.due or (self.ahead.items and len(self._delaying) + len(self._parked) < self.room):
             return True
@@ -101,7 +100,7 @@ class Work(Generic[T]):
 
     def take(self) -> Item[T] | None:
         """The next item to send; those that were tried before come first, unless the latest attempt failed."""
-        if self._is_held():
+        if self.doubts and not self._are_dispelled():
             return None
         if self.gate is not None:
             return self._take_through(self.gate)
@@ -113,8 +112,8 @@ class Work(Generic[T]):
         item.taken = self._clock.now()
         return item
 
-    def _is_held(self) -> bool:
-        return self.halted or (self.doubt is not None and not self.doubt.admits())
+    def _are_dispelled(self) -> bool:
+        return all(doubt.admits() for doubt in self.doubts)
 
     @property
     def wants_new(self) -> bool:
