@@ -117,7 +117,7 @@ class Endings(Generic[T, Resp]):
             response=now - item.intended,
         )
         if is_denied(what):
-            self._failures.denied(outcome, item.sent)
+            self._failures.denied(outcome, now)
         else:
             self._failures.put(outcome)
 

@@ -1,16 +1,17 @@
 """Failed outcomes on their way out: counted, and held back while it is open whether the credential is dead.
 
-What is refused for its credential is no outcome yet. A good answer to a call that was sent after it shows that it was
-refused for a reason of its own, and makes a failure of it; one that was sent before shows nothing, because credentials
-die while calls are under way. So many refusals in a row that the credential must be dead end the run, and what was held
-back is left for the next session, as if it had not been sent.
+What is refused for its credential is no outcome yet. A good answer to a call that was sent after the refusal came shows
+that it was for a reason of the item's own, and makes a failure of it; a call that was under way shows nothing, because
+credentials die meanwhile, and whichever was sent first need not have been looked at first. So many refusals in a row
+that the credential must be dead end the run, and what was held back is left for the next session, as if it had not been
+sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -28,7 +29,7 @@ from .work import Work
 T = TypeVar("T")
 
 MOST_HELD = 1000
-"""Outcomes; of more, those that were sent first are failures."""
+"""Outcomes; of more, the first are failures."""
 
 _LOOK_SECONDS = 0.25
 """How often it is seen to that nothing is held back while nothing else is under way."""
@@ -58,8 +59,7 @@ class Failures(Generic[T, Resp]):
         self._work = work
         self._slots = slots
         self._results = results
-        self._held: list[tuple[float, int, Outcome[T, Resp]]] = []
-        self._counted = 0
+        self._held: deque[tuple[float, Outcome[T, Resp]]] = deque()
         self._failed = 0
         self._held_up_at = math.inf
         self._sent_before = 0
@@ -90,7 +90,7 @@ class Failures(Generic[T, Resp]):
             self._renewals.passed()
         self._streak.passed()
         self._trust()
-        self._release(before=sent)
+        self._release(until=sent)
 
     def renewing(self) -> None:
         """What was refused for its credential is asked again with another."""
@@ -110,13 +110,12 @@ class Failures(Generic[T, Resp]):
                 )
             )
 
-    def denied(self, outcome: Outcome[T, Resp], sent: float) -> None:
-        """One that was refused for its credential; the call was sent at `sent`."""
+    def denied(self, outcome: Outcome[T, Resp], now: float) -> None:
+        """One that was refused for its credential, at `now`."""
         if self._streak.most == 0:
             self.put(outcome)
             return
-        self._counted += 1
-        heapq.heappush(self._held, (sent, self._counted, outcome))
+        self._held.append((now, outcome))
         self.troubled = True
         enough = self._streak.denied()
         if self._work.stopping:
@@ -126,18 +125,18 @@ class Failures(Generic[T, Resp]):
             self.release()
         else:
             if len(self._held) > MOST_HELD:
-                self.put(heapq.heappop(self._held)[-1])
+                self.put(self._held.popleft()[1])
             self._arm()
 
     def release(self) -> None:
         """Hold nothing back any more: these are failures, or left where the run is to end."""
-        self._release(before=math.inf)
+        self._release(until=math.inf)
 
-    def _release(self, before: float) -> None:
+    def _release(self, until: float) -> None:
         if self._work.stopping:
             self._held.clear()
-        while self._held and self._held[0][0] < before:
-            self.put(heapq.heappop(self._held)[-1])
+        while self._held and self._held[0][0] <= until:
+            self.put(self._held.popleft()[1])
         self.troubled = bool(self._held) or not self._streak.trusted
 
     @property
@@ -196,7 +195,7 @@ class Failures(Generic[T, Resp]):
         if self._held and self._slots.at_rest():
             # Whoever waits for these before it asks for more would wait for ever.
             if self._work.ahead.feeds_back and self._streak.is_enough_at_rest():
-                self._give_up(self._dead(max(self._held)[-1]))
+                self._give_up(self._dead(self._held[-1][1]))
             self.release()
         if self._held or self in self._work.doubts:
             self._arm()
