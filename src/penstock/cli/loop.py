@@ -17,12 +17,16 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end on a fresh loop."""
     # What was imported lives as long as the process; the collector need not look at it again and again. A run makes
     # few cycles (tracebacks of failures), so looking less often than by default is enough.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(3_000, 20, 50)
-    _keep_the_heap_small()
-    with asyncio.Runner(loop_factory=_factory()) as runner:
-        return runner.run(main)
+    try:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(3_000, 20, 50)
+        _keep_the_heap_small()
+        with asyncio.Runner(loop_factory=_factory()) as runner:
+            return runner.run(main)
+    finally:
+        # Interrupted before it began, it would be missed with a warning.
+        main.close()
 
 
 def _keep_the_heap_small() -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from .._version import __version__
-from ..errors import PenstockError, StorageError, UsageError
+from ..errors import PenstockError, Stopped, StorageError, UsageError
 from .check import check
 from .demo import demo
 from .exit_codes import COULD_NOT_START, INTERRUPTED, OK, STOPPED
@@ -30,7 +31,18 @@ from .terminal import echo
 from .top import top
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """Click answers an interrupt with an empty line, before whatever we say."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry out the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped(INTERRUPTED) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="penstock")
 def penstock() -> None:
     """Many HTTP calls out of one small machine, and a shared HTTP cache for the many that come in.

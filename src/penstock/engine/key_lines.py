@@ -84,7 +84,9 @@ class KeyLines:
         place = item.place
         assert place is not None
         if self.limiter.take(place.key, now) > now:
-            self._stand_in_line(item, place, now)
+            # While it waited for a connection its key may have been told to wait for longer than a run does.
+            if not self.sets_aside(item, now):
+                self._stand_in_line(item, place, now)
             return False
         place.called = False
         return True
