@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import UsageError
-from penstock.rules.template import MissingField, json_filler, placeholders, text_filler, url_filler
+from penstock.rules.template import (
+    MissingField,
+    check_body,
+    check_url,
+    json_filler,
+    placeholders,
+    text_filler,
+    url_filler,
+)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +168,34 @@ def test_an_empty_segment_is_refused(template: str) -> None:
 def test_an_empty_value_elsewhere_is_fine(template: str) -> None:
     """A query parameter may be empty, and so may a part of a segment."""
     assert url_filler(template)({"id": ""}) == template.replace("{id}", "")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/{id", "http://h/id}", "http://h/{{id}}", "http://h/{ id }", "http://h/{id}{", "http://h/?a={"]
+)
+def test_a_url_with_a_brace_that_is_left_over_is_refused(url: str) -> None:
+    """It was sent as it stood, for each record: 600 wrong requests, and exit code 0."""
+    with pytest.raises(UsageError, match="--url"):
+        check_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://h/", "http://h/{id}", "http://{host}:80/{a b}/?q={x.y}", "http://h/%7Bid%7D"])
+def test_other_urls_are_not(url: str) -> None:
+    check_url(url)
+
+
+@pytest.mark.parametrize("is_json", [True, False], ids=["json", "text"])
+@pytest.mark.parametrize("text", ["{amount", "a {amount", "{{id}}", "{{ id }} b", "{a} {b"])
+def test_what_looks_like_a_field_and_is_none_is_refused(text: str, is_json: bool) -> None:
+    """Also deep in a body, and not where JSON has braces of its own."""
+    body = json.dumps({"a": [1, {"b": text}], "c": "{c}"}) if is_json else text
+    with pytest.raises(UsageError, match="--body"):
+        check_body(body, is_json=is_json)
+
+
+@pytest.mark.parametrize("is_json", [True, False], ids=["json", "text"])
+@pytest.mark.parametrize(
+    "text", ["{amount}", "query { users { id name } }", "{ not a field", "a } b", "{}", "{{}}", "{{ {a} }}", "$id"]
+)
+def test_text_with_braces_of_its_own_is_not(text: str, is_json: bool) -> None:
+    check_body(json.dumps({"a": text}) if is_json else text, is_json=is_json)

@@ -107,6 +107,11 @@ def send(**options: Any) -> int:
         show.hides(job.secrets())
         check_processes(job.flow, processes)
         with open_send(job, show.reading) as run:
+            if job.template.all_alike and run.total > 1:
+                show.say(
+                    f"careful: all {run.total:,} requests are the same, because nothing in them names a field of the "
+                    "records; a field is written {name}, in --url, --body or --header"
+                )
             watch = show.watch(str(job.out))
             many = processes > 1
             summary = run_loop(carry_out_in_processes(run, processes, COMMAND, watch) if many else run.carry_out(watch))

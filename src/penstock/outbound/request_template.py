@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from ..errors import InputError, UsageError
+from ..fields import check_field
 from ..messages import Headers, Request
 from ..rules.retries.verdict import is_idempotent
-from ..rules.template import json_filler, placeholders, text_filler, url_filler
+from ..rules.template import check_body, check_url, json_filler, placeholders, text_filler, url_filler
 from .records import Record
 
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
@@ -38,19 +39,28 @@ class RequestTemplate:
     @property
     def fields(self) -> set[str]:
         """Every field that a record must have."""
-        return placeholders(self.url) | (placeholders(self.body) if self.body else set())
+        in_headers = (placeholders(value) for _, value in self.headers)
+        return placeholders(self.url).union(placeholders(self.body or ""), *in_headers)
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether every record makes the same request."""
+        return not self.fields and (self.body is not None or self.method.upper() in _BODILESS)
 
 
 class RequestBuilder:
     """Makes the request of a record. Raises UsageError for a template that cannot work."""
 
     def __init__(self, template: RequestTemplate, run_id: str = "") -> None:
+        check_url(template.url)
         self._template = template
         self._url = url_filler(template.url)
         self._run_id = run_id
         given = {name.lower() for name, _ in template.headers}
         self._encode, content_type = _encoder(template, given)
-        fields = list(template.headers)
+        fields = [(name, value) for name, value in template.headers if not placeholders(value)]
+        self._own = [(name, text_filler(value)) for name, value in template.headers if placeholders(value)]
+        """Headers that differ from record to record."""
         if content_type and "content-type" not in given:
             fields.append(("Content-Type", content_type))
         if "accept" not in given:
@@ -93,11 +103,12 @@ class RequestBuilder:
         try:
             url = self._url(fields)
             body = self._encode(record) if self._encode is not None else b""
+            own = [(name, _header(name, fill(fields))) for name, fill in self._own]
         except UsageError as error:
             raise InputError(str(error)) from error
         except TypeError as error:
             raise InputError(f"cannot be written as JSON: {error}") from error
-        headers = self._headers
+        headers = Headers([*self._headers, *own]) if own else self._headers
         if self._template.idempotency_key is not None:
             digest = hashlib.sha256(f"{self._run_id}:{record.key!r}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
             headers = Headers([*headers, (self._template.idempotency_key, digest)])
@@ -112,10 +123,20 @@ def _encoder(template: RequestTemplate, given: set[str]) -> tuple[Callable[[Reco
         return _record_as_json, "application/json"
     content_type = next((value for name, value in template.headers if name.lower() == "content-type"), "")
     if "content-type" in given and "json" not in content_type.lower():
+        check_body(template.body, is_json=False)
         text = text_filler(template.body)
         return lambda record: text(record.fields).encode("utf-8", "replace"), ""
     fill = json_filler(template.body)
+    check_body(template.body, is_json=True)
     return lambda record: _as_json(fill(record.fields)), "application/json"
+
+
+def _header(name: str, value: str) -> str:
+    try:
+        check_field(name, value)
+    except UsageError as error:
+        raise UsageError(f"makes a header that cannot be sent: {error}") from error
+    return value
 
 
 def _record_as_json(record: Record) -> bytes:

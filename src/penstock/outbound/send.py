@@ -16,6 +16,7 @@ from typing import Any
 from ..engine.costs import reads_field
 from ..errors import InputError, OutputError, RunRefused, UsageError
 from ..rules.secrets.values import SecretValues
+from ..rules.template import placeholders
 from ..runs.client import RedirectPermits, knock, make_client
 from ..runs.driver import Watch
 from ..runs.flow import Flow, check_flow
@@ -234,6 +235,12 @@ def _read_index(path: Path, total: int) -> array[int]:
     return index
 
 
+def _fields_in_headers(template: RequestTemplate) -> dict[str, Any]:
+    """Which fields the headers take, where they take any: runs from before they could have no such fact."""
+    found = {name.lower(): sorted(placeholders(value)) for name, value in template.headers if placeholders(value)}
+    return {"--header fields": found} if found else {}
+
+
 def _fingerprint(job: SendJob, records: RecordFile, known: Digests | None) -> Fingerprint:
     template = job.template
     facts = {
@@ -241,6 +248,7 @@ def _fingerprint(job: SendJob, records: RecordFile, known: Digests | None) -> Fi
         "input": records.fingerprint() | changed(records.path, known),
         "--method": template.method.upper(),
         "--header names": sorted(name.lower() for name, _ in template.headers),
+        **_fields_in_headers(template),
         "--key": job.key,
         "--extract": job.extract,
         "--expect": job.expect,

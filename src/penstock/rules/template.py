@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +18,9 @@ from ..errors import UsageError
 # Any name of a field, with spaces and dashes too, as headers of CSV files have them; what begins otherwise, such as
 # `{"a": 1}` or `{ id }` in a query language, is text.
 _PLACEHOLDER = re.compile(r"\{(\w[^{}\n]*)\}")
+
+_DOUBLED = re.compile(r"\{\{\s*\w[^{}\n]*\}\}")
+_OPEN = re.compile(r"\{\w[^{}\n]*\Z")
 
 Fill = Callable[[Mapping[str, Any]], Any]
 
@@ -33,6 +36,46 @@ class MissingField(UsageError):
 def placeholders(text: str) -> set[str]:
     """The names of all placeholders in `text`."""
     return set(_PLACEHOLDER.findall(text))
+
+
+def check_url(template: str) -> None:
+    """Raises UsageError for a URL in which a brace is left over: it is meant for a placeholder, and no URL has one."""
+    _check_text("--url", template)
+    rest = _PLACEHOLDER.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise UsageError(
+            "--url has a brace that belongs to no {field}; one that is meant as a sign is written %7B or %7D"
+        )
+
+
+def check_body(template: str, *, is_json: bool) -> None:
+    """Raises UsageError for a body with what looks like a placeholder and is none, so that it would be sent as it is.
+
+    Only what nobody means otherwise: two braces, as other template languages have them, and one that is not closed.
+    """
+    if not is_json:
+        _check_text("--body", template)
+        return
+    for text in _strings(json.loads(template)):
+        _check_text("--body", text)
+
+
+def _check_text(option: str, text: str) -> None:
+    doubled = _DOUBLED.search(text)
+    if doubled is not None:
+        name = doubled[0].strip("{} ")
+        raise UsageError(f"{option} has {doubled[0]}: a field is written with one brace on each side, {{{name}}}")
+    left_open = _OPEN.search(text)
+    if left_open is not None:
+        raise UsageError(f"{option} has {left_open[0]!r}, a brace that is not closed: a field is written {{name}}")
+
+
+def _strings(shape: Any) -> Iterator[str]:
+    if isinstance(shape, str):
+        yield shape
+    elif isinstance(shape, (dict, list)):
+        for each in shape.values() if isinstance(shape, dict) else shape:
+            yield from _strings(each)
 
 
 def url_filler(template: str) -> Callable[[Mapping[str, Any]], str]:
