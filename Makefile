@@ -54,8 +54,12 @@ demo: $(VENV)/.demo-ready  ## The main jobs in about a minute: a pull and a cens
 	@$(BIN)/penstock demo
 
 .PHONY: test
-test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves.
-	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real --ignore-glob='tests/conformance/test_*' $(PYTEST_ARGS)
+test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves, but for test-faults.
+	$(PYTEST) 120 -n $(WORKERS) --dist worksteal --ignore=tests/real --ignore=tests/faults --ignore-glob='tests/conformance/test_*' $(PYTEST_ARGS)
+
+.PHONY: test-faults
+test-faults: $(VENV)/.ready  ## Kills, broken connections, full disks, hostile servers, for real. Four minutes.
+	$(PYTEST) 120 -n $(WORKERS) --dist worksteal tests/faults $(PYTEST_ARGS)
 
 # The web frameworks that the cache is tested in; a stamp of its own, so that unit tests cannot depend on them.
 $(VENV)/.frameworks-ready: $(VENV)/.ready

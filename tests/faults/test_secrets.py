@@ -163,14 +163,15 @@ PAGES: dict[str, tuple[str, list[str], int]] = {
 }
 
 
-@pytest.mark.parametrize("place", PAGES)
-@pytest.mark.parametrize("kind", PULLS)
+# A --start needs --paginate, so there it is not to be found out how the API pages.
+PULLED = [(kind, place) for kind in PULLS for place in PAGES if PAGES[place][1] or "--start" not in PULLS[kind][1]]
+
+
+@pytest.mark.parametrize(("kind", "place"), PULLED)
 def test_pull(kind: str, place: str, echo: Echo, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the journal, which holds the URL of the page where it goes on."""
     secret, given = PULLS[kind]
     path, options, expected = PAGES[place]
-    if "--start" in given and not options:
-        pytest.skip("--start needs --paginate")
     monkeypatch.setenv("KEY", SECRET)
     monkeypatch.setattr(echo, "deny_after", 4)
     out = tmp_path / "rows.jsonl"
