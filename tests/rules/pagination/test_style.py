@@ -115,10 +115,18 @@ def test_names_are_the_same_however_they_are_spelt(name: str) -> None:
         ({"last": False}, "!last"),
         ({"last": 5}, None),
         ({"has_more": "yes"}, None),
+        ({"truncated": False}, None),
+        ({"done": True, "total": 50}, None),
+        ({"finished": True, "total_pages": 3}, None),
+        ({"last": True, "total": 50}, None),
+        ({"has_more": False, "total": 50}, None),
     ],
 )
 def test_a_flag_for_more_is_found(told: dict[str, Any], more: str | None) -> None:
-    """Only where it is one: `last` is as often the number of the last page."""
+    """Only where it is one: `last` is as often the number of the last page, and `done` speaks of a job or a query.
+
+    What ends a pull at once though the answer promises more is none: a table of Datasette was one page.
+    """
     assert found({"items": ROWS, "next_cursor": "abc", **told}).more == more
 
 

@@ -145,10 +145,14 @@ def _facts(answer: Any, headers: Mapping[str, str], seen: list[Seen], rows: str,
     pages = asked.total_pages or next((each.path for each in _page_counts(seen)), None)
     told = next((each.number for each in _page_counts(seen) if each.path == pages), None)
     flag = _flag(seen)
+    promises = (promised or 0) > count > 0 or (told or 0) > 1
+    if flag is not None and not flag[1] and promises:
+        # It speaks of something else, of the query or a job: on the first page of many it would end the pull.
+        flag = None
     more, says = (flag[0], flag[1]) if asked.more is None and flag else (asked.more, None)
     sure = asked.total is not None or (total or "").lower() == f"{HEADER}content-range"
     whole = says is False or told == 1 or (promised == count and (sure or not is_page_size(count)))
-    lacks = says is True or (promised or 0) > count > 0 or (told or 0) > 1
+    lacks = says is True or promises
     whole = not lacks and (whole or (count == 0 and not promised))
     return Facts(rows, _list_at(answer, rows), count, total, pages, more, whole=whole, lacks=lacks, promised=promised)
 

@@ -17,8 +17,9 @@ PAGE_COUNTS = (
 
 MORE = (
     *("hasmore", "hasnextpage", "hasnext", "hasmorerecords", "hasmoreitems", "hasmoreresults", "hasmorepages"),
-    *("moreavailable", "more", "istruncated", "truncated"),
+    *("moreavailable", "more", "istruncated"),
 )
+"""Not `truncated`: of a table it says that a query was cut, and is false on pages that have a next."""
 LAST = ("islast", "islastpage", "lastpage", "endofrecords", "isend", "last", "done", "finished", "exhausted")
 """Flags that say the opposite."""
 
