@@ -100,6 +100,16 @@ def test_enough_of_them() -> None:
     assert 10 * len(set(REFUSED) & others) <= len(others)
 
 
+def test_the_readme_and_the_figures_count_them_right() -> None:
+    """What each says was counted once, by hand."""
+    root = Path(__file__).parents[2]
+    found, noted = len(SHAPES) - len(REFUSED), len(NOTED)
+    assert f"{found} of the {len(SHAPES)} shapes" in (root / "README.md").read_text()
+    figures = (root / "docs" / "figures.md").read_text()
+    assert f"| {noted} that a trial of the first release noted | {noted - len(set(REFUSED) & set(NOTED))} |" in figures
+    assert f"| {len(SHAPES) - noted} collected from public documentation | {found - noted} |" in figures
+
+
 @pytest.mark.parametrize("name", ["stripe", "spring-data", "notion", "zendesk", "socrata"])
 def test_what_was_found_is_kept_and_page_one_is_asked_for_once(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
