@@ -10,20 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .closing_server import CLOSING
 from .processes import PENSTOCK, run, scratch
 from .report import Report
 
-_SERVERS: dict[str, list[str]] = {
-    "honest": [],
-    "at once": ["--after", "0"],
-    "at once, untold": ["--after", "0", "--untold"],
-    "after 1 ms": ["--after", "0.001"],
-    "after 5 ms": ["--after", "0.005"],
-    "after 50 ms": ["--after", "0.05"],
-    "after each 10th": ["--after", "0", "--every", "10"],
-    "one of five": ["--after", "0", "--one-of", "5"],
-    "idle for 0.3 s": ["--idle", "0.3"],
-}
+_SERVERS: dict[str, list[str]] = {"honest": [], **CLOSING}
 # The limit, how many POSTs, and the share of them that may be lost.
 _RATES = ((100, 500, 0.0), (500, 3000, 0.001), (None, 3000, 0.005))
 # Nothing but a use shows that a connection which lives for longer than its rest is not listened to any more.

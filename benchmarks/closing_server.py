@@ -12,6 +12,18 @@ import ssl
 import sys
 from dataclasses import dataclass, field
 
+CLOSING = {
+    "at once": ["--after", "0"],
+    "at once, untold": ["--after", "0", "--untold"],
+    "after 1 ms": ["--after", "0.001"],
+    "after 5 ms": ["--after", "0.005"],
+    "after 50 ms": ["--after", "0.05"],
+    "after each 10th": ["--after", "0", "--every", "10"],
+    "one of five": ["--after", "0", "--one-of", "5"],
+    "idle for 0.3 s": ["--idle", "0.3"],
+}
+"""The options of servers that close without saying so."""
+
 _BODY = b'{"similarity": 1.0}'
 
 

@@ -14,6 +14,8 @@ import orjson
 
 ROWS = 500
 PAGE = 10
+COUNT = 3000
+"""Records that are sent to it one by one."""
 
 
 class GuardedApi(ThreadingHTTPServer):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,11 @@ import pytest
 
 from penstock.cli.main import run_command
 
-from .guarded_api import ROWS, GuardedApi, guarded_api
+from .guarded_api import COUNT, ROWS, GuardedApi
 
 pytestmark = pytest.mark.real
 
 HEADER = ("--header", "Authorization: Bearer ${TOKEN}")
-COUNT = 3000
-
-
-@pytest.fixture
-def api() -> Iterator[GuardedApi]:
-    with guarded_api() as served:
-        yield served
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Path:
-    path = tmp_path / "in.jsonl"
-    path.write_text("".join(f'{{"id":{number}}}\n' for number in range(COUNT)))
-    return path
 
 
 def send(api: GuardedApi, records: Path, *more: str) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from penstock.cli.main import run_command
 from penstock.runs.secrets import token_process
 from penstock.runs.secrets.token_command import TokenCommand
 
-from .guarded_api import GuardedApi, guarded_api
+from .guarded_api import COUNT, GuardedApi
 
 pytestmark = pytest.mark.real
 
-COUNT = 3000
 EACH_ONCE = dict.fromkeys(range(COUNT), 1)
 PLACES = {
     "header": ("/x", ("--header", "Authorization: Bearer ${TOKEN}"), ()),
@@ -31,19 +30,6 @@ PLACES = {
     "body": ("/x", (), ("--body", '{"id": "{id}", "key": "${TOKEN}"}')),
 }
 Script = Callable[[str], str]
-
-
-@pytest.fixture
-def api() -> Iterator[GuardedApi]:
-    with guarded_api() as served:
-        yield served
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Path:
-    path = tmp_path / "in.jsonl"
-    path.write_text("".join(f'{{"id":{number}}}\n' for number in range(COUNT)))
-    return path
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trustme
+from benchmarks.closing_server import CLOSING
 
 from penstock.errors import ConnectionLost
 from penstock.messages import Request
@@ -24,17 +25,6 @@ pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 20
-CLOSING = {
-    "at once": ["--after", "0"],
-    "at once, untold": ["--after", "0", "--untold"],
-    "after 1 ms": ["--after", "0.001"],
-    "after 5 ms": ["--after", "0.005"],
-    "after 50 ms": ["--after", "0.05"],
-    "after each 10th": ["--after", "0", "--every", "10"],
-    "one of five": ["--after", "0", "--one-of", "5"],
-    "idle for 0.3 s": ["--idle", "0.3"],
-}
-
 Start = Callable[[list[str]], tuple[str, Callable[[], dict[str, int]]]]
 
 

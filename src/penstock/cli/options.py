@@ -157,6 +157,16 @@ class Condition(click.ParamType[Any]):
         return str(value)
 
 
+follow_redirects = click.option(
+    "--follow-redirects",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="At most so many; to another host without your headers.",
+)
+"""Of the commands that follow any."""
+
+
 def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
     """The options of how much flows; `retry_on` is the command's own default.
 

@@ -13,7 +13,7 @@ from ..rules.pagination.extent import StopOn
 from ..rules.pagination.style import STYLES, URL_STYLES, Paging
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
-from .options import environment_with_token, flow_options, show_options, take, take_flow
+from .options import environment_with_token, flow_options, follow_redirects, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code_of
@@ -107,13 +107,7 @@ Examples:
 @click.option(
     "--header", "headers", multiple=True, help="'Name: value'; ${ENV} is replaced and never stored, here and in URL."
 )
-@click.option(
-    "--follow-redirects",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="At most so many; to another host without your headers.",
-)
+@follow_redirects
 @click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
 @flow_options(RetryOn.SAFE)
 @show_options

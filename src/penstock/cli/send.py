@@ -14,7 +14,7 @@ from ..rules.retries.verdict import RetryOn
 from ..scale.local import carry_out_in_processes, check_processes
 from .child import COMMAND
 from .loop import run_loop
-from .options import environment_with_token, flow_options, show_options, take, take_flow
+from .options import environment_with_token, flow_options, follow_redirects, show_options, take, take_flow
 from .output import finish_output
 from .shown import shown
 from .summary import exit_code
@@ -71,13 +71,7 @@ Examples:
     show_default=True,
     help="json: an answer that is not JSON is a failure; text: keep it as it is.",
 )
-@click.option(
-    "--follow-redirects",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="At most so many; to another host without your headers.",
-)
+@follow_redirects
 @click.option("--retry-failed", is_flag=True, help="Do the failed items of a finished or stopped run again.")
 @click.option("--fresh", is_flag=True, help="Throw away OUT and its run folder first.")
 @click.option(
