@@ -12,6 +12,9 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# With the name of the distribution: an environment that has an earlier one in it is made anew, since two of them would
+# own the same command.
+MADE := $(VENV)/.made-penstock-http
 EXTRAS := vectors,parquet,hdf5,compression,aiohttp,prometheus,report
 # Set by CI: PYTEST_ARGS='--junitxml=...'; on a laptop: PYTEST_ARGS='-k limit'.
 PYTEST_ARGS ?=
@@ -24,7 +27,7 @@ WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(VENV)/.made:
+$(MADE):
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "make: no Python from 3.11 up with venv was found; install one, or say PYTHON=/path/to/python3" >&2; \
 		exit 1; fi
@@ -36,12 +39,12 @@ $(VENV)/.made:
 	@touch $@
 
 # Two stamps, so that the demo need not wait for what only tests and linters use.
-$(VENV)/.demo-ready: pyproject.toml | $(VENV)/.made
+$(VENV)/.demo-ready: pyproject.toml $(MADE)
 	@echo "Installing penstock into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[vectors]'
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml | $(VENV)/.made
+$(VENV)/.ready: pyproject.toml $(MADE)
 	@echo "Installing penstock and what its tests use into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]' --group test --group lint
 	@touch $@ $(VENV)/.demo-ready

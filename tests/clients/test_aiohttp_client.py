@@ -22,7 +22,7 @@ def test_without_aiohttp_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.delitem(sys.modules, "aiohttp", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_aiohttp)
-    with pytest.raises(UsageError, match=r"penstock\[aiohttp\]"):
+    with pytest.raises(UsageError, match=r"penstock-http\[aiohttp\]"):
         AiohttpClient()
 
 

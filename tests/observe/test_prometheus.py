@@ -94,7 +94,7 @@ def test_addresses_that_are_not(text: str) -> None:
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without prometheus_client it says what to install."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(UsageError, match=r"pip install 'penstock\[prometheus\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'penstock-http\[prometheus\]'"):
         serve("127.0.0.1:0", lambda: None)
 
 

@@ -319,7 +319,7 @@ def test_a_named_pipe_is_no_output(tmp_path: Path) -> None:
 def test_a_format_that_is_not_installed_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before anything is done; the other formats need nothing."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'penstock\[parquet\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'penstock-http\[parquet\]'"):
         require("parquet")
     with pytest.raises(UsageError, match="sqlite3"):
         require("sqlite")

@@ -79,5 +79,5 @@ def test_only_what_is_installed_is_offered(missing: str, monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, missing, raising=False)
     monkeypatch.setattr(sys, "meta_path", [NothingInstalled()])
     assert name not in accept_encoding()
-    with pytest.raises(BadBody, match="penstock\\[compression\\]"):
+    with pytest.raises(BadBody, match="penstock-http\\[compression\\]"):
         decode(name, b"x", 10)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..errors import UsageError
+from ..extras import how_to_install
 from ..rules.retries.verdict import RetryOn
 from .loop import run_loop
 from .options import environment_with_token, flow_options, show_options, take_flow
@@ -90,7 +91,7 @@ def check(**options: Any) -> int:
     try:
         import numpy as np  # noqa: F401
     except ImportError:
-        raise UsageError("penstock check needs numpy: pip install 'penstock[vectors]'") from None
+        raise UsageError(f"penstock check needs numpy: {how_to_install('vectors')}") from None
     from ..outbound.check import open_check
 
     with shown("check", options) as show:

@@ -351,7 +351,7 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
             default=True,
             help="A connection for each request, for servers that close kept ones without saying so.",
         ),
-        click.option("--proxy", default=None, help="Go through this HTTP proxy (needs penstock[aiohttp])."),
+        click.option("--proxy", default=None, help="Go through this HTTP proxy (needs the extra 'aiohttp')."),
     ]
 
     def add(function: F) -> F:
@@ -378,7 +378,7 @@ def show_options(function: F) -> F:
             "--metrics",
             metavar="HOST:PORT",
             default=None,
-            help="Answer Prometheus there while it runs, such as 127.0.0.1:9464 (needs penstock[prometheus]).",
+            help="Answer Prometheus there while it runs, such as 127.0.0.1:9464 (needs the extra 'prometheus').",
         ),
     ]
     for option in reversed(options):

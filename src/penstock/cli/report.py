@@ -23,7 +23,9 @@ Examples:
 @click.option(
     "--html", type=click.Path(path_type=Path), default=None, help="Where to write it. [default: OUT.report.html]"
 )
-@click.option("--png", type=click.Path(path_type=Path), default=None, help="Also its charts (needs penstock[report]).")
+@click.option(
+    "--png", type=click.Path(path_type=Path), default=None, help="Also its charts (needs the extra 'report')."
+)
 @click.option("--quiet", is_flag=True, help="Do not say what was written; errors only.")
 def report(out: Path, html: Path | None, png: Path | None, quiet: bool) -> int:
     """Write what became of the run of OUT as one HTML page that needs nothing else.

@@ -24,6 +24,7 @@ from ..errors import (
     TlsError,
     UsageError,
 )
+from ..extras import how_to_install
 from ..messages import Request, Response
 from ..wire.client import check_numbers
 from ..wire.content_coding import accept_encoding, decode
@@ -65,7 +66,7 @@ class AiohttpClient(AnyClient[Request, Response]):
         try:
             import aiohttp
         except ImportError as error:
-            raise UsageError("this client needs aiohttp: pip install 'penstock[aiohttp]'") from error
+            raise UsageError(f"this client needs aiohttp: {how_to_install('aiohttp')}") from error
         check_numbers(max_connections_per_origin, connect_timeout, idle_timeout, max_response_bytes, follow_redirects)
         self._aiohttp = aiohttp
         self._max_connections = max_connections_per_origin

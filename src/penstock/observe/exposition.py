@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import UsageError
+from ..extras import how_to_install
 from .histogram import Histogram
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -33,7 +34,7 @@ class Family:
 def check_available() -> None:
     """Raises UsageError, which names the extra, where prometheus_client is missing."""
     if importlib.util.find_spec("prometheus_client") is None:
-        raise UsageError("metrics need prometheus_client: pip install 'penstock[prometheus]'")
+        raise UsageError(f"metrics need prometheus_client: {how_to_install('prometheus')}")
 
 
 def exposition(families: Iterable[Family]) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, UsageError
+from ..extras import how_to_install
 from .axes import Axis
 from .charts import Chart, make_charts
 from .load import RunRecord
@@ -24,7 +25,7 @@ def write_png(record: RunRecord, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError("--png needs matplotlib: pip install 'penstock[report]'") from None
+        raise UsageError(f"--png needs matplotlib: {how_to_install('report')}") from None
     timeline = make_timeline(record.samples, record.sessions, running=record.running)
     charts = make_charts(timeline)
     rows = list(_rows(charts))

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 
 from ..errors import BadBody, ResponseTooLarge, Sent
+from ..extras import how_to_install
 
 _MAX_CODINGS = 4
 # RFC 9659: a zstd content coding never needs a larger window, so a larger one is an attack on memory.
@@ -16,7 +17,7 @@ _ZSTD_SLICE = 512
 
 
 def accept_encoding() -> str:
-    """The Accept-Encoding value for what can be decoded here: br and zstd only with penstock[compression]."""
+    """The Accept-Encoding value for what can be decoded here: br and zstd only with the extra `compression`."""
     codings = ["gzip", "deflate"]
     if _brotli_can_be_bounded():
         codings.append("br")
@@ -90,7 +91,7 @@ def _brotli_can_be_bounded() -> bool:
 
 def _brotli(body: bytes, max_bytes: int) -> bytes:
     if not _brotli_can_be_bounded():
-        raise BadBody("the body has content coding 'br': install penstock[compression] to read it")
+        raise BadBody(f"the body has content coding 'br': {how_to_install('compression')}")
     import brotli
 
     decompressor = brotli.Decompressor()
@@ -113,7 +114,7 @@ def _zstd(body: bytes, max_bytes: int) -> bytes:
     try:
         import zstandard
     except ImportError:
-        raise BadBody("the body has content coding 'zstd': install penstock[compression] to read it") from None
+        raise BadBody(f"the body has content coding 'zstd': {how_to_install('compression')}") from None
     context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     out = bytearray()
     frame = context.decompressobj()

@@ -35,7 +35,7 @@ def test_every_metric_is_in_the_reference() -> None:
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names what to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"penstock\[prometheus\]"):
+    with pytest.raises(UsageError, match=r"penstock-http\[prometheus\]"):
         exposition.exposition([])
 
 

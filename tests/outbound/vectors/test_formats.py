@@ -469,13 +469,13 @@ def test_missing_extra_is_named(
     """Without the library, the error says what to install."""
     path = make(tmp_path / f"v.{extra}", _floats())
     monkeypatch.setitem(sys.modules, module, None)
-    assert f"pip install 'penstock[{extra}]'" in _refused(path)
+    assert f"pip install 'penstock-http[{extra}]'" in _refused(path)
 
 
 def test_missing_numpy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra that everything here needs."""
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(UsageError, match=r"pip install 'penstock\[vectors\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'penstock-http\[vectors\]'"):
         importlib.reload(numeric)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ...errors import OutputError, UsageError
+from ...extras import how_to_install
 from .cache_part import serve_from_cache
 from .census_part import take_census
 from .pull_part import pull_rows
@@ -44,7 +45,7 @@ def _jobs(out: Path, vectors: int, rate: int) -> int:
     try:
         import numpy as np  # noqa: F401
     except ImportError:
-        raise UsageError("penstock demo needs numpy: pip install 'penstock[vectors]'") from None
+        raise UsageError(f"penstock demo needs numpy: {how_to_install('vectors')}") from None
     marker = out / "vectors.bin"
     if out.exists() and any(out.iterdir()) and not marker.exists():
         raise OutputError(f"--out {out} holds something else; give a new folder")

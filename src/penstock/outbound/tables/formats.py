@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from ...errors import UsageError
+from ...extras import how_to_install
 
 _ENDINGS = {
     ".jsonl": "jsonl",
@@ -43,6 +44,6 @@ def table_format(out: Path, *, otherwise: str | None = None) -> str:
 def require(format: str) -> None:  # noqa: A002  # the word that all callers have for it
     """Raises UsageError, naming the extra to install, if `format` cannot be written here."""
     if format == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("an output in Parquet needs pyarrow: pip install 'penstock[parquet]'")
+        raise UsageError(f"an output in Parquet needs pyarrow: {how_to_install('parquet')}")
     if format == "sqlite" and importlib.util.find_spec("_sqlite3") is None:
         raise UsageError("an output in SQLite needs a Python that was built with sqlite3; this one was not")

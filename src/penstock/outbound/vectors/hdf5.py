@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, UsageError
+from ...extras import how_to_install
 from .numeric import Array, np
 from .raw import RAW_ITEMS, open_binary
 
@@ -20,7 +21,7 @@ class Hdf5Rows:
         try:
             import h5py
         except ImportError as missing:
-            raise UsageError(f"{path}: HDF5 needs h5py: pip install 'penstock[hdf5]'") from missing
+            raise UsageError(f"{path}: HDF5 needs h5py: {how_to_install('hdf5')}") from missing
         self.file = open_binary(path)
         try:
             self._file = h5py.File(self.file, "r")

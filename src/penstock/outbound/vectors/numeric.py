@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from ...errors import UsageError
+from ...extras import how_to_install
 
 try:
     import numpy as np
     import numpy.typing as npt
 except ImportError as missing:
-    raise UsageError("vectors need numpy: pip install 'penstock[vectors]'") from missing
+    raise UsageError(f"vectors need numpy: {how_to_install('vectors')}") from missing
 
 __all__ = ["Array", "np"]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, UsageError
+from ...extras import how_to_install
 from .numeric import Array, np
 from .raw import open_binary
 
@@ -28,7 +29,7 @@ class ParquetRows:
             import pyarrow as pa
             import pyarrow.parquet as parquet
         except ImportError as missing:
-            raise UsageError(f"{path}: Parquet needs pyarrow: pip install 'penstock[parquet]'") from missing
+            raise UsageError(f"{path}: Parquet needs pyarrow: {how_to_install('parquet')}") from missing
         self.file = open_binary(path)
         try:
             self._file: Any = parquet.ParquetFile(self.file)
