@@ -22,7 +22,7 @@ ASKED_BY = {
     "may_store": {"inbound/cache/origin_response.py weigh"},
     # A body whose head did not say how long it is: one that is kept, and one that only goes by.
     "may_keep": {"inbound/asgi/pass_through.py _measure", "inbound/cache/flights.py hold"},
-    "takes_policy_ttl": {"inbound/cache/origin_response.py weigh"},
+    "policy_directives": {"inbound/cache/policy.py stand_in"},
     "may_share": {"inbound/cache/origin_response.py _confirmed", "inbound/cache/origin_response.py _land"},
     "is_outdone": {"inbound/cache/origin_response.py _is_outdone"},
     "is_for_all": {"inbound/cache/origin_response.py _note"},

@@ -18,9 +18,9 @@ from penstock.inbound.cache.bounded_table import BoundedTable, short_key
 from penstock.inbound.cache.counters import CacheCounters
 from penstock.inbound.cache.flights import Flights
 from penstock.inbound.cache.hit_for_miss import HitForMiss
-from penstock.inbound.cache.policy import without_cookies
 from penstock.inbound.proxy.known_hits import KnownHits
 from penstock.inbound.proxy.top_urls import TopUrls, reserve_keys
+from penstock.rules.caching.cookies import without_cookies
 from penstock.rules.caching.decisions import Decision
 from penstock.stores.memory import MemoryStore
 from penstock.stores.stored_response import StoredResponse

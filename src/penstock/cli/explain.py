@@ -114,7 +114,7 @@ def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
     yield f"key       {found['key']}"
     yield f"now       a request {_WOULD[found['would']]}{_because(found)}"
     if found["policy"] is not None:
-        yield f'policy    match = "{found["policy"]}"'
+        yield f"policy    {found['policy']}"
     for variant in found["variants"]:
         yield from _variant_lines(variant)
     if not found["variants"]:
@@ -144,7 +144,7 @@ def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:
         yield "          set-cookie: (hidden)"
     yield f"key       {found['key']}"
     if found["policy"] is not None:
-        yield f'policy    match = "{found["policy"]}"'
+        yield f"policy    {found['policy']}"
     if not found["stored"]:
         yield f"stored    no: {found['why']} [{found['reason'] or 'too-large'}; {found['clause']}]"
         return

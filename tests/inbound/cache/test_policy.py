@@ -1,15 +1,14 @@
-"""What an operator says about paths, in code and as a file."""
+"""What an operator says about paths, and what the cache makes of it."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.errors import InputError, UsageError
-from penstock.inbound.cache.policy import NO_POLICY, PathPolicy, Policy, without_cookies
-from penstock.inbound.cache.policy_file import read_policy
+from penstock.errors import UsageError
+from penstock.inbound.cache.policy import NO_POLICY, PathPolicy, Policy
+from penstock.rules.caching.cookies import without_cookies
 from penstock.testing import run_virtual
 
 from .fakes import FRESH, Bench
@@ -121,7 +120,7 @@ def test_dropped_parameters_are_no_part_of_the_key() -> None:
 
 def test_stripped_cookies_reach_nobody() -> None:
     async def main() -> None:
-        bench = _bench(strip_set_cookie=True)
+        bench = _bench(strip_set_cookie=("a",))
         reply = bench.fill(FRESH, ("set-cookie", "a=b"))
         assert b"set-cookie" not in reply.fields
         assert bench.send().body == b"old"
@@ -156,72 +155,3 @@ def test_bypass_is_neither_stored_nor_shared() -> None:
         bench.at_rest()
 
     run_virtual(main())
-
-
-GOOD = """
-[[path]]
-match = "/static/*"
-ttl = "5m"
-stale_while_revalidate = 60
-ignore_cookies = ["_g*"]
-strip_set_cookie = true
-
-[[path]]
-match = "/api/*"
-bypass = true
-"""
-
-
-def test_a_file_of_all_kinds_of_keys(tmp_path: Path) -> None:
-    file = tmp_path / "policy.toml"
-    file.write_text(GOOD)
-    static, api = read_policy(file).paths
-    expected = PathPolicy(
-        "/static/*", ttl=300.0, stale_while_revalidate=60.0, ignore_cookies=("_g*",), strip_set_cookie=True
-    )
-    assert static == expected
-    assert api == PathPolicy("/api/*", bypass=True)
-
-
-# The text of a file, the line that is named (None: none can be), and what the message says.
-BAD: list[tuple[str, int | None, str]] = [
-    ("x = 1", 1, "x: "),
-    ("[path]\nmatch = '/'", 1, "two brackets"),
-    ("path = 3", 1, "two brackets"),
-    ("path = ['/a']", 1, "[[path]]"),
-    ("[[path]]\nttl = 3", None, "match"),
-    ("[[path]]\nmatch = 'a'", 2, "slash"),
-    ("[[path]]\nmatch = 3", 2, "text"),
-    ("[[path]]\nmatch = '/'\nttl = -1", 3, "ttl"),
-    ("[[path]]\nmatch = '/'\nttl = nan", 3, "ttl"),
-    ("[[path]]\nmatch = '/'\nttl = inf", 3, "ttl"),
-    ("[[path]]\nmatch = '/'\nttl = true", 3, "ttl"),
-    ("[[path]]\nmatch = '/'\nttl = 'soon'", 3, "ttl"),
-    ("[[path]]\nmatch = '/'\ntll = 3", 3, "tll: unknown"),
-    ("[[path]]\nmatch = '/'\nbypass = 'yes'", 3, "true or false"),
-    ("[[path]]\nmatch = '/'\ntags = 'a'", 3, "list"),
-    ("[[path]]\nmatch = '/'\ntags = ['']", 3, "list"),
-    ("[[path]]\nmatch = '/'\ntags = [1]", 3, "list"),
-    ("[[path]]\nmatch = '/a'\n[[path]]\nmatch = '/b'\nbypass = 1", 5, "bypass"),
-    ("[[path]]\nmatch = '/a'\nmatch = '/b'", None, "TOML"),
-    ("[[path]\n", 1, "TOML"),
-]
-
-
-@pytest.mark.parametrize(("text", "line", "says"), BAD)
-def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, line: int | None, says: str) -> None:
-    file = tmp_path / "policy.toml"
-    file.write_text(text)
-    with pytest.raises(InputError, match=r".") as caught:
-        read_policy(file)
-    assert caught.value.line == line
-    assert says in str(caught.value)
-    assert str(file) in str(caught.value)
-
-
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        read_policy(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="UTF-8"):
-        read_policy(tmp_path / "bad.toml")

@@ -398,13 +398,13 @@ def test_what_must_be_confirmed_each_time_is_not_joined_after_its_head() -> None
 
 def test_a_cookie_of_a_304_goes_to_the_one_who_asked_unless_the_policy_strips_it() -> None:
     async def main() -> None:
-        for strip in (False, True):
+        for strip in ((), ("a",)):
             bench = Bench(Policy((PathPolicy("/*", strip_set_cookie=strip),)))
             bench.fill(SHORT, ETAG)
             await bench.wait(2)
             leader, follower = bench.send(), bench.send()
             bench.origin[1].answer(FRESH, ETAG, ("set-cookie", "a=b"), status=304, body=b"")
-            assert (b"set-cookie" in leader.fields) is not strip
+            assert (b"set-cookie" in leader.fields) is not bool(strip)
             assert b"set-cookie" not in follower.fields
             assert b"set-cookie" not in bench.send().fields
             bench.at_rest()
@@ -414,7 +414,7 @@ def test_a_cookie_of_a_304_goes_to_the_one_who_asked_unless_the_policy_strips_it
 
 def test_a_304_of_the_rfc_profile_brings_no_cookie_that_the_policy_strips() -> None:
     async def main() -> None:
-        bench = Bench(Policy((PathPolicy("/*", strip_set_cookie=True),)), CacheOptions(profile="rfc"))
+        bench = Bench(Policy((PathPolicy("/*", strip_set_cookie=("a",)),)), CacheOptions(profile="rfc"))
         bench.fill(SHORT, ETAG)
         await bench.wait(2)
         bench.send()

@@ -54,7 +54,7 @@ CASES: list[tuple[str, str, list[tuple[str, str]], float, str, str]] = [
         "",
     ),
     ("bypass", "/bypassed/x", [("cache-control", "max-age=60")], 1, "bypass", "policy"),
-    ("by policy", "/given/x", [], 10, "hit", "max-age"),
+    ("by policy", "/given/x", [], 10, "hit", "policy file (ttl)"),
 ]
 SEEN = {
     "hit": (b"hit",),
@@ -161,7 +161,7 @@ def test_a_dropped_query_is_not_in_the_key() -> None:
         await shop.get("http://shop.example/dropped/x?a=1&utm_source=z")
         found = explain_url(shop.engine, "http://shop.example/dropped/x?a=1&utm_medium=y")
         assert (found["would"], found["key"]) == ("hit", "http://shop.example/dropped/x?a=1")
-        assert found["policy"] == "/dropped/*"
+        assert found["policy"] == 'match = "/dropped/*"'
 
     run_virtual(main())
 

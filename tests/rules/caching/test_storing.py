@@ -21,7 +21,6 @@ from penstock.rules.caching.storing import (
     may_share,
     may_store,
     outdates,
-    takes_policy_ttl,
 )
 from penstock.rules.caching.targeted import response_directives
 
@@ -419,12 +418,6 @@ def test_an_error_to_a_condition_or_a_range_is_for_nobody_else(
 @pytest.mark.parametrize("status", [200, 203, 301, 302])
 def test_what_is_no_error_may_be_stored_for_them(status: int, field: bytes) -> None:
     assert decide(cc(FRESH), status=status, request={field: b"x"}).allowed
-
-
-def test_the_ttl_of_a_policy_is_for_pages() -> None:
-    """And for parts of them."""
-    meant = {status for status in range(200, 1000) if takes_policy_ttl(status)}
-    assert meant == {200, 203, 204, 206, 300, 301, 308, 404, 410}
 
 
 @pytest.mark.parametrize("status", [400, *ONE_CLIENTS, 428, 429, 431, 500, 503])

@@ -120,7 +120,7 @@ class CacheMiddleware:
         except PassBy as passed:
             await self.app(scope, receive, PassThrough(engine, None, send, "bypass", detail=passed.why).send)
             return
-        if engine.policy.paths:
+        if engine.policy.applies:
             engine.under_policy(request)
         found = engine.look_up(request)
         if _goes_straight(request, found):

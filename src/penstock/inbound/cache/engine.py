@@ -81,7 +81,7 @@ class CacheEngine:
         Returns the stored response where that, and fresh, was the answer.
         """
         self.counters.requests += 1
-        if self.policy.paths:
+        if self.policy.applies:
             self.under_policy(request)
         return self.carry_out(request, reply, self.look_up(request))
 

@@ -55,7 +55,7 @@ def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) ->
         "stored": bool(variants),
         "variants": variants,
         "refused": _refusals(engine, key, now),
-        "policy": None if policy is NO_POLICY else policy.path,
+        "policy": None if policy is NO_POLICY else policy.where,
         "under_way": sum(flight.key == key for flight in engine.flights),
     }
 
@@ -71,7 +71,7 @@ def _explanation(found: Found, policy: PathPolicy) -> Explanation:
     sentence = _sentence(reason)
     if act is Act.STRAIGHT:
         return (
-            Explanation("bypass", sentence, f"policy for {policy.path}")
+            Explanation("bypass", sentence, f"policy, {policy.where}")
             if policy.bypass
             else Explanation("miss", sentence, clause)
         )

@@ -7,7 +7,7 @@ from typing import Protocol
 from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
-from ...rules.caching.cache_control import Directives, parse_cache_control
+from ...rules.caching.cache_control import Directives
 from ...rules.caching.cache_key import primary_key, variant_of, vary_names
 from ...rules.caching.decisions import Decision
 from ...rules.caching.freshness import freshness_of, may_serve_on_error
@@ -25,7 +25,6 @@ from ...rules.caching.storing import (
     may_share,
     may_store,
     outdates,
-    takes_policy_ttl,
 )
 from ...rules.caching.surrogate_tags import tags_of
 from ...rules.caching.targeted import response_directives
@@ -104,9 +103,7 @@ class OriginResponse:
         options = self._asker.options
         directives, source = response_directives(fields, options.targeted)
         if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
-            stand_in = request.policy.cache_control() if takes_policy_ttl(status) else None
-            if stand_in is not None:
-                directives = parse_cache_control(stand_in)
+            directives = request.policy.stand_in(status) or directives
         tags = tags_of(fields, max_tags=options.max_tags, max_bytes=options.max_tag_bytes)
         verdict = may_store(
             request,

@@ -1,20 +1,21 @@
-"""The policy as a TOML file: one table `[[path]]` after the other, the first that matches holds."""
+"""The policy as a TOML file: what holds for all, then one table `[[path]]` after the other, the first that matches."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, UsageError
 from ...rules.duration import parse_duration
-from .policy import PathPolicy, Policy
+from .policy import NO_POLICY, PathPolicy, Policy
+from .policy_checks import DURATIONS, KEYS, PLACES, WHERE, refusal, unreachable
 
-_LISTS = {"ignore_cookies", "drop_query", "tags"}
-_DURATIONS = {"ttl", "stale_while_revalidate", "stale_if_error"}
-_SWITCHES = {"strip_set_cookie", "bypass"}
-_KEYS = {"match", *_LISTS, *_DURATIONS, *_SWITCHES}
+_TOP = -1
+"""The number of what stands before the first `[[path]]`."""
+_TABLE = re.compile(r'\s*\[\[\s*["\']?path["\']?\s*\]\]')
 
 
 def read_policy(path: str | Path) -> Policy:
@@ -30,45 +31,103 @@ def read_policy(path: str | Path) -> Policy:
 
 def parse_policy(data: dict[str, Any], text: str, path: str) -> Policy:
     """The policy in parsed TOML; `text` is where it came from, to find the line of what is wrong."""
-    for key in data:
-        if key != "path":
-            raise InputError(f"{key}: there are only [[path]] tables here", path=path, line=_line(text, key, 0))
+    lines = _Lines(text, path)
     tables = data.get("path", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InputError("path: write [[path]], with two brackets", path=path, line=_line(text, "path", 0))
-    return Policy(tuple(_path_policy(table, index, text, path) for index, table in enumerate(tables)))
+        raise lines.error("path", "write [[path]], with two brackets", _TOP)
+    default = {key: value for key, value in data.items() if key != "path"}
+    misplaced = next((key for key in default if key in WHERE or key == "bypass"), None)
+    if misplaced is not None:
+        raise lines.error(misplaced, "this belongs into a table; write [[path]] above it", _TOP)
+    top = _said(default, lines, _TOP)
+    entries = [_said(table, lines, index) for index, table in enumerate(tables)]
+    for index, said in enumerate(entries):
+        _check_entry(said, top, lines, index)
+    hidden = unreachable(entries)
+    if hidden is not None:
+        key = next(key for key in PLACES if key in entries[hidden.table])
+        raise lines.error(key, hidden.why, hidden.table)
+    return Policy(
+        tuple(_path_policy(said, lines, index) for index, said in enumerate(entries)),
+        default=_path_policy(top, lines, _TOP) if top else NO_POLICY,
+        source=path,
+    )
 
 
-def _path_policy(table: dict[str, Any], index: int, text: str, path: str) -> PathPolicy:
-    values: dict[str, Any] = {}
+class _Lines:
+    """Where things stand in a file."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self._lines = text.splitlines()
+        self.path = path
+
+    def find(self, key: str, index: int) -> int | None:
+        """The line of `key` in the table number `index`, from 1; None where it cannot be told."""
+        name = rf'["\']?{re.escape(key)}["\']?'
+        wanted = re.compile(rf"\s*(?:\[+\s*(?:path\s*\.\s*)?)?{name}\s*[=\].]")
+        table = _TOP
+        for number, line in enumerate(self._lines, 1):
+            if _TABLE.match(line):
+                table += 1
+            elif table == index and wanted.match(line):
+                return number
+        return None
+
+    def table(self, index: int) -> int | None:
+        """The line where the table number `index` begins."""
+        begins = [number for number, line in enumerate(self._lines, 1) if _TABLE.match(line)]
+        return begins[index] if 0 <= index < len(begins) else None
+
+    def error(self, key: str, why: str, index: int) -> InputError:
+        """What is wrong with `key` in the table number `index`."""
+        line = self.find(key, index)
+        return InputError(f"{key}: {why}", path=self.path, line=self.table(index) if line is None else line)
+
+
+def _said(table: dict[str, Any], lines: _Lines, index: int) -> dict[str, Any]:
+    """The keys of a table, with durations in seconds."""
+    said: dict[str, Any] = {}
     for key, value in table.items():
         try:
-            values["path" if key == "match" else key] = _value(key, value)
+            said[key] = _value(key, value)
         except UsageError as error:
-            raise InputError(f"{key}: {error}", path=path, line=_line(text, key, index)) from None
-    if "path" not in values:
-        raise InputError('match: each [[path]] needs one, such as match = "/static/*"', path=path, line=None)
-    if not values["path"].startswith("/"):
-        raise InputError("match: a path begins with a slash", path=path, line=_line(text, "match", index))
-    return PathPolicy(**values)
+            raise lines.error(key, str(error), index) from None
+    wrong = refusal(said)
+    if wrong is not None:
+        raise lines.error(wrong.key, wrong.why, index)
+    return said
+
+
+def _check_entry(said: dict[str, Any], top: Mapping[str, Any], lines: _Lines, index: int) -> None:
+    if not said.keys() & set(PLACES):
+        why = 'each [[path]] needs one, such as match = "/static/*" (or a prefix or a pattern)'
+        raise lines.error("match", why, index)
+    wrong = None if said.get("bypass") else refusal({**top, **said})
+    if wrong is not None:
+        raise lines.error(wrong.key, wrong.why, index if wrong.key in said else _TOP)
+
+
+def _path_policy(said: dict[str, Any], lines: _Lines, index: int) -> PathPolicy:
+    found = {key: lines.find(key, index) for key in said}
+    known = {key: line for key, line in found.items() if line is not None}
+    values = {"path" if key == "match" else key: value for key, value in said.items()}
+    return PathPolicy(**values, lines=known)
 
 
 def _value(key: str, value: Any) -> Any:
-    if key not in _KEYS:
-        raise UsageError(f"unknown; there are {', '.join(sorted(_KEYS))}")
-    if key in _DURATIONS:
+    if key not in KEYS:
+        raise UsageError(f"unknown; there are {', '.join(sorted(KEYS))}")
+    if key in DURATIONS or (key == "heuristic" and value is not False):
         return _seconds(value)
-    if key in _SWITCHES:
-        if not isinstance(value, bool):
-            raise UsageError("must be true or false")
-        return value
-    if key in _LISTS:
-        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
-            raise UsageError('must be a list of texts, such as ["utm_*"]')
-        return tuple(value)
-    if not isinstance(value, str):
-        raise UsageError("must be a text")
-    return value
+    if key == "ttl_by_status" and isinstance(value, dict):
+        return {_status(status): _seconds(seconds) for status, seconds in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{2}", text):
+        raise UsageError(f'{text!r} is no status; write {{ 404 = "10s" }}')
+    return int(text)
 
 
 def _seconds(value: Any) -> float:
@@ -77,17 +136,6 @@ def _seconds(value: Any) -> float:
     if not isinstance(value, str):
         raise UsageError('must be a duration, such as 60 (seconds) or "5m"')
     return parse_duration(value)
-
-
-def _line(text: str, key: str, index: int) -> int | None:
-    """The line of `key` in the table number `index`, from 1; None where it cannot be told."""
-    table = -1
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip().startswith("[[path]]"):
-            table += 1
-        if (table == index or table < 0) and re.match(rf'\s*(\[+\s*)?"?{re.escape(key)}"?\s*[=\].]', line):
-            return number
-    return None
 
 
 def _read(path: Path) -> str:

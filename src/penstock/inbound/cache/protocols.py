@@ -8,10 +8,11 @@ from typing import Protocol
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import drop_parameters
+from ...rules.caching.cookies import without_cookies
 from ...rules.caching.lookup import SHAREABLE
 from ...rules.caching.request import CacheRequest
 from ...wire.streams import Receiver
-from .policy import NO_POLICY, PathPolicy, without_cookies
+from .policy import NO_POLICY, PathPolicy
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ...errors import UsageError
 from ...rules.caching.cache_key import normalise_host
 from ...rules.caching.http_fields import combine
+from ...rules.caching.surrogate_tags import is_tag
 from ...wire.url import split_url
 from .engine import CacheEngine
 from .protocols import InboundRequest
@@ -48,7 +49,7 @@ def keys_of(engine: CacheEngine, url: str) -> list[bytes]:
 def checked_tag(tag: str) -> bytes:
     """The tag as responses have it. Raises UsageError for what can be none: each would purge nothing, silently."""
     name = tag.encode("utf-8", "replace")
-    if not 0 < len(name) <= _LONGEST or any(byte <= 32 or byte in b",\x7f" for byte in name):
+    if len(name) > _LONGEST or not is_tag(name):
         raise UsageError(
             f"{tag[:100]!r} is no tag: tags have no blanks, commas or control characters, and are not empty"
         )

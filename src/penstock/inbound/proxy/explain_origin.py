@@ -135,7 +135,7 @@ async def _ask(engine: CacheEngine, request: InboundRequest, url: str, timeout: 
         "reason": reason,
         "why": _why(found, reason, stored=stored),
         "clause": found["variants"][0]["lifetime_from"] if stored else _clause(found),
-        "policy": None if policy is NO_POLICY else policy.path,
+        "policy": None if policy is NO_POLICY else policy.where,
         "would_next": {name: found[name] for name in ("would", "why", "clause")},
         "variants": found["variants"],
         "refused": found["refused"],

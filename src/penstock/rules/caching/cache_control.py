@@ -53,6 +53,7 @@ class Directives:
     `private` and `no_cache` are the unqualified forms; names of the qualified forms stand in `private_fields` and
     `no_cache_fields`, in lower case. `malformed`: something could not be read, so nothing else here counts and the
     response must not be stored. `targeted`: the directives come from a field of RFC 9213, so Expires is ignored.
+    `by_policy`: the operator says them, where the response says nothing.
     """
 
     no_store: bool = False
@@ -66,12 +67,13 @@ class Directives:
     must_understand: bool = False
     immutable: bool = False
     no_transform: bool = False
-    max_age: int | None = None
-    s_maxage: int | None = None
-    stale_while_revalidate: int | None = None
-    stale_if_error: int | None = None
+    max_age: float | None = None
+    s_maxage: float | None = None
+    stale_while_revalidate: float | None = None
+    stale_if_error: float | None = None
     malformed: bool = False
     targeted: bool = False
+    by_policy: bool = False
 
 
 NO_DIRECTIVES = Directives()

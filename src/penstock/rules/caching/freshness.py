@@ -83,6 +83,8 @@ def explicit_lifetime(fields: FieldMap, directives: Directives, received_wall: f
     """Seconds of lifetime that the response states (RFC 9111, 4.2.1) and where, or None without any."""
     if directives.malformed:
         return 0.0, "RFC 9111, 4.2.1"
+    if directives.by_policy and directives.max_age is not None:
+        return float(directives.max_age), "policy file (ttl)"
     if directives.s_maxage is not None:
         return float(directives.s_maxage), "RFC 9111, 5.2.2.10 (s-maxage)"
     if directives.max_age is not None:

@@ -15,7 +15,7 @@ _SLASHES = re.compile(rb"//+")
 _LOOSE_ENDS = re.compile(rb"(?<=[^/.\x00-\x20\x7f])[.\x00-\x20\x7f]+(?=/|\Z)")
 # C strings end at NUL, and who splits a URL after decoding it finds a query in it.
 _CUT = re.compile(rb"[\x00?#]")
-_MOST_ROUNDS = 3
+MOST_ROUNDS = 3
 """An app behind a server that decodes may decode once more; nobody has been seen to do it more often."""
 
 
@@ -30,7 +30,7 @@ def readings(path: bytes) -> list[bytes]:
         return [path]
     found = {path: None}
     decoded = path
-    for _ in range(_MOST_ROUNDS + 1):
+    for _ in range(MOST_ROUNDS + 1):
         slashed = decoded.replace(b"\\", b"/")
         found[decoded] = None
         bare = _PARAMETERS.sub(b"", slashed)

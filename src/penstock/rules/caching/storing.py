@@ -27,7 +27,6 @@ among them: the key holds all of the URL that was too long."""
 # A 400 with a lifetime of its own is the app's word: the public suite of tests asks caches to believe it.
 _REFUSED_IF_SAFE = ERRORS_OF_ONE - {400}
 _NEVER_STORED = frozenset({428, 429, 431, 511})
-_TTL_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 410})
 _ASKED_ALONE = frozenset({b"if-match", b"if-unmodified-since", b"range"})
 
 _EXPLICIT = Decision(True, "explicit-freshness", "RFC 9111, 4.2.1")
@@ -96,14 +95,6 @@ def may_store(
         or _by_freshness(status, fields, directives, options, received_wall)
     )
     return _TOO_MANY_TAGS if tags is None and verdict.allowed else verdict
-
-
-def takes_policy_ttl(status: int) -> bool:
-    """Whether the lifetime of the policy file stands in for the one that an answer with `status` does not have.
-
-    An operator means pages with it, not a failure of the app or what one client provoked: that has to say it itself.
-    """
-    return status in _TTL_STATUSES
 
 
 def may_keep(size: int, max_length: float, *, held_by_others: int = 0, most_held: float = math.inf) -> Decision | None:

@@ -27,3 +27,8 @@ def tags_of(fields: FieldMap, *, max_tags: int, max_bytes: int) -> tuple[bytes, 
     if len(tags) > max_tags or sum(map(len, tags)) > max_bytes:
         return None
     return tags if all(_TAG.fullmatch(tag) for tag in tags) else None
+
+
+def is_tag(name: bytes) -> bool:
+    """Whether `name` can be a tag in either field: it has no blanks, commas or control characters."""
+    return _TAG.fullmatch(name) is not None and b"," not in name

@@ -1,0 +1,52 @@
+"""Cookies by their names: which a request has, and a request or an answer without some of them (RFC 6265, 4)."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+
+from .cache_control import LONGEST_REMEMBERED
+from .http_fields import RawFields
+
+_SEPARATORS = re.compile(rb"[;,]")
+
+
+def without_cookies(cookie: bytes, ignored: tuple[str, ...]) -> bytes:
+    """A Cookie field's value without the cookies whose names match one of `ignored` (globs); may be empty."""
+    # Clients make as many as they like, and what is remembered is not charged to the budget of the store.
+    without = _without_cookies if len(cookie) > LONGEST_REMEMBERED else _remembered_without_cookies
+    return without(cookie, ignored)
+
+
+def _without_cookies(cookie: bytes, ignored: tuple[str, ...]) -> bytes:
+    return b"; ".join(
+        [pair.strip() for pair in cookie.split(b";") if pair.strip() and not _is_one_of(_name(pair), ignored)]
+    )
+
+
+_remembered_without_cookies = functools.lru_cache(1024)(_without_cookies)
+
+
+def has_cookie(cookie: bytes, names: tuple[str, ...]) -> bool:
+    """Whether a Cookie field's value has a cookie whose name matches one of `names` (globs).
+
+    A comma counts as a separator too: a server may have joined two lines by one, and to find a cookie too many here
+    costs a hit, while to miss one may show a user's page to others.
+    """
+    return any(_is_one_of(_name(pair), names) for pair in _SEPARATORS.split(cookie))
+
+
+def without_set_cookies(fields: RawFields, names: tuple[str, ...]) -> RawFields:
+    """The field lines of an answer without those that set a cookie whose name matches one of `names` (globs)."""
+    return [
+        (name, value) for name, value in fields if name.lower() != b"set-cookie" or not _is_one_of(_name(value), names)
+    ]
+
+
+def _name(pair: bytes) -> str:
+    return pair.partition(b"=")[0].strip().decode("latin-1")
+
+
+def _is_one_of(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
