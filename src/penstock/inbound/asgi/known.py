@@ -37,6 +37,7 @@ _MATTERS = (
         b"upgrade",
     }
 )
+_COOKIE = frozenset({b"cookie"})
 _MOST_NAMES = 512
 _LONGEST_NAME = 64
 _MOST_ANSWERS = 8192
@@ -156,6 +157,9 @@ class KnownAnswers:
         if newest is None or len(request.target) > _LONGEST_WAY:
             return
         varies = frozenset([name for each in newest for name in each.vary])
+        if request.policy.bypass_cookies or any(each.freshness.strangers_only for each in newest):
+            # Here a cookie makes another request of it, by the policy or by what is stored.
+            varies |= _COOKIE
         ignored = self._ignored - varies if varies else self._ignored
         way = tuple([field for field in headers if field[0] not in ignored])
         length = sum([len(name) + len(value) for name, value in way])

@@ -58,8 +58,6 @@ class PassThrough:
         headers: RawFields = list(message.get("headers", ()))
         request = self._request
         if request is not None:
-            if request.policy.strip_set_cookie:
-                headers = [field for field in headers if field[0].lower() != b"set-cookie"]
             if is_unsafe(request.method):
                 self._engine.judge.invalidate(request, message["status"], combine(headers))
             elif self._refused is not None:
@@ -68,7 +66,7 @@ class PassThrough:
         return {**message, "headers": headers}
 
     def _weigh(self, request: AsgiRequest, status: int, headers: RawFields) -> None:
-        fields = combine(headers)
+        fields = combine(self._engine.judge.without_cookies(request, status, headers))
         length = length_in(fields.items())
         verdict, _, _ = self._engine.judge.weigh(request, status, fields, length)
         self._storable = verdict.allowed

@@ -14,7 +14,7 @@ from ...clock import Clock, current_clock
 from ...messages import RawFields
 from ...rules.caching.cache_key import primary_key, variant_of
 from ...rules.caching.http_fields import end_to_end
-from ...rules.caching.lookup import LET_GO, REFRESH, Act, ask, pass_by, reuse
+from ...rules.caching.lookup import LET_GO, OWN, REFRESH, Act, ask, is_kept_from, pass_by, reuse
 from ...rules.caching.options import CacheOptions
 from ...rules.caching.validation import validators
 from ...stores.memory import MemoryStore
@@ -114,7 +114,11 @@ class CacheEngine:
             if plan is not None:
                 return Found(plan, key, now, resource, stored)
         flight_key = self.flights.key_of(request, key, stored)
-        on_its_way = self.flights.find(flight_key) is not None
+        flight = self.flights.find(flight_key)
+        others = resource if stored is None else None
+        if (flight is not None or others is not None) and _is_kept_from(request, others, flight):
+            return Found(OWN, key, now, resource, stored)
+        on_its_way = flight is not None
         refusal = None if on_its_way else self.refusals.look_up(key, request.fields, now)
         plan = ask(
             request.method,
@@ -136,6 +140,8 @@ class CacheEngine:
             return None, False
         for stored in resource:
             if stored.vary and variant_of(stored.vary, request.fields) != stored.variant:
+                continue
+            if stored.freshness.strangers_only and is_kept_from(stored.freshness, request.fields):
                 continue
             state = self.store.state(stored)
             if state == "gone" or (stored.status == 206 and part_of(request, stored) is None):
@@ -263,3 +269,11 @@ class CacheEngine:
             self.store.collect(_SWEEP_OBJECTS)
         if self.on_sweep is not None:
             self.on_sweep()
+
+
+def _is_kept_from(request: InboundRequest, resource: Resource | None, flight: Flight | None) -> bool:
+    """Whether what is stored or on its way is there, but not for the credentials or cookies of `request`."""
+    on_its_way = () if flight is None else (flight.stale, flight.part, flight.storing)
+    return any(
+        each is not None and is_kept_from(each.freshness, request.fields) for each in (*on_its_way, *(resource or ()))
+    )

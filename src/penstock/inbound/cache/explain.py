@@ -72,7 +72,7 @@ def _explanation(found: Found, policy: PathPolicy) -> Explanation:
     if act is Act.STRAIGHT:
         return (
             Explanation("bypass", sentence, f"policy, {policy.where}")
-            if policy.bypass
+            if policy.bypass or reason == "bypass-cookie"
             else Explanation("miss", sentence, clause)
         )
     if act is Act.JOIN:

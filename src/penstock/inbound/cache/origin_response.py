@@ -9,13 +9,14 @@ from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, C
 from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
 from ...rules.caching.cache_key import primary_key, variant_of, vary_names
+from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
 from ...rules.caching.freshness import freshness_of, may_serve_on_error
 from ...rules.caching.http_date import format_http_date
 from ...rules.caching.http_fields import FieldMap, combine, end_to_end
 from ...rules.caching.invalidation import invalidated, is_unsafe
-from ...rules.caching.lookup import SHAREABLE, is_for_all
-from ...rules.caching.options import CacheOptions
+from ...rules.caching.lookup import SHAREABLE, is_for_all, is_kept_from
+from ...rules.caching.options import CacheOptions, with_heuristic
 from ...rules.caching.ranges import parse_content_range
 from ...rules.caching.storing import (
     MUST_VALIDATE,
@@ -49,7 +50,6 @@ from .protocols import ClientReply, InboundRequest
 
 _ERRORS = frozenset({500, 502, 503, 504})
 _LENGTH = frozenset({b"content-length"})
-_COOKIES = frozenset({b"set-cookie"})
 _NOTHING: frozenset[bytes] = frozenset()
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -100,7 +100,9 @@ class OriginResponse:
 
         The one place that gathers the facts for `rules/caching/storing`.
         """
-        options = self._asker.options
+        options, longest = self._asker.options, request.policy.heuristic
+        if longest is not None:
+            options = with_heuristic(options, float(longest))
         directives, source = response_directives(fields, options.targeted)
         if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
             directives = request.policy.stand_in(status) or directives
@@ -122,6 +124,11 @@ class OriginResponse:
             stored_tags += tuple(tag.encode() for tag in request.policy.tags)
         return verdict, directives, stored_tags
 
+    def without_cookies(self, request: InboundRequest, status: int, fields: RawFields) -> RawFields:
+        """The fields of an answer to `request` as they are where it is stored: without what the policy strips."""
+        names = request.policy.strip_set_cookie
+        return without_set_cookies(fields, names) if names and may_lose_cookies(request.method, status) else fields
+
     def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
         """Drop what the answer to an unsafe request, with `fields`, makes untrue (RFC 9111, 4.4)."""
         for uri in invalidated(request.method, status, request.scheme, request.host, request.target, fields):
@@ -137,8 +144,6 @@ class OriginResponse:
         asker.health.answered()
         # The length is that of what is sent; only the answer to HEAD has to say it without.
         without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING
-        if flight.request.policy.strip_set_cookie:
-            without |= _COOKIES
         head = Head(status, reason, end_to_end(fields, without), length)
         if flight.part is not None:
             self._continued(flight, flight.part, head)
@@ -167,11 +172,12 @@ class OriginResponse:
         candidate = None
         if head_confirms(known, said):
             update = fields if b"date" in said else [*fields, self._date()]
-            merged = merge_not_modified(stale.fields, update, set_cookie=asker.options.profile == "rfc")
             asked = flight.request
             get = InboundRequest(
                 b"GET", asked.scheme, asked.host, asked.target, asked.fields, asked.raw, policy=asked.policy
             )
+            update = self.without_cookies(get, stale.status, update)
+            merged = merge_not_modified(stale.fields, update, set_cookie=asker.options.profile == "rfc")
             _, candidate = self._renew(flight, get, stale, merged)
         if candidate is None:
             asker.store.update(stale, freshness=stale.freshness._replace(lifetime=0.0))
@@ -188,19 +194,28 @@ class OriginResponse:
             self.invalidate(request, head.status, combined)
             # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
             flight.count_purges_from(asker.store.sequence())
-        verdict, storing = self._weigh(flight, request, head, combined)
+        kept = head
+        if request.policy.strip_set_cookie:
+            kept = head._replace(fields=self.without_cookies(request, head.status, head.fields))
+            combined = combine(kept.fields)
+        verdict, storing = self._weigh(flight, request, kept, combined)
         if storing is None:
+            # What is passed on keeps its cookies.
             self._refused(flight, head, verdict)
             return
         self._flights.settle_vary(flight, storing.vary)
         if storing.vary:
             self._release_strangers(flight, storing)
+        if storing.freshness.strangers_only:
+            # The leader is one of them, or it would not be stored.
+            kept_from = flight.take_deliveries(lambda d: is_kept_from(storing.freshness, d.request.fields))
+            self.answer_elsewhere(kept_from)
         if not may_share(storing.freshness):
             # It may be stored, but each use must be confirmed, so nobody may share this one.
             self._note(flight, MUST_VALIDATE, head.status)
             self._flights.close(flight)
             self._release_followers(flight)
-        flight.share(head, storing)
+        flight.share(kept, storing)
 
     def _continued(self, flight: Flight, part: StoredResponse, head: Head) -> None:
         """The origin was asked for what follows on `part` (RFC 9110, 15.3.7.3): make one answer of both, if it fits."""
@@ -224,7 +239,9 @@ class OriginResponse:
     ) -> tuple[Decision, StoredResponse | None]:
         """What would be stored; None, with the reason, where nothing may be."""
         status, reason, fields, length = head
-        options, clock = self._asker.options, self._asker.clock
+        options, clock, longest = self._asker.options, self._asker.clock, request.policy.heuristic
+        if longest is not None:
+            options = with_heuristic(options, float(longest))
         verdict, directives, tags = self.weigh(request, status, combined, length)
         if not verdict.allowed:
             return verdict, None
@@ -305,10 +322,12 @@ class OriginResponse:
             # Without an own Date the stored one would make it old.
             fields.append(self._date())
         rfc = asker.options.profile == "rfc"
-        merged = merge_not_modified(stale.fields, never_less_vary(stale.vary, fields), set_cookie=rfc)
-        # A cookie that comes with the 304 is for the one client whose request it was.
-        cookies = [] if rfc else [field for field in fields if field[0] == b"set-cookie"]
+        kept = self.without_cookies(flight.request, stale.status, fields)
+        merged = merge_not_modified(stale.fields, never_less_vary(stale.vary, kept), set_cookie=rfc)
         verdict, candidate = self._renew(flight, flight.request, stale, merged)
+        # A cookie that comes with the 304 is for the one client whose request it was.
+        said_alone = [] if rfc else kept if verdict.allowed else fields
+        cookies = [field for field in said_alone if field[0] == b"set-cookie"]
         if candidate is None:
             asker.store.discard(stale)
         if candidate is not None and may_share(candidate.freshness):

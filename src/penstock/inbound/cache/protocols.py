@@ -8,8 +8,9 @@ from typing import Protocol
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import drop_parameters
-from ...rules.caching.cookies import without_cookies
+from ...rules.caching.cookies import has_cookie, without_cookies
 from ...rules.caching.lookup import SHAREABLE
+from ...rules.caching.query_order import sort_parameters
 from ...rules.caching.request import CacheRequest
 from ...wire.streams import Receiver
 from .policy import NO_POLICY, PathPolicy
@@ -32,18 +33,30 @@ class InboundRequest(CacheRequest):
         self.raw = [line for line in self.raw if line[0] not in names]
 
     def put_under(self, policy: PathPolicy) -> None:
-        """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops."""
+        """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops.
+
+        What has a cookie by which it goes to the app keeps all its cookies.
+        """
         self.policy = policy
         if policy.drop_query and b"?" in self.target:
             self.target = drop_parameters(self.target, tuple(p.encode() for p in policy.drop_query))
+        if policy.sort_query and b"&" in self.target:
+            self.target = sort_parameters(self.target)
         cookie = self.fields.get(b"cookie")
-        if policy.ignore_cookies and cookie is not None and self.method in SHAREABLE:
-            left = without_cookies(cookie, policy.ignore_cookies)
-            self.raw = [field for field in self.raw if field[0] != b"cookie"]
-            del self.fields[b"cookie"]
-            if left:
-                self.raw.append((b"cookie", left))
-                self.fields[b"cookie"] = left
+        if cookie is None:
+            return
+        self.bypass_cookie = bool(policy.bypass_cookies) and has_cookie(cookie, policy.bypass_cookies or ())
+        if policy.ignore_cookies and not self.bypass_cookie and self.method in SHAREABLE:
+            self._ignore_cookies(policy.ignore_cookies)
+
+    def _ignore_cookies(self, names: tuple[str, ...]) -> None:
+        # From the lines as they came: combined they are joined by a comma, which is part of a value.
+        left = without_cookies(b"; ".join([value for name, value in self.raw if name == b"cookie"]), names)
+        self.raw = [field for field in self.raw if field[0] != b"cookie"]
+        del self.fields[b"cookie"]
+        if left:
+            self.raw.append((b"cookie", left))
+            self.fields[b"cookie"] = left
 
 
 class ClientReply(Protocol):

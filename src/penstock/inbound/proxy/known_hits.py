@@ -23,7 +23,7 @@ _MAX_REQUEST = 4096
 _MAX_KNOWN = 8192
 _PART = 32
 _HIT_BYTES = 128
-"""A KnownHit (72), and the float and the int of its own."""
+"""A KnownHit (80), and the float and the int of its own."""
 _EACH = 15
 """Of so many plain requests, and one, the last is remembered as it came: a power of two less one."""
 
@@ -59,13 +59,15 @@ def plain_form(data: bytes) -> tuple[bytes, bytes] | None:
 class KnownHit:
     """What a request's bytes lead to: `stored`, as long as `newest` is the newest variant, of version `version`."""
 
-    __slots__ = ("fresh_until", "newest", "stored", "version")
+    __slots__ = ("by_cookie", "fresh_until", "newest", "stored", "version")
 
-    def __init__(self, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
+    def __init__(self, newest: Resource, stored: StoredResponse, fresh_until: float, by_cookie: bool) -> None:
         self.newest = newest
         self.version = newest.version
         self.stored = stored
         self.fresh_until = fresh_until
+        self.by_cookie = by_cookie
+        """A request with cookies may be another one, though it is plain."""
 
 
 class KnownHits:
@@ -128,26 +130,31 @@ class KnownHits:
             return None
         # Tables of their own: a form is no request, and must not be found by bytes that look like it.
         known = self._plain.entries.get(plain[0]) or self._plain_by_encoding.entries.get(plain[1])
+        if known is not None and known.by_cookie and b"\nCookie:" in data:
+            return None
         if known is not None and not self._counters.hits & _EACH:
             # What comes again and again is soon found by its bytes; what comes once seldom gets there.
             self._table.keep(data, known)
         return known
 
-    def learn(self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float) -> None:
+    def learn(
+        self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float, *, by_cookie: bool = False
+    ) -> None:
         """`data` is answered by `stored` as it is, until `fresh_until` on the monotonic clock: remember that.
 
+        `by_cookie`: whether it is depends on the cookies of the request, by the policy or by what is stored.
         A plain form at once, as others have the same; what is known only by its bytes when it comes again.
         """
         if len(data) > _MAX_REQUEST or len(stored.body) > MAX_BODY:
             return
         plain = plain_form(data)
         if plain is not None and newest.older_variant is None and not newest.vary:
-            self._plain.keep(plain[0], KnownHit(newest, stored, fresh_until))
+            self._plain.keep(plain[0], KnownHit(newest, stored, fresh_until, by_cookie))
         elif plain is not None and all(variant.vary == _ENCODING for variant in newest):
-            self._plain_by_encoding.keep(plain[1], KnownHit(newest, stored, fresh_until))
+            self._plain_by_encoding.keep(plain[1], KnownHit(newest, stored, fresh_until, by_cookie))
         elif self._sights.seen(hash(data)):
             # What has a field of its own seldom comes again, and would push out what does.
-            self._table.keep(data, KnownHit(newest, stored, fresh_until))
+            self._table.keep(data, KnownHit(newest, stored, fresh_until, by_cookie))
 
     def drop_dead(self) -> None:
         """Let go of responses that have left the store. Two milliseconds at most; call it about once a second."""

@@ -267,7 +267,8 @@ class ProxyHandler:
         apart = newest.vary or newest.older_variant is not None
         # The bytes of a request do not say from which address it comes.
         if not apart or not any(_FORWARDED_FOR in variant.vary for variant in newest):
-            self.known_hits.learn(raw, newest, stored, fresh_until(stored))
+            by_cookie = bool(request.policy.bypass_cookies) or stored.freshness.strangers_only
+            self.known_hits.learn(raw, newest, stored, fresh_until(stored), by_cookie=by_cookie)
 
 
 def last_member(value: bytes) -> str:

@@ -7,7 +7,7 @@ import functools
 import re
 
 from .cache_control import LONGEST_REMEMBERED
-from .http_fields import RawFields
+from .http_fields import FieldMap, RawFields
 
 _SEPARATORS = re.compile(rb"[;,]")
 
@@ -35,6 +35,19 @@ def has_cookie(cookie: bytes, names: tuple[str, ...]) -> bool:
     costs a hit, while to miss one may show a user's page to others.
     """
     return any(_is_one_of(_name(pair), names) for pair in _SEPARATORS.split(cookie))
+
+
+def is_personal(fields: FieldMap) -> bool:
+    """Whether a request says who it comes from: it has Authorization or a Cookie."""
+    return b"authorization" in fields or b"cookie" in fields
+
+
+def may_lose_cookies(method: bytes, status: int) -> bool:
+    """Whether an answer may go without cookies that it sets, where that lets it be stored.
+
+    A redirect or the answer to a form sets them for what follows.
+    """
+    return method == b"GET" and not 300 <= status < 400
 
 
 def without_set_cookies(fields: RawFields, names: tuple[str, ...]) -> RawFields:

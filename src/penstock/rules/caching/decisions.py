@@ -18,6 +18,7 @@ class Decision(NamedTuple):
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "policy-bypass": "The policy says bypass for this path.",
+        "bypass-cookie": "The policy says bypass for a cookie of the request.",
         "method-not-shared": "Only GET and HEAD are answered from what is stored.",
         "precondition": "Only the app can judge If-Match and If-Unmodified-Since.",
         "unkeyed-field": "It carries a field that the app may go by and the key does not hold.",
@@ -52,6 +53,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "private": "The response says private: it is meant for one user.",
         "authorization": "The request had credentials, and the response does not say that it is for all.",
         "request-cookie": "The request had cookies; the response neither varies on them nor says that it is for all.",
+        "policy-personal": "The lifetime is the policy's, and not for requests with Authorization or with cookies "
+        "that are not ignored.",
         "set-cookie": "The response sets a cookie, which others would receive too.",
         "vary-star": "Vary: * says that the response depends on more than the request shows.",
         "vary-malformed": "What the response varies on could not be read.",

@@ -22,6 +22,7 @@ class Freshness(NamedTuple):
     `initial_age`: the age at the moment it was received. `stale_if_error`: None where the response does not say.
     `stale_when_unreachable`: the operator's bound for a dead origin. `may_be_stale`: False where the response forbids
     to use it stale; what it grants in so many words (next to s-maxage) counts nevertheless. `must_validate`: no-cache.
+    `strangers_only`: its lifetime is the operator's, who has not said that it is for requests with credentials too.
     """
 
     lifetime: float
@@ -32,6 +33,7 @@ class Freshness(NamedTuple):
     stale_when_unreachable: float
     may_be_stale: bool
     must_validate: bool
+    strangers_only: bool = False
 
 
 class Use(enum.Enum):
@@ -76,6 +78,7 @@ def freshness_of(
         options.stale_when_unreachable if may_be_stale else 0.0,
         may_be_stale,
         must_validate,
+        directives.by_policy and not directives.public,
     )
 
 

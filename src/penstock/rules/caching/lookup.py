@@ -9,10 +9,12 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from .cookies import is_personal
 from .decisions import Decision
 from .freshness import Freshness, Use, may_serve_on_error, remaining, use_of
+from .http_fields import FieldMap
 from .request import CacheRequest
-from .storing import ERRORS_OF_ONE, NO_ROOM
+from .storing import ERRORS_OF_ONE, NO_ROOM, STRANGERS_ONLY
 
 SHAREABLE = frozenset({b"GET", b"HEAD"})
 """The methods whose answers several clients may share."""
@@ -48,6 +50,7 @@ class Plan(NamedTuple):
 
 
 _BYPASS = Plan(Act.STRAIGHT, "bypass", "policy-bypass", "policy file")
+_BYPASS_COOKIE = Plan(Act.STRAIGHT, "bypass", "bypass-cookie", "policy file")
 _METHOD = Plan(Act.STRAIGHT, "method", "method-not-shared", "RFC 9111, 4")
 _BODY = Plan(Act.STRAIGHT, "request", "body-in-get", "RFC 9110, 9.3.1")
 _FOR_THE_APP = Plan(Act.STRAIGHT, "request", "precondition", "RFC 9110, 13.1")
@@ -66,6 +69,8 @@ REFRESH = _VALIDATE
 _WORDS_OF_PASS = frozenset({"bypass", "method", "request"})
 LET_GO = Plan(Act.ALONE, "miss", "not-for-all", "RFC 9111, 4")
 """For who waited for an answer that turned out to be another client's alone."""
+OWN = Plan(Act.ALONE, "miss", STRANGERS_ONLY.reason, STRANGERS_ONLY.clause)
+"""For who says who it is, where what is stored or on its way is for those who do not."""
 
 
 def pass_by(request: CacheRequest, *, bypass: bool) -> Plan | None:
@@ -75,6 +80,8 @@ def pass_by(request: CacheRequest, *, bypass: bool) -> Plan | None:
     """
     if bypass:
         return _BYPASS
+    if request.bypass_cookie:
+        return _BYPASS_COOKIE
     if request.method not in SHAREABLE:
         return _METHOD
     if request.has_body:
@@ -83,6 +90,11 @@ def pass_by(request: CacheRequest, *, bypass: bool) -> Plan | None:
     if b"if-match" in fields or b"if-unmodified-since" in fields:
         return _FOR_THE_APP
     return BARRED if request.unkeyed else None
+
+
+def is_kept_from(freshness: Freshness, fields: FieldMap) -> bool:
+    """Whether what was or will be stored is not for a request with `fields`, however fresh it is."""
+    return freshness.strangers_only and is_personal(fields)
 
 
 def reuse(method: bytes, freshness: Freshness, resident: float, *, soft_purged: bool, origin_down: bool) -> Plan | None:

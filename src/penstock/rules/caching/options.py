@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 
@@ -39,3 +40,11 @@ class CacheOptions:
             number = getattr(self, name)
             if not 0 <= number < math.inf:
                 raise ValueError(f"{name} is {number}; it must be 0 or more, and finite")
+
+
+@lru_cache(64)
+def with_heuristic(options: CacheOptions, longest: float) -> CacheOptions:
+    """The same options with a lifetime estimated from Last-Modified of at most `longest` seconds; 0: without any."""
+    if not longest:
+        return replace(options, heuristic_share=0.0)
+    return replace(options, heuristic_max=min(longest, options.heuristic_max))

@@ -15,5 +15,7 @@ class CacheRequest:
     target: bytes
     fields: dict[bytes, bytes]
     has_body: bool = field(default=False, kw_only=True)
+    bypass_cookie: bool = field(default=False, kw_only=True)
+    """It has a cookie for which the policy says that it goes to the app."""
     unkeyed: bool = field(default=False, kw_only=True)
     """It carries something that the app may go by and the key does not hold."""

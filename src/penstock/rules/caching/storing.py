@@ -6,6 +6,7 @@ import math
 
 from .cache_control import Directives
 from .cache_key import vary_names
+from .cookies import is_personal
 from .decisions import Decision
 from .freshness import HEURISTIC_STATUSES, Freshness, Use, explicit_lifetime, use_of
 from .http_fields import FieldMap, RawFields, end_to_end
@@ -34,13 +35,16 @@ _HEURISTIC = Decision(True, "heuristic-freshness", "RFC 9111, 4.2.2")
 _VALIDATION = Decision(True, "validation-only", "RFC 9111, 4.3")
 _PARTIAL = Decision(True, "partial", "RFC 9111, 3.3")
 _BYPASS = Decision(False, "policy-bypass", "policy file")
+_BYPASS_COOKIE = Decision(False, "bypass-cookie", "policy file")
 _UNKEYED = Decision(False, "unkeyed-field", "RFC 9111, 7.1")
 _EVENT_STREAM = Decision(False, "event-stream", "engine")
 _TOO_LARGE = Decision(False, "too-large", "engine")
 _PROVOKED = Decision(False, "provoked-error", "RFC 9110, 15.5")
 _FORBIDDEN_STATUS = Decision(False, "status-never-stored", "RFC 6585, 3 to 6")
-PERSONAL = frozenset({"authorization", "request-cookie"})
+PERSONAL = frozenset({"authorization", "request-cookie", "policy-personal"})
 """Reasons that say nothing of what others get."""
+STRANGERS_ONLY = Decision(False, "policy-personal", "policy file (ttl)")
+"""Why what has its lifetime from the policy is neither stored for nor shared with who says who they are."""
 NO_ROOM = Decision(False, "no-room", "engine")
 _TOO_MANY_TAGS = Decision(False, "too-many-tags", "engine")
 _UNASKED_PART = Decision(False, "unasked-part", "RFC 9110, 15.3.7")
@@ -139,6 +143,8 @@ def _by_circumstance(
 ) -> Decision | None:
     if bypass:
         return _BYPASS
+    if request.bypass_cookie:
+        return _BYPASS_COOKIE
     if request.unkeyed:
         return _UNKEYED
     if status == 206 and b"range" not in request.fields:
@@ -159,7 +165,13 @@ def _by_method(
     if method != b"POST" or not 200 <= status < 300 or status == 206:
         return _METHOD
     location = fields.get(b"content-location")
-    if location is None or directives.malformed or explicit_lifetime(fields, directives, received_wall)[0] is None:
+    # What an operator says of pages is not said of the answer to a form.
+    if (
+        location is None
+        or directives.by_policy
+        or directives.malformed
+        or explicit_lifetime(fields, directives, received_wall)[0] is None
+    ):
         return _METHOD
     here = (request.scheme, request.host, request.target)
     return None if resolve(*here, location) == here else _METHOD
@@ -202,6 +214,8 @@ def _is_consistent(fields: FieldMap, options: CacheOptions) -> bool:
 
 def _by_user(request: CacheRequest, fields: FieldMap, directives: Directives, options: CacheOptions) -> Decision | None:
     safe = options.profile == "safe"
+    if directives.by_policy and not directives.public and is_personal(request.fields):
+        return STRANGERS_ONLY
     if directives.private or (safe and directives.private_fields):
         return _PRIVATE
     if safe and b"set-cookie" in fields:
@@ -241,7 +255,7 @@ def _by_freshness(
         return _VALIDATION
     if lifetime is not None:
         return _EXPLICIT
-    return _HEURISTIC if b"last-modified" in fields else _VALIDATION
+    return _HEURISTIC if b"last-modified" in fields and options.heuristic_share else _VALIDATION
 
 
 def _grants_stale(directives: Directives) -> bool:
