@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 import penstock
 from penstock.inbound.cache.policy import PathPolicy, Policy
+from penstock.inbound.cache.protocols import InboundRequest
+from penstock.rules.caching.http_fields import combine
 from penstock.rules.caching.options import CacheOptions
 from penstock.rules.caching.storing import ERRORS_OF_ONE
 from penstock.testing import run_virtual
 
 from .asgi.clients import Client as AsgiClient
-from .cache.fakes import Bench
+from .cache.fakes import Bench, RecordingReply
 from .test_one_key import FACES
 
 Answer = tuple[int, list[tuple[str, str]], str]
@@ -457,6 +459,89 @@ def test_what_is_stale_by_a_policy_is_not_for_users_either(how: str) -> None:
         bench.origin[2].answer(body=b"a=b")
         assert stranger.body == b"nobody"
         assert user.body == b"a=b"
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_what_is_confirmed_for_strangers_is_not_joined_when_the_store_has_let_go_of_it() -> None:
+    """For want of room: then nothing but the request on its way still knows whom the answer is for."""
+
+    async def main() -> None:
+        bench = Bench(Policy((PathPolicy("/*", ttl=5.0),)))
+        bench.fill(("etag", '"1"'), body=b"nobody")
+        await bench.wait(6)
+        stranger = bench.send()
+        bench.store.delete(b"http://shop.example/")
+        user = bench.send(cookie="a=b")
+        assert len(bench.origin) == 3
+        bench.origin[1].answer(status=304, body=b"")
+        bench.origin[2].answer(body=b"a=b")
+        assert (stranger.body, user.body) == (b"nobody", b"a=b")
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_a_part_that_a_policy_keeps_is_not_completed_for_a_user() -> None:
+    async def main() -> None:
+        bench = Bench(Policy((PathPolicy("/*", ttl=60.0),)))
+        part = ("content-range", "bytes 0-2/6")
+        bench.send(range="bytes=0-2")
+        bench.origin[0].answer(part, ("etag", '"1"'), status=206, body=b"nob")
+        user = bench.send(cookie="a=b")
+        assert b"range" not in bench.origin[1].fields
+        bench.origin[1].answer(body=b"a=b")
+        assert user.body == b"a=b"
+        stranger = bench.send()
+        assert bench.origin[2].fields[b"range"] == b"bytes=3-"
+        late = bench.send(cookie="c=d")
+        bench.origin[2].answer(("content-range", "bytes 3-5/6"), ("etag", '"1"'), status=206, body=b"ody")
+        bench.origin[3].answer(body=b"c=d")
+        assert (stranger.body, late.body) == (b"nobody", b"c=d")
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_an_operators_lifetime_is_not_said_of_the_answer_to_a_form() -> None:
+    async def main() -> None:
+        bench = Bench(Policy((PathPolicy("/*", ttl=60.0),)))
+        bench.send(method="POST", has_body=True)
+        bench.origin[0].answer(("content-location", "/"))
+        assert bench.store.objects == 0
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_cookies_that_came_in_two_lines_are_two() -> None:
+    """Joined by a comma they would be one, whose value goes when its name is ignored, and the session with it."""
+
+    async def main() -> None:
+        bench = Bench(Policy((PathPolicy("/*", ignore_cookies=("_ga",)),)))
+        raw = [(b"cookie", b"_ga=1"), (b"cookie", b"sessionid=alice")]
+        request = InboundRequest(b"GET", b"http", b"shop.example", b"/", combine(raw), raw)
+        bench.engine.handle(request, RecordingReply())
+        assert bench.origin[0].fields[b"cookie"] == b"sessionid=alice"
+        bench.origin[0].answer()
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("status", [304, 200])
+def test_a_cookie_of_a_304_that_ends_what_is_stored_is_not_lost(status: int) -> None:
+    """Stripped only where the answer is stored; by this one it no longer is."""
+
+    async def main() -> None:
+        bench = Bench(Policy((PathPolicy("/*", ttl=5.0, strip_set_cookie=("a",)),)))
+        bench.fill(("etag", '"1"'))
+        await bench.wait(6)
+        reply = bench.send()
+        said = [("cache-control", "private"), ("set-cookie", "a=b"), ("etag", '"1"')]
+        bench.origin[1].answer(*said, status=status, body=b"" if status == 304 else b"new")
+        assert reply.fields[b"set-cookie"] == b"a=b"
         bench.at_rest()
 
     run_virtual(main())

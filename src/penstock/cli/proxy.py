@@ -23,6 +23,7 @@ from .handover import inherited_socket, start_successor, tell_ready
 from .loop import run_loop
 from .options import ByteRate, Duration, Size
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
+from .proxy_check import check_config, warn_of_policy
 from .terminal import echo
 
 _STATES = {True: "answers again", False: "does not answer: stale answers where that is allowed, or 502"}
@@ -126,6 +127,7 @@ class Address(click.ParamType[Any]):
     default=None,
     help=f"Holds the token of --admin. [default: {TOKEN_VARIABLE} of the environment]",
 )
+@click.option("--check-config", is_flag=True, help="Look at options, policy and certificate, print them, and end.")
 @click.option("--metrics", type=Address(), default=None, help="Serve Prometheus metrics here, to anybody.")
 @click.option(
     "--drain-timeout", type=Duration(), default="30s", show_default=True, help="To finish answers at the end."
@@ -143,6 +145,8 @@ def proxy(**options: Any) -> int:
     settings = read_settings(options)
     tls = read_tls(options["cert"], options["key"])
     token = proxy_token(options["admin"], options["admin_token_file"])
+    if options["check_config"]:
+        return run_loop(check_config(settings, tls, options))
     return run_loop(_serve(settings, tls, options, token))
 
 
@@ -214,6 +218,7 @@ async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: d
     await proxy.start(host, port, tls=tls, sock=inherited_socket())
     scheme = "http" if tls is None else "https"
     echo(f"penstock: {scheme}://{shown_address(host, proxy.port)} answers for {settings.origin}")
+    warn_of_policy(settings.policy)
     tell_ready()
     proxy.engine.health.on_change = lambda up: echo(f"penstock: {settings.origin} {_STATES[up]}")
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, log)
@@ -267,14 +272,18 @@ def _access_log(where: str | None) -> AccessLog | None:
 
 
 def _reload(proxy: Proxy, tls: ssl.SSLContext | None, options: dict[str, Any], log: AccessLog | None) -> None:
-    """SIGHUP. What cannot be read stays as it was."""
+    """SIGHUP. Where one thing cannot be read, all others stay as they were, but for the log."""
     try:
-        proxy.replace_policy(_policy(options["policy"]))
-        if tls is not None:
-            load_certificate(tls, options["cert"], options["key"])
         if log is not None:
             log.reopen()
+        policy = _policy(options["policy"])
+        if tls is not None:
+            # First into another one: half of a pair that does not fit would be left in this.
+            read_tls(options["cert"], options["key"])
+            load_certificate(tls, options["cert"], options["key"])
     except PenstockError as error:
         echo(f"penstock: not reloaded: {error}")
     else:
+        proxy.replace_policy(policy)
         echo("penstock: reloaded")
+        warn_of_policy(policy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from os import PathLike
 from typing import Literal
@@ -18,8 +19,11 @@ from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
 from ..cache.policy import Policy
 from ..cache.policy_file import read_policy
+from ..cache.policy_warnings import warnings_of
 from .known import KnownAnswers
 from .origin import AppOrigin
+
+_LOG = logging.getLogger("penstock.cache")
 
 
 class Site:
@@ -92,6 +96,8 @@ class SharedCache:
         self._policy = (
             policy if isinstance(policy, Policy) else Policy() if policy is None else read_policy(str(policy))
         )
+        for line in warnings_of(self._policy):
+            _LOG.warning("policy: %s", line)
         self._max_refreshes = max_refreshes
         self._uncacheable_ttl = uncacheable_ttl
         self._shutdown_timeout = shutdown_timeout

@@ -1,0 +1,65 @@
+"""What `penstock proxy` says of its policy, and `--check-config`: everything is looked at, and nothing is served."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..inbound.cache.policy import PathPolicy, Policy
+from ..inbound.cache.policy_checks import DURATIONS, WHERE
+from ..inbound.cache.policy_warnings import warnings_of
+from ..inbound.proxy.proxy import Proxy, ProxySettings
+from .proxy_admin import shown_address
+from .terminal import echo
+
+
+def warn_of_policy(policy: Policy) -> None:
+    """A line on standard error for each thing in it that is seldom meant."""
+    for line in warnings_of(policy):
+        echo(f"penstock: warning: {line}")
+
+
+async def check_config(settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping[str, Any]) -> int:
+    """Print what was found and what is doubtful. Raises UsageError for what a start would refuse."""
+    # It listens nowhere and asks nobody; only to be made it looks at what it is made of.
+    await Proxy(settings).aclose(0)
+    for line in _found(settings, tls, options):
+        echo(line, err=False)
+    warn_of_policy(settings.policy)
+    return 0
+
+
+def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping[str, Any]) -> Iterator[str]:
+    yield f"origin    {settings.origin}"
+    yield f"listen    {'http' if tls is None else 'https'}://{shown_address(*options['listen'])}"
+    yield f"memory    {settings.memory:,} bytes"
+    if tls is not None:
+        yield f"cert      {options['cert']}"
+    policy = settings.policy
+    if policy.source is None:
+        yield "policy    none: what the app says holds"
+        return
+    yield f"policy    {policy.source}: {len(policy.paths)} [[path]]"
+    for entry in policy.paths:
+        yield _entry(policy, entry)
+    if policy.default.said():
+        yield _entry(policy, policy.default)
+
+
+def _entry(policy: Policy, entry: PathPolicy) -> str:
+    """Where it stands, for which requests it is, and what it says itself."""
+    place = next((entry.lines[key] for key in entry.lines if key in WHERE), None)
+    says = [_said(key, value) for key, value in entry.said().items() if key not in WHERE]
+    where = policy.source if place is None else f"{policy.source}:{place}"
+    return f"  {where}: {entry.where}: {', '.join(says) or 'nothing but what the app says'}"
+
+
+def _said(key: str, value: Any) -> str:
+    if key == "ttl_by_status":
+        return f"{key} {', '.join(f'{status} {seconds:g} s' for status, seconds in value.items())}"
+    if isinstance(value, bool):
+        return key if value else f"{key} false"
+    if key in DURATIONS or key == "heuristic":
+        return f"{key} {value:g} s"
+    return f"{key} {' '.join(value) or 'none'}"
