@@ -6,7 +6,9 @@ docs broke every form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 
 import penstock
 from penstock.inbound.cache.policy import PathPolicy, Policy
+from penstock.inbound.cache.policy_file import read_policy
+from penstock.inbound.cache.policy_warnings import warnings_of
 from penstock.inbound.cache.protocols import InboundRequest
 from penstock.rules.caching.http_fields import combine
 from penstock.rules.caching.options import CacheOptions
@@ -318,6 +322,66 @@ def test_a_query_that_is_bypassed_is_so_in_every_spelling(kind: Any, target: str
             assert "fwd=bypass" in (await face.get(target))[1]
         await face.get("/page?other=1")
         assert "hit" in (await face.get("/page?other=1"))[1]
+        await face.close()
+
+    run_virtual(main())
+
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "howto" / "proxy.md"
+
+
+@KINDS
+def test_the_example_of_the_docs_hurts_nobody(kind: Any, tmp_path: Path) -> None:
+    """Its forerunner gave two clients one csrf token, lost carts and kept errors: it is what people copy first."""
+    file = tmp_path / "cache.toml"
+    file.write_text(re.findall(r"```toml\n(.*?)```", EXAMPLE.read_text(), re.DOTALL)[0])
+    policy = read_policy(file)
+    assert warnings_of(policy) == []
+    made = 0
+
+    def app(target: str, seen: dict[str, str]) -> Answer:
+        """As frameworks do it: a form with a token that is a cookie as well, a cart that begins with a redirect."""
+        nonlocal made
+        made += 1
+        cookies = seen.get("cookie", "")
+        if target == "/shop/form":
+            token = cookies.partition("csrftoken=")[2].partition(";")[0] or f"t{made}"
+            return 200, [("vary", "Cookie"), ("set-cookie", f"csrftoken={token}")], token
+        if target == "/shop/add":
+            return 302, [("location", "/shop/cart"), ("set-cookie", f"sessionid=s{made}")], ""
+        if target == "/shop/broken":
+            return 500, [], f"broken {made}"
+        return 200, [("set-cookie", "_ga_x=1")] if "_ga" not in cookies else [], cookies or f"page {made}"
+
+    async def main() -> None:
+        face = kind(app, policy)
+        tokens = [(await face.get("/shop/form", cookie=f"_ga={n}"))[0] for n in range(3)]
+        assert len(set(tokens)) == 3
+        for token in tokens:
+            assert (await face.get("/shop/form", cookie=f"csrftoken={token}"))[0] == token
+        carts = [(await face.get("/shop/add"))[2][b"set-cookie"] for _ in range(3)]
+        assert len(set(carts)) == 3
+        for cart in carts:
+            cookie = f"_ga=1; {cart.decode()}"
+            assert (await face.get("/shop/cart", cookie=cookie))[0] == cookie
+        assert (await face.get("/shop/broken"))[0] != (await face.get("/shop/broken"))[0]
+        assert len({(await face.get("/admin/x"))[0] for _ in range(3)}) == 3
+        pages = {(await face.get(f"/shop/?utm_source={n}", cookie=f"_ga={n}; _gid=x"))[0] for n in range(9)}
+        assert len(pages) == 1, "and it is worth its while"
+        await face.close()
+
+    run_virtual(main())
+
+
+def test_a_purge_by_url_finds_what_the_policy_made_of_it() -> None:
+    """In the middleware it did not, where a parameter was dropped."""
+
+    async def main() -> None:
+        policy = Policy(default=PathPolicy(ttl=60.0, sort_query=True, drop_query=("utm_*",)))
+        face = Middleware(lambda target, _seen: (200, [], target), policy)
+        await face.get("/?b=1&a=2&utm_x=1")
+        assert face.site.purge_url("http://example.com/?b=1&a=2&utm_x=2") == 1
+        assert "stored" in (await face.get("/?b=1&a=2"))[1]
         await face.close()
 
     run_virtual(main())

@@ -23,6 +23,43 @@ def test_the_first_that_matches_holds() -> None:
     assert Policy().for_target(b"*") is NO_POLICY
 
 
+@pytest.mark.parametrize(
+    ("policy", "fits", "does_not"),
+    [
+        (PathPolicy("/a/*"), ["/a/", "/a/b/c?x"], ["/a", "/b/a/", "/A/"]),
+        (PathPolicy("/a?"), ["/ab", "/ab?c"], ["/a?b", "/a"]),
+        (PathPolicy(prefix="/a.b/"), ["/a.b/", "/a.b/*c?d"], ["/axb/", "/x/a.b/", "/a.b"]),
+        (PathPolicy(pattern="/p/[0-9]+"), ["/p/1", "/p/22?x=1"], ["/p/", "/p/1/", "/p/1x", "/x/p/1"]),
+        (PathPolicy(pattern="/a|/b"), ["/a", "/b"], ["/ab", "/a/b"]),
+        (PathPolicy(pattern="(?i:/a)"), ["/a", "/A"], ["/b"]),
+        (PathPolicy("/a", query=()), ["/a", "/a?", "/a?&"], ["/a?b", "/a?b=1"]),
+        (PathPolicy("/a", query=("p=*",)), ["/a?p=1", "/a?x&p=", "/a?p=1&p=2"], ["/a", "/a?p", "/a?xp=1", "/a?%70=1"]),
+        (PathPolicy("/a", query=("p",)), ["/a?p=1", "/a?p"], ["/a?pp=1", "/a?x=p", "/b?p"]),
+        (PathPolicy("/a", query=("p", "q=[0-9]")), ["/a?p&q=1", "/a?q=2&x=1&p=1"], ["/a?p", "/a?q=1", "/a?p&q=x"]),
+        (PathPolicy(query=("p",)), ["/a?p", "/?p=1"], ["/a", "/?q"]),
+        (PathPolicy(), ["/", "/a?b", "*"], []),
+    ],
+)
+def test_which_requests_are_meant(policy: PathPolicy, fits: list[str], does_not: list[str]) -> None:
+    """By the path and the query as they are written."""
+    whole = Policy((policy,))
+    assert [target for target in [*fits, *does_not] if whole.for_target(target.encode()) is policy] == fits
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *({"path": "/caf%C3%A9/*"}, {"prefix": "/caf%c3%a9/"}, {"pattern": "/caf%C3%A9/.*"}),
+        *({"pattern": "/caf%C3%A9/[a-z]+"}, {"path": "/caf%c3%a9/me"}),
+    ],
+)
+@pytest.mark.parametrize("target", ["/caf%C3%A9/me", "/caf%c3%a9/me", "/%63af%C3%A9//me", "/x/../CAF%25C3%25A9/me"])
+def test_what_is_bypassed_is_so_however_it_is_written_in_the_policy(place: dict[str, str], target: str) -> None:
+    policy = PathPolicy(bypass=True, **place)  # type: ignore[arg-type]  # texts only
+    assert Policy((policy,)).for_target(target.encode()) is policy
+    assert Policy((policy,)).for_target(b"/cafe/me") is NO_POLICY
+
+
 def test_a_path_begins_with_a_slash() -> None:
     with pytest.raises(UsageError, match="slash"):
         Policy((PathPolicy("a/*"),))

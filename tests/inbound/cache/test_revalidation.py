@@ -425,6 +425,21 @@ def test_a_304_of_the_rfc_profile_brings_no_cookie_that_the_policy_strips() -> N
     run_virtual(main())
 
 
+def test_a_head_of_the_rfc_profile_brings_no_cookie_that_the_policy_strips() -> None:
+    async def main() -> None:
+        bench = Bench(Policy((PathPolicy("/*", strip_set_cookie=("a",)),)), CacheOptions(profile="rfc"))
+        bench.fill(SHORT, ETAG)
+        await bench.wait(2)
+        bench.send(method="HEAD")
+        bench.origin[1].answer(FRESH, ETAG, ("set-cookie", "a=b"), ("content-length", "3"), body=b"")
+        reply = bench.send()
+        assert b"hit" in reply.cache_status
+        assert b"set-cookie" not in reply.fields
+        bench.at_rest()
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("how", ["200", "304", "HEAD", "soft purge"])
 def test_an_older_answer_that_comes_late_does_not_replace_a_newer_one(how: str) -> None:
     async def main() -> None:

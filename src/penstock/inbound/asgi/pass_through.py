@@ -66,7 +66,7 @@ class PassThrough:
         return {**message, "headers": headers}
 
     def _weigh(self, request: AsgiRequest, status: int, headers: RawFields) -> None:
-        fields = combine(self._engine.judge.without_cookies(request, status, headers))
+        fields = combine(headers)
         length = length_in(fields.items())
         verdict, _, _ = self._engine.judge.weigh(request, status, fields, length)
         self._storable = verdict.allowed

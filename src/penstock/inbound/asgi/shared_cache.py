@@ -20,6 +20,7 @@ from ..cache.engine import CacheEngine
 from ..cache.policy import Policy
 from ..cache.policy_file import read_policy
 from ..cache.policy_warnings import warnings_of
+from ..cache.protocols import InboundRequest
 from .known import KnownAnswers
 from .origin import AppOrigin
 
@@ -121,8 +122,8 @@ class SharedCache:
         concerned too. From a thread without a loop (a synchronous endpoint) it is done before anything that the thread
         does next is seen by a client, and None is returned. Raises UsageError for what is no absolute http URL.
         """
-        key = key_of_url(url)
-        return self._everywhere(lambda engine: engine.forget_url(key, soft=soft))
+        keys = _keys_of_url(url, self._policy)
+        return self._everywhere(lambda engine: sum(engine.forget_url(key, soft=soft) for key in keys))
 
     def purge_tag(self, tag: str, *, soft: bool = False) -> int | None:
         """Purge what carries `tag` (Surrogate-Key, Cache-Tag or the policy's `tags`); as `purge_url`."""
@@ -182,8 +183,8 @@ class SharedCache:
         self._sites.pop(site.loop, None)
 
 
-def key_of_url(url: str) -> bytes:
-    """The primary key of an absolute http or https URL. Raises UsageError for another."""
+def _keys_of_url(url: str, policy: Policy) -> set[bytes]:
+    """The keys of an absolute http(s) URL: as it is, and as the policy makes it. Raises UsageError for another."""
     try:
         parts = urlsplit(url)
         scheme = parts.scheme.encode()
@@ -193,7 +194,9 @@ def key_of_url(url: str) -> bytes:
         host, target = None, b""
     if host is None:
         raise UsageError(f"{url!r} is not an absolute URL such as https://example.com/path, percent-encoded")
-    return primary_key(scheme, host, target)
+    request = InboundRequest(b"GET", scheme, host, target, {}, [])
+    request.put_under(policy.for_target(target))
+    return {primary_key(scheme, host, each) for each in (target, request.target)}
 
 
 def _purge(engine: CacheEngine, purge: Callable[[CacheEngine], int]) -> int:

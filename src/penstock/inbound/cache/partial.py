@@ -5,7 +5,6 @@ from __future__ import annotations
 from ...messages import RawFields
 from ...rules.caching.cache_key import variant_of
 from ...rules.caching.http_fields import combine
-from ...rules.caching.lookup import is_kept_from
 from ...rules.caching.ranges import believed_range, may_combine, missing_part, parse_content_range
 from ...rules.caching.validation import merge_not_modified
 from ...stores.stored_response import Resource, StoredResponse
@@ -20,7 +19,6 @@ def beginnings(resource: Resource, request: InboundRequest) -> list[StoredRespon
         stored
         for stored in resource
         if stored.status == 206
-        and not is_kept_from(stored.freshness, request.fields)
         and (not stored.vary or variant_of(stored.vary, request.fields) == stored.variant)
         and missing_part(stored.first_byte, len(stored.body), stored.total_length) is not None
     ]
