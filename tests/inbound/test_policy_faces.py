@@ -6,6 +6,7 @@ docs broke every form.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -444,6 +445,10 @@ REQUESTS = st.lists(
 )
 
 
+def asking(user: str) -> dict[str, str]:
+    return {"cookie": f"sessionid={user}"} if user else {}
+
+
 def _policy(entry: dict[str, Any], place: dict[str, Any], default: dict[str, Any]) -> Policy:
     return Policy((PathPolicy(**({} if place.get("bypass") else entry), **place),), default=PathPolicy(**default))
 
@@ -473,14 +478,85 @@ def test_no_policy_shows_one_user_what_was_made_for_another(
             return status, lines, seen.get("cookie", "nobody") + f" page {made}"
 
         face = kind(app, policy, profile)
-        for user, target, method, accept in requests:
-            asked = {"cookie": f"sessionid={user}"} if user else {}
-            body = (await face.get(target, method, accept=str(accept), **asked))[0]
+        for user, target, method, pause in requests:
+            await asyncio.sleep(pause)
+            body = (await face.get(target, method, **asking(user)))[0]
             owner = body.partition(" ")[0]
             assert owner in ("", "nobody", f"sessionid={user}")
         await face.close()
 
     run_virtual(main())
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["alice", "bob", "", ""]), st.sampled_from(["/a", "/b"])),
+        st.sampled_from(["head", "body", "end", "304", "503", "fail", "pause", "evict"]),
+    ),
+    min_size=3,
+    max_size=20,
+)
+
+
+@given(policy=st.builds(_policy, ENTRIES, PLACES, ENTRIES), lines=FIELDS, steps=STEPS)
+def test_no_policy_does_so_while_answers_are_on_their_way(
+    policy: Policy, lines: list[tuple[str, str]], steps: list[Any]
+) -> None:
+    """Whoever joins whom, and however the answer comes."""
+
+    async def main() -> None:
+        bench = Bench(policy)
+        asked = []
+        for step in steps:
+            if isinstance(step, tuple):
+                user, target = step
+                asked.append((user, bench.send(target, **asking(user))))
+                continue
+            await _step(bench, step, lines)
+        for fetch in bench.origin.fetches:
+            # More of them may begin while these end.
+            if fetch.open:
+                _finish(fetch, lines)
+        for user, reply in asked:
+            owner = reply.body.decode().partition(" ")[0]
+            assert owner in ("", "nobody", "The", f"sessionid={user}"), "The app could not be reached, or a page"
+
+    run_virtual(main())
+
+
+async def _step(bench: Bench, step: str, lines: list[tuple[str, str]]) -> None:
+    fetch = next((fetch for fetch in bench.origin.fetches if fetch.open), None)
+    if step == "pause":
+        await bench.wait(7)
+    elif step == "evict":
+        bench.store.delete(b"http://shop.example/a")
+    elif fetch is None:
+        return
+    elif step == "fail":
+        fetch.fail()
+    elif step == "end":
+        _finish(fetch, lines)
+    elif step == "body":
+        if "head" in fetch.log:
+            fetch.body(b" more")
+    elif "head" not in fetch.log:
+        _head(fetch, lines, 200 if step == "head" else int(step))
+        if step == "304":
+            fetch.end()
+    await bench.turn()
+
+
+def _head(fetch: Any, lines: list[tuple[str, str]], status: int = 200) -> None:
+    fetch.log.append("head")
+    fetch.head(*lines, status=status)
+    if status != 304:
+        fetch.body(fetch.fields.get(b"cookie", b"nobody"))
+
+
+def _finish(fetch: Any, lines: list[tuple[str, str]]) -> None:
+    if "head" not in fetch.log:
+        _head(fetch, lines)
+    fetch.end()
 
 
 def test_waiting_for_the_same_answer_shares_no_page_of_a_policy() -> None:
