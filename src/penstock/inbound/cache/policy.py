@@ -22,7 +22,7 @@ from .policy_match import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PathPolicy:
     """What holds for some paths: those that match one of `path`, `prefix` and `pattern`; without any of them, for all.
 
@@ -74,7 +74,7 @@ class PathPolicy:
     accept_language: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     bypass: bool = False
-    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         said = self.said()
@@ -92,6 +92,10 @@ class PathPolicy:
         return {
             name: value for name, value in values.items() if value is not None and (name, value) != ("bypass", False)
         }
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{'path' if name == 'match' else name}={value!r}" for name, value in self.said().items())
+        return f"PathPolicy({said})"
 
     @property
     def where(self) -> str:

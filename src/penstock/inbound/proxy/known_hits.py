@@ -22,7 +22,7 @@ MAX_BODY = 64 * 1024
 _MAX_REQUEST = 4096
 _MAX_KNOWN = 8192
 _PART = 32
-_HIT_BYTES = 128
+_HIT_BYTES = 144
 """A KnownHit (80), and the float and the int of its own."""
 _EACH = 15
 """Of so many plain requests, and one, the last is remembered as it came: a power of two less one."""
