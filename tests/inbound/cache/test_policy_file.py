@@ -35,6 +35,7 @@ sort_query = true
 strip_set_cookie = ["_ga*"]
 accept_language = ["de", "en-GB"]
 ignore_cookies = []
+unkeyed_cookies = ["csrftoken"]
 
 [[ path ]]
 pattern = '/p/[0-9]+'
@@ -68,6 +69,7 @@ def test_a_file_of_all_kinds_of_keys(tmp_path: Path) -> None:
         ttl_by_status={404: 10.0, 503: 2.0, 403: 60.0},
         public=True,
         bypass_cookies=("sessionid", "messages"),
+        unkeyed_cookies=("csrftoken",),
         drop_query=("utm_*",),
         sort_query=True,
         strip_set_cookie=("_ga*",),
@@ -200,6 +202,9 @@ BAD: list[tuple[str, int | None, str]] = [
     (TABLE + "ttl_by_status = { 429 = 1 }\npublic = true", 3, "one client"),
     (TABLE + "ttl_by_status = { 503 = 11 }", 3, "10 s at most"),
     (TABLE + "ttl_by_status = { 501 = '1m' }", 3, "10 s at most"),
+    (TABLE + "unkeyed_cookies = ['csrf*']", 3, "by its name"),
+    (TABLE + "unkeyed_cookies = ['a']\nstrip_set_cookie = ['?']", 3, "'a' is among strip_set_cookie"),
+    (TABLE + "bypass = true\nunkeyed_cookies = ['a']", 4, "unkeyed_cookies: nothing is stored"),
     (TABLE + "ttl = 1\nbypass = true", 3, "ttl: nothing is stored"),
     (TABLE + "bypass = true\nbypass_cookies = ['a']", 4, "bypass_cookies: nothing is stored"),
     ("ttl_by_status = { 403 = 1 }\npublic = true\n" + TABLE + "public = false", 1, "public = true"),

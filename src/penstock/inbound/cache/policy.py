@@ -42,6 +42,8 @@ class PathPolicy:
     - `heuristic`: seconds, at most, of the lifetime that is estimated from Last-Modified; False: none.
     - `ignore_cookies`: names (globs) taken out of requests of GET and HEAD before anything looks at them.
     - `bypass_cookies`: names (globs); a request with one of them goes to the app, and its response is not stored.
+    - `unkeyed_cookies`: names (no globs) of cookies that reach the app with GET and HEAD, and that nothing else looks
+      at: a response that sets no cookie counts as made without them. For `csrftoken` of Django that is true.
     - `drop_query`: names (globs) of query parameters that are not part of the key and do not reach the app.
     - `sort_query`: the parameters are sorted by their names, for the key and for the app.
     - `strip_set_cookie`: names (globs) of cookies that responses to GET go without where they are then stored.
@@ -68,6 +70,7 @@ class PathPolicy:
     heuristic: float | Literal[False] | None = None
     ignore_cookies: tuple[str, ...] | None = None
     bypass_cookies: tuple[str, ...] | None = None
+    unkeyed_cookies: tuple[str, ...] | None = None
     drop_query: tuple[str, ...] | None = None
     sort_query: bool | None = None
     strip_set_cookie: tuple[str, ...] | None = None

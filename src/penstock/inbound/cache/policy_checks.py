@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -15,7 +16,8 @@ PLACES = ("match", "prefix", "pattern")
 WHERE = frozenset({*PLACES, "query"})
 """The keys that say for which requests an entry is."""
 LISTS = frozenset(
-    {"query", "ignore_cookies", "bypass_cookies", "drop_query", "strip_set_cookie", "accept_language", "tags"}
+    {"query", "ignore_cookies", "bypass_cookies", "unkeyed_cookies", "drop_query", "strip_set_cookie"}
+    | {"accept_language", "tags"}
 )
 DURATIONS = frozenset({"ttl", "stale_while_revalidate", "stale_if_error"})
 SWITCHES = frozenset({"public", "sort_query", "bypass"})
@@ -23,12 +25,13 @@ KEYS = frozenset({*WHERE, *LISTS, *DURATIONS, *SWITCHES, "ttl_by_status", "heuri
 # Nothing that is bypassed is stored, so these would do nothing there.
 _OF_STORED = (
     *("ttl", "ttl_by_status", "stale_while_revalidate", "stale_if_error", "public", "heuristic", "strip_set_cookie"),
-    *("tags", "bypass_cookies"),
+    *("tags", "bypass_cookies", "unkeyed_cookies"),
 )
 _QUERY_IN_GLOB = re.compile(r"\?.*[=&]")
 _QUERY_IN_PATTERN = re.compile(r"\\\?|\[\?\]")
 _ALL = re.compile(r"/?\*+")
 _ALL_PATTERNS = frozenset({".*", "/.*", ".+"})
+_COOKIE = re.compile(r"[\w!#$%&'+.^`|~-]+", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -162,6 +165,15 @@ def _tags(value: Sequence[str]) -> str | None:
     return None
 
 
+def _unkeyed_cookies(value: Sequence[str]) -> str | None:
+    for each in value:
+        if not _COOKIE.fullmatch(each):
+            return (
+                f'{each!r} is no name of a cookie; write each by its name, ["csrftoken"]: a glob may take a session too'
+            )
+    return None
+
+
 def _languages(value: Sequence[str]) -> str | None:
     for each in value:
         if not _LANGUAGE.fullmatch(each):
@@ -175,6 +187,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "pattern": _pattern,
     "query": _query,
     "tags": _tags,
+    "unkeyed_cookies": _unkeyed_cookies,
     "accept_language": _languages,
 }
 
@@ -187,6 +200,10 @@ def _wrong_together(said: Mapping[str, Any]) -> Refusal | None:
         idle = next((key for key in _OF_STORED if key in said), None)
         if idle is not None:
             return Refusal(idle, "nothing is stored where bypass is true; take one of the two out")
+    for name in said.get("unkeyed_cookies", ()):
+        if any(fnmatchcase(name, glob) for glob in said.get("strip_set_cookie", ())):
+            both = f"{name!r} is among strip_set_cookie, and only that an answer sets it says whom it is for"
+            return Refusal("unkeyed_cookies", f"{both}; take it out of one of the two")
     for status, seconds in said.get("ttl_by_status", {}).items():
         why = refused_status(status, seconds, public=said.get("public", False))
         if why is not None:

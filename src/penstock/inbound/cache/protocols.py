@@ -48,6 +48,19 @@ class InboundRequest(CacheRequest):
         self.bypass_cookie = bool(policy.bypass_cookies) and has_cookie(cookie, policy.bypass_cookies or ())
         if policy.ignore_cookies and not self.bypass_cookie and self.method in SHAREABLE:
             self._ignore_cookies(policy.ignore_cookies)
+        if policy.unkeyed_cookies and not self.bypass_cookie and self.method in SHAREABLE and b"cookie" in self.fields:
+            self._take_out_of_key(policy.unkeyed_cookies)
+
+    def _take_out_of_key(self, names: tuple[str, ...]) -> None:
+        sent = b"; ".join([value for name, value in self.raw if name == b"cookie"])
+        # Where the app takes a comma for a separator, more than one cookie may stand there.
+        if b"," in sent or not has_cookie(sent, names):
+            return
+        self.unkeyed_cookie = True
+        del self.fields[b"cookie"]
+        left = without_cookies(sent, names)
+        if left:
+            self.fields[b"cookie"] = left
 
     def _ignore_cookies(self, names: tuple[str, ...]) -> None:
         # From the lines as they came: combined they are joined by a comma, which is part of a value.

@@ -17,5 +17,7 @@ class CacheRequest:
     has_body: bool = field(default=False, kw_only=True)
     bypass_cookie: bool = field(default=False, kw_only=True)
     """It has a cookie for which the policy says that it goes to the app."""
+    unkeyed_cookie: bool = field(default=False, kw_only=True)
+    """It has a cookie that reaches the app and is not among `fields`: what does not set one is for all."""
     unkeyed: bool = field(default=False, kw_only=True)
     """It carries something that the app may go by and the key does not hold."""

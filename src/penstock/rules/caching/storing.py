@@ -218,7 +218,8 @@ def _by_user(request: CacheRequest, fields: FieldMap, directives: Directives, op
         return STRANGERS_ONLY
     if directives.private or (safe and directives.private_fields):
         return _PRIVATE
-    if safe and b"set-cookie" in fields:
+    # Where the cookies of one client are not in the key, only this says that the answer was made of them.
+    if b"set-cookie" in fields and (safe or request.unkeyed_cookie):
         return _SET_COOKIE
     sent = request.fields
     if b"authorization" not in sent and b"cookie" not in sent:
