@@ -64,7 +64,7 @@ test: $(VENV)/.ready  ## All tests that need no other server than the ones they 
 test-faults: $(VENV)/.ready  ## Kills, broken connections, full disks, hostile servers, for real. Four minutes.
 	$(PYTEST) 120 -n $(WORKERS) --dist worksteal tests/faults $(PYTEST_ARGS)
 
-# The web frameworks that the cache is tested in; a stamp of its own, so that unit tests cannot depend on them.
+# The web frameworks that the cache is tested in and in front of; a stamp of its own, so that unit tests cannot depend on them.
 $(VENV)/.frameworks-ready: $(VENV)/.ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group frameworks
 	@touch $@
@@ -96,7 +96,7 @@ types: $(VENV)/.ready  ## mypy, strict.
 
 # What the benchmarks are compared with; not a part of the other set-up, so that tests do not depend on it.
 $(VENV)/.bench-ready: $(VENV)/.ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench --group frameworks
 	@touch $@
 
 .PHONY: bench

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +29,22 @@ def cache(name: str) -> Path:
 
 
 @contextmanager
-def serving(command: Sequence[str | Path], port: int, ready: str, log: Path) -> Iterator[str]:
-    """Run `command`, which listens at `port`, until the end of the block; yields the root URL.
+def serving(
+    command: Sequence[str | Path],
+    port: int,
+    ready: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """Run `command`, which listens at `port`, in the folder of `log` until the end of the block; yields the root URL.
 
     Raises RuntimeError with the end of its log when the path `ready` does not answer.
     """
     root = f"http://127.0.0.1:{port}"
     with log.open("wb") as file:
-        process = subprocess.Popen([*map(str, command)], stdout=file, stderr=subprocess.STDOUT, cwd=log.parent)
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=file, stderr=subprocess.STDOUT, cwd=log.parent, env=environment
+        )
         try:
             if not _answers(root + ready, process):
                 raise RuntimeError(f"it did not start (exit {process.poll()}): {log.read_text()[-2000:]}")
