@@ -29,6 +29,7 @@ NAMES = {
     "cache_cold": "1,000 clients at once on a cold key, and on one that may not be shared (a minute)",
     "cache_outage": "the app is down for ten minutes, twenty times as fast: who still answers (two minutes)",
     "cache_slow": "hits while 10,000 slow connections are open (a minute)",
+    "cache_django": "Django's tutorial, a shop and Wagtail behind the proxy: forms, users, hits (two minutes)",
     "function_counts": "functions that a request goes through, by what becomes of it (seconds)",
 }
 
