@@ -65,6 +65,11 @@ def response(number: int, body: bytes, tags: tuple[bytes, ...] = (), sequence: i
     )
 
 
+def stored_in(store: Any) -> list[Any]:
+    """All that is stored."""
+    return [stored for resource in store._resources.by_key.values() for stored in resource]  # noqa: SLF001
+
+
 def child_memory(budget: int, median: int, tags: int) -> dict[str, Any]:
     """Put three times the budget, log-normal bodies of 200 B to 20 KB, a fifth of them used; what is resident then?"""
     from penstock.stores import MemoryStore
@@ -85,11 +90,11 @@ def child_memory(budget: int, median: int, tags: int) -> dict[str, Any]:
         put += stored.size
         used = store.get(b"https|www.example.org|/articles/%d" % chance.randint(max(1, number - 200_000), number))
         if used is not None and number % 5 == 0:
-            store.touch(used)
+            store.touch(*used)
         if number % 10_000 == 0:
             most = max(most, resident())
     after = resident() - before
-    payload = sum(len(each.body) + len(each.packed_fields) for each in store._newest.values())  # noqa: SLF001
+    payload = sum(len(each.body) + len(each.packed_fields) for each in stored_in(store))
     return {
         "budget": budget,
         "median": median,
@@ -118,8 +123,8 @@ def child_small(objects: int, tags: int) -> dict[str, Any]:
         store.put(response(number, b"%200d" % number, names))
     del known
     gc.collect()
-    payload = sum(len(each.body) + len(each.packed_fields) for each in store._newest.values())  # noqa: SLF001
-    keys = sum(map(len, store._newest))  # noqa: SLF001
+    payload = sum(len(each.body) + len(each.packed_fields) for each in stored_in(store))
+    keys = sum(map(len, store._resources.by_key))  # noqa: SLF001
     each = (resident() - before - payload) / objects
     return {
         "tags": tags,
@@ -138,7 +143,7 @@ def child_purge(objects: int, tagged: int) -> dict[str, Any]:
     for number in range(objects):
         names = (b"hot",) if number % step == 0 else (b"tag-%d" % (number % 10_000),)
         store.put(response(number, b"%200d" % number, names))
-    concerned = [stored for stored in store._newest.values() if stored.tags == (b"hot",)]  # noqa: SLF001
+    concerned = [stored for stored in stored_in(store) if stored.tags == (b"hot",)]
     gc.collect()
     gc.freeze()
     began = time.perf_counter()
@@ -176,7 +181,7 @@ def child_speed(objects: int) -> dict[str, Any]:
     for number in range(objects):
         store.put(response(number, b"%200d" % number, (b"a", b"b%d" % (number % 100))))
     chance = random.Random(5)
-    kept = list(store._newest.values())  # noqa: SLF001
+    kept = list(stored_in(store))
     chance.shuffle(kept)
     kept = kept[:20_000]
     keys = [stored.key for stored in kept]
@@ -247,7 +252,7 @@ def child_scan(objects: int) -> dict[str, Any]:
         nonlocal asked
         found = store.get(b"https|www.example.org|/articles/%d" % number)
         if found is not None:
-            store.touch(found)
+            store.touch(*found)
         else:
             store.put(response(number, b"x" * size))
         old = lru.ask(number, size + each)

@@ -18,7 +18,7 @@ def snapshot(now: float, **values: Any) -> dict[str, Any]:
     names = (
         "requests hits collapsed origin_requests origin_connections origin_waiting bytes_from_origin bytes_from_store"
     )
-    more = "errors stored_bytes budget_bytes objects evictions connections"
+    more = "errors stored_bytes budget_bytes objects evictions variant_evictions connections"
     state: dict[str, Any] = dict.fromkeys((names + " " + more).split(), 0)
     state |= {"now_s": now, "uptime_s": now, "origin": "http://app", "origin_up": True, "stale": {}, "misses": {}}
     state |= {"origin_failures": {}, "origin_latency": Histogram().as_json(), "top_urls": [], "top_misses": []}

@@ -29,7 +29,12 @@ def size_of_one(body: int = 1000) -> int:
 
 @pytest.mark.parametrize(
     "bounds",
-    [{"max_bytes": 0}, {"max_bytes": -1}, {"max_bytes": 9, "max_variants": 0}, {"max_bytes": 9, "max_object_bytes": 0}],
+    [
+        {"max_bytes": 0},
+        {"max_bytes": -1},
+        {"max_bytes": 9, "max_variants_bytes": 0},
+        {"max_bytes": 9, "max_object_bytes": 0},
+    ],
 )
 def test_bounds_must_be_positive(bounds: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
@@ -59,48 +64,6 @@ def test_what_is_replaced_passes_its_mark_on() -> None:
     store.touch(first)
     store.put(second)
     assert (second.visited, second.hits, first.hits) == (True, 0, 1)
-
-
-def test_variants_are_newest_first_and_bounded_and_the_oldest_goes() -> None:
-    store = MemoryStore(2**20, max_variants=3)
-    variants = [response(variant=b"%d" % number, vary=(b"accept",)) for number in range(5)]
-    for each in variants:
-        assert store.put(each)
-    assert kept(store) == variants[:1:-1]
-    assert [each.alive for each in variants] == [False, False, True, True, True]
-    assert store.evictions == 2
-    again = response(variant=b"3", vary=(b"accept",))
-    store.put(again)
-    assert kept(store) == [again, variants[4], variants[2]]
-    other_names = response(variant=b"3", vary=(b"accept-language",))
-    store.put(other_names)
-    assert kept(store) == [other_names, again, variants[4]]
-
-
-def test_the_version_changes_with_every_variant_stored_or_removed() -> None:
-    store = MemoryStore(2**20)
-    seen: set[int] = set()
-    variants = [response(variant=b"%d" % number) for number in range(3)]
-
-    def changed() -> None:
-        newest = store.get(b"k")
-        assert newest is not None
-        assert newest.version not in seen | {0}
-        assert all(other.version == 0 for other in list(newest)[1:])
-        seen.add(newest.version)
-
-    for each in variants:
-        store.put(each)
-        changed()
-    assert store.discard(variants[1])
-    assert not store.discard(variants[1])
-    changed()
-    assert store.discard(variants[2])
-    changed()
-    store.delete(b"k")
-    assert [each.version for each in variants] == [0, 0, 0]
-    store.put(response(sequence=store.sequence()))
-    changed()
 
 
 def test_removing_variants_while_going_over_them() -> None:
@@ -388,7 +351,7 @@ def test_a_key_is_one_object_for_the_dict_and_all_variants() -> None:
     store = MemoryStore(2**20)
     for number in range(3):
         store.put(response(b"%b" % b"key", variant=b"%d" % number))
-    (key,) = store._newest
+    (key,) = store._resources.by_key
     assert all(each.key is key for each in kept(store, b"key"))
 
 

@@ -8,11 +8,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from penstock.stores import MemoryStore, StoredResponse
 from penstock.stores.stored_response import charge, pack_fields
 from penstock.stores.tag_index import TagIndex
+from penstock.stores.variants import Variants
 
 KEYS = st.sampled_from([b"a", b"b", b"c" * 40])
 TAGS = st.sampled_from([b"t", b"u", b"v", b"w" * 60])
 VARIANTS = st.sampled_from([b"", b"1", b"2", b"3"])
 BUDGET = 16_000
+SHARE = 8_000
 
 
 class Known:
@@ -27,7 +29,7 @@ class Known:
 class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryStore(BUDGET, max_variants=3, max_object_bytes=6_000)
+        self.store = MemoryStore(BUDGET, max_object_bytes=6_000, max_variants_bytes=SHARE)
         self.moment = 0
         self.purges: list[tuple[int, bool, str, bytes]] = []
         self.offered: list[Known] = []
@@ -78,7 +80,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert not other.stored.alive
         if taken:
             self.offered.append(known)
-            assert self.store.get(key) is stored
+            assert next(iter(self.store.get(key) or ())) is stored
 
     @rule(tag=TAGS, soft=st.booleans())
     def purge_tag(self, tag: bytes, soft: bool) -> None:
@@ -163,7 +165,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(ring) == sorted(id(stored) for stored in alive)
         for key in (b"a", b"b", b"c" * 40):
             variants = list(self.store.get(key) or ())
-            assert len(variants) <= 3
+            assert len(self.store.get(key) or ()) == len(variants)
+            assert [stored.version for stored in variants] == sorted({stored.version for stored in variants})[::-1]
+            resource = self.store.get(key)
+            assert all(resource is not None and resource.find((), each.variant) is each for each in variants)
             assert len({stored.variant for stored in variants}) == len(variants)
 
     @invariant()
@@ -171,9 +176,19 @@ class StoreMachine(RuleBasedStateMachine):
         alive = [known.stored for known in self.offered if known.stored.alive]
         names = {name for stored in alive for name in stored.tags}
         recount = sum(charge(stored, 160) + TagIndex.bytes_each(stored.tags) for stored in alive)
-        assert self.store.bytes_used == recount + TagIndex.most_bytes(names) <= BUDGET
+        shared = TagIndex.most_bytes(names) + sum(self.apart(key) for key in (b"a", b"b", b"c" * 40))
+        assert self.store.bytes_used == recount + shared <= BUDGET
         assert sum(stored.size for stored in alive) == recount
         assert self.store.tags == len(names)
+
+    def apart(self, key: bytes) -> int:
+        """What it takes to keep the variants of `key` apart; they keep to their share."""
+        resource = self.store.get(key)
+        if not isinstance(resource, Variants):
+            return 0
+        assert resource.sizes == sum(stored.size for stored in resource)
+        assert resource.bytes_used <= SHARE
+        return 680 + 192 + 152 * len(resource)
 
     @invariant()
     def what_is_valid_at_a_glance_is_valid(self) -> None:

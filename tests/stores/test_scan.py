@@ -49,7 +49,7 @@ def test_a_scan_of_ten_budgets_costs_a_few_points_of_hits(seed: int) -> None:
         key = b"%010d" % number
         found = store.get(key)
         if found is not None:
-            store.touch(found)
+            store.touch(*found)
         else:
             store.put(response(key, size))
         assert store.bytes_used <= budget

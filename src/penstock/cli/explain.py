@@ -117,6 +117,14 @@ def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
         yield f"policy    {found['policy']}"
     for variant in found["variants"]:
         yield from _variant_lines(variant)
+    left_out = found["variants_stored"] - len(found["variants"])
+    if left_out > 0:
+        yield f"          and {left_out:,} older variants"
+    if found["variants_evicted"]:
+        yield (
+            f"          {found['variants_evicted']:,} variants had to go: all of a URL may take "
+            "--max-variants-bytes together"
+        )
     if not found["variants"]:
         yield "stored    nothing"
     elif not any(variant["selected"] for variant in found["variants"]):

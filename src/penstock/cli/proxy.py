@@ -59,6 +59,12 @@ class Address(click.ParamType[Any]):
 @click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is kept takes at most this.")
 @click.option("--max-object", type=Size(), default=None, help="Larger answers pass through. [default: memory/8, 32MiB]")
 @click.option(
+    "--max-variants-bytes",
+    type=Size(),
+    default=None,
+    help="All variants of one URL take at most this. [default: memory/8]",
+)
+@click.option(
     "--policy", type=click.Path(path_type=Path), default=None, help="TOML file for what the app does not say."
 )
 @click.option(
@@ -157,6 +163,7 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         origin=options["origin"],
         memory=options["memory"],
         max_object=options["max_object"],
+        max_variants_bytes=options["max_variants_bytes"],
         policy=_policy(options["policy"]),
         options=CacheOptions(
             profile=options["profile"],

@@ -40,6 +40,8 @@ class CacheReading:
     objects: int
     evictions: int
     evictions_per_s: float
+    variant_evictions: int
+    variant_evictions_per_s: float
     connections: int
     top_urls: list[dict[str, Any]]
     top_misses: list[dict[str, Any]]
@@ -91,6 +93,8 @@ def read_between(before: dict[str, Any], now: dict[str, Any]) -> CacheReading | 
         objects=now["objects"],
         evictions=now["evictions"],
         evictions_per_s=rate("evictions"),
+        variant_evictions=now["variant_evictions"],
+        variant_evictions_per_s=rate("variant_evictions"),
         connections=now["connections"],
         top_urls=now["top_urls"],
         top_misses=now["top_misses"],

@@ -92,13 +92,20 @@ def _numbers(reading: CacheReading) -> Table:
     grid.add_row(
         "memory",
         f"{size(reading.stored_bytes)} of {size(reading.budget_bytes)} ({share:.0%})   "
-        f"{_count(reading.objects, 'object')}   {reading.evictions:,} evicted, {_rate(reading.evictions_per_s)}",
+        f"{_count(reading.objects, 'object')}   {reading.evictions:,} evicted, {_rate(reading.evictions_per_s)}"
+        + _over_their_share(reading),
     )
     sent = (
         "" if reading.bytes_from_store_per_s is None else f"{size(reading.bytes_from_store_per_s)}/s from the store   "
     )
     grid.add_row("bytes", f"{sent}{size(reading.bytes_from_origin_per_s)}/s from the app")
     return grid
+
+
+def _over_their_share(reading: CacheReading) -> str:
+    if not reading.variant_evictions:
+        return ""
+    return f"   {reading.variant_evictions:,} over a URL's share, {_rate(reading.variant_evictions_per_s)}"
 
 
 def _app(reading: CacheReading) -> Text:

@@ -7,23 +7,41 @@ it are left alone, so a scan (responses asked for once) pushes out only itself, 
 
 from __future__ import annotations
 
-from .stored_response import StoredResponse
+from typing import Any, Generic, Protocol, TypeVar
+
+_PATIENCE = 1000
 
 
-class Sieve:
-    """The list and its hand. The links are in the responses: `older` and `newer`."""
+class Member(Protocol):
+    """What can stand in the list: a response, or its place among the variants of its key."""
+
+    older: Any
+    newer: Any
+    visited: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes that go with it."""
+        ...
+
+
+Each = TypeVar("Each", bound=Member)
+
+
+class Sieve(Generic[Each]):
+    """The list and its hand. The links are in the members: `older` and `newer`."""
 
     __slots__ = ("hand", "newest", "oldest", "sweeper")
 
     def __init__(self) -> None:
-        self.newest: StoredResponse | None = None
-        self.oldest: StoredResponse | None = None
-        self.hand: StoredResponse | None = None
+        self.newest: Each | None = None
+        self.oldest: Each | None = None
+        self.hand: Each | None = None
         """Where to look next; None: at the oldest."""
-        self.sweeper: StoredResponse | None = None
+        self.sweeper: Each | None = None
         """A second place that is kept valid as responses go: where `MemoryStore.collect` looks next."""
 
-    def add(self, stored: StoredResponse) -> None:
+    def add(self, stored: Each) -> None:
         """Add a response that is not in the list, as the newest."""
         last = self.newest
         stored.older = last
@@ -33,7 +51,7 @@ class Sieve:
             last.newer = stored
         self.newest = stored
 
-    def remove(self, stored: StoredResponse) -> None:
+    def remove(self, stored: Each) -> None:
         """Take out a response that is in the list."""
         older, newer = stored.older, stored.newer
         if self.hand is stored:
@@ -50,7 +68,17 @@ class Sieve:
             newer.older = older
         stored.older = stored.newer = None
 
-    def victim(self, patience: int) -> StoredResponse | None:
+    def next_to_go(self, count: int, keep: Each | None) -> Each | None:
+        """As `victim`, of `count` members, but never `keep`, which counts as used; None where there is no other."""
+        while True:
+            victim = self.victim(min(_PATIENCE, count))
+            if victim is None or victim is not keep:
+                return victim
+            if count == 1:
+                return None
+            victim.visited = True
+
+    def victim(self, patience: int) -> Each | None:
         """The next to go, which the caller removes; None for an empty list.
 
         At most `patience` marks are taken: then the next is returned with its mark, so that no single call takes long
@@ -67,12 +95,12 @@ class Sieve:
         self.hand = stored
         return stored
 
-    def unused(self, wanted: int, looks: int) -> list[StoredResponse] | None:
+    def unused(self, wanted: int, looks: int) -> list[Each] | None:
         """Responses without a mark, of `wanted` bytes in all, that the hand comes to next; no mark is taken.
 
         None if there are not that many among the next `looks`, once around at most.
         """
-        found: list[StoredResponse] = []
+        found: list[Each] = []
         start = stored = self.hand or self.oldest
         while stored is not None and wanted > 0 and looks > 0:
             looks -= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import UsageError
@@ -60,9 +60,9 @@ class StoredResponse:
 
     - `valid_at`: equal to `store.purges` means that it is in the store and that no purge concerns it: one compare.
       Anything else: ask `store.state(stored)`, which also renews it.
-    - `version`: of the resource, if this is its newest variant, else 0. It is never the same again once a variant of
-      that key was stored or removed, so who remembers the newest variant and its version knows without a look-up
-      whether a choice among the variants still stands.
+    - `version`: 0 outside a store. It is never the same again once the key has another variant, and that of `Variants`
+      once one came that a request may select instead of an older one. So who remembers a Resource and its version
+      knows without a look-up whether a choice among the variants still stands, as long as the chosen one is valid.
     - `alive`: True while it is in the store. What a purge made unusable is alive until it is met or collected.
 
     and set `visited = True` and `hits += 1` for each use, which is all that `store.touch` does. `wire` is set by
@@ -70,17 +70,17 @@ class StoredResponse:
     """
 
     __slots__ = (
-        "_total_length",
+        "_part",
         "alive",
         "body",
-        "first_byte",
+        "codings",
         "freshness",
         "hits",
         "key",
         "newer",
         "older",
-        "older_variant",
         "packed_fields",
+        "place",
         "reason",
         "received_at",
         "sequence",
@@ -121,8 +121,7 @@ class StoredResponse:
         self.reason = reason
         self.packed_fields = fields if isinstance(fields, bytes) else pack_fields(fields)
         self.body = body
-        self.first_byte = first_byte
-        self._total_length = total_length
+        self._part = None if first_byte == 0 and total_length == _WHOLE else (first_byte, total_length)
         self.freshness = freshness
         self.received_at = received_at
         self.tags = tags
@@ -137,8 +136,8 @@ class StoredResponse:
         """Bytes that the store charges for it; 0 outside a store."""
         self.older: StoredResponse | None = None
         self.newer: StoredResponse | None = None
-        self.older_variant: StoredResponse | None = None
-        """The next variant of the same key, stored before this one."""
+        self.place: Any = None
+        """Its Place among the variants of its key, where that has had several; else None."""
         self.wire: bytes | None = None
         self.wire_until = 0.0
         """For whoever makes `wire`: until when it is right."""
@@ -149,29 +148,50 @@ class StoredResponse:
         return unpack_fields(self.packed_fields)
 
     @property
+    def first_byte(self) -> int:
+        """Where the body begins in the whole representation."""
+        return 0 if self._part is None else self._part[0]
+
+    @property
     def total_length(self) -> int | None:
         """Bytes of the whole representation, None if a 206 did not say."""
-        return len(self.body) if self._total_length == _WHOLE else self._total_length
+        if self._part is None or self._part[1] == _WHOLE:
+            return len(self.body)
+        return self._part[1]
+
+    # What follows is for the one response of its key, as `Variants` has it for several.
+
+    @property
+    def vary_lists(self) -> Collection[tuple[bytes, ...]]:
+        """What it varies with."""
+        return (self.vary,)
+
+    @property
+    def evicted(self) -> int:
+        """No variant of the key had to go."""
+        return 0
+
+    def find(self, vary: tuple[bytes, ...], variant: bytes) -> StoredResponse | None:
+        """Itself, if it is this variant."""
+        return self if variant == self.variant and vary == self.vary else None
+
+    def matching(self, variant_of: Callable[[tuple[bytes, ...]], bytes]) -> Sequence[StoredResponse]:
+        """Itself, for a request that has its variant: `variant_of(names)` for the names that it varies with."""
+        return (self,) if not self.vary or variant_of(self.vary) == self.variant else ()
+
+    def newest(self, most: int) -> list[StoredResponse]:
+        """The `most` newest of the key."""
+        return [self][:most]
 
     def __iter__(self) -> Iterator[StoredResponse]:
-        """Itself and the variants stored before it, newest first; removing any of them meanwhile is safe."""
-        if self.older_variant is None:
-            return iter((self,))
-        variants = []
-        variant: StoredResponse | None = self
-        while variant is not None:
-            variants.append(variant)
-            variant = variant.older_variant
-        return iter(variants)
+        return iter((self,))
+
+    def __len__(self) -> int:
+        return 1
 
     def __repr__(self) -> str:
         # A key can hold secrets in its query, and bodies are nobody's business.
         return f"<StoredResponse {self.status}, {len(self.body)} bytes, alive={self.alive}>"
-
-
-Resource = StoredResponse
-"""All variants of one key: the newest one, which has the `version` and iterates over all. An object of its own for it
-would cost every stored response 48 bytes, and each full garbage collection as much time again."""
 
 
 def bytes_of(length: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from penstock.inbound.cache.protocols import InboundRequest
 from penstock.rules.caching.http_fields import combine
+from penstock.stores import Resource, StoredResponse
 from penstock.testing import run_virtual
 
 from .fakes import FRESH, PRIVATE, Bench, raw_fields
@@ -144,7 +145,7 @@ def test_whose_answer_a_request_can_share(
     async def main() -> None:
         bench = Bench()
         bench.fill(FRESH, ("etag", '"1"'), target="/kept")
-        stored = None if kept == "nothing" else bench.store.get(KEY + b"kept")
+        stored = None if kept == "nothing" else only(bench.store.get(KEY + b"kept"))
         flights = bench.engine.flights
         for key in (KEY, KEY + b"2"):
             flights.vary_hints.keep(key, (b"x-user",))
@@ -154,6 +155,13 @@ def test_whose_answer_a_request_can_share(
         bench.at_rest()
 
     run_virtual(main())
+
+
+def only(resource: Resource | None) -> StoredResponse:
+    """The one response that there is."""
+    assert resource is not None
+    (stored,) = resource
+    return stored
 
 
 def asked(fields: dict[str, str]) -> InboundRequest:
@@ -167,8 +175,7 @@ def test_who_confirms_a_part_is_not_waited_for_by_who_asks_for_a_whole() -> None
         bench.fill(FRESH, target="/whole")
         part = [FRESH, ("etag", '"1"'), ("content-range", "bytes 0-4/10")]
         bench.fill(*part, body=b"01234", status=206, target="/part", range="bytes=0-4")
-        whole, half = bench.store.get(KEY + b"whole"), bench.store.get(KEY + b"part")
-        assert whole is not None
+        whole, half = only(bench.store.get(KEY + b"whole")), only(bench.store.get(KEY + b"part"))
         key_of, plain = bench.engine.flights.key_of, asked({})
         assert key_of(plain, KEY, whole) == key_of(plain, KEY, None) != key_of(plain, KEY, half)
         bench.at_rest()

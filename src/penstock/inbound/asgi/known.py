@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from ...messages import RawFields
 from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED
-from ...stores.stored_response import Resource, StoredResponse, bytes_of
+from ...stores.stored_response import StoredResponse, bytes_of
+from ...stores.variants import Resource
 from ..cache.answers import age_right_until, fresh_until, hit_fields
 from ..cache.bounded_table import Sights, share_of
 from ..cache.engine import CacheEngine
@@ -57,13 +58,13 @@ Url = tuple[str, bytes | None, bytes, str, str]
 
 
 class KnownAnswer:
-    """What a request leads to: `stored`, as long as `newest` is the newest variant, of version `version`."""
+    """What a request leads to: `stored`, as long as `resource` has the version `version`."""
 
-    __slots__ = ("fields", "fresh_until", "newest", "right_until", "size", "stored", "version")
+    __slots__ = ("fields", "fresh_until", "resource", "right_until", "size", "stored", "version")
 
-    def __init__(self, newest: Resource, stored: StoredResponse) -> None:
-        self.newest = newest
-        self.version = newest.version
+    def __init__(self, resource: Resource, stored: StoredResponse) -> None:
+        self.resource = resource
+        self.version = resource.version
         self.stored = stored
         self.fresh_until = fresh_until(stored)
         self.fields: RawFields = []
@@ -116,7 +117,7 @@ class KnownAnswers:
         stored = answer.stored
         if (
             stored.valid_at != self._store.purges
-            or answer.version != answer.newest.version
+            or answer.version != answer.resource.version
             or now >= answer.fresh_until
         ):
             return None
@@ -153,11 +154,12 @@ class KnownAnswers:
             self._remember(request, stored, headers)
 
     def _remember(self, request: AsgiRequest, stored: StoredResponse, headers: Sequence[Field]) -> None:
-        newest = self._store.get(stored.key)
-        if newest is None or len(request.target) > _LONGEST_WAY:
+        resource = self._store.get(stored.key)
+        if resource is None or len(request.target) > _LONGEST_WAY:
             return
-        varies = frozenset([name for each in newest for name in each.vary])
-        if request.policy.bypass_cookies or any(each.freshness.strangers_only for each in newest):
+        varies = frozenset([name for names in resource.vary_lists for name in names])
+        by_policy = request.policy.bypass_cookies or stored.freshness.strangers_only
+        if by_policy or len(resource.vary_lists) > 1:
             # Here a cookie makes another request of it, by the policy or by what is stored.
             varies |= _COOKIE
         ignored = self._ignored - varies if varies else self._ignored
@@ -165,7 +167,7 @@ class KnownAnswers:
         length = sum([len(name) + len(value) for name, value in way])
         if length <= _LONGEST_WAY:
             way_bytes = length + len(way) * (_FIELD_BYTES + 2 * _MOST_AROUND)
-            self._keep(_url(request.scope), varies, way, KnownAnswer(newest, stored), way_bytes)
+            self._keep(_url(request.scope), varies, way, KnownAnswer(resource, stored), way_bytes)
 
     def _learn_names(self, headers: Sequence[Field]) -> None:
         for name, _ in headers:

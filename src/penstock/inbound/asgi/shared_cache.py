@@ -60,6 +60,8 @@ class SharedCache:
       keep a request out of the cache in any case.
     - `max_object`: bytes, or a text: larger responses are passed on without being stored; by default an eighth of
       `memory`, and at most 32 MiB.
+    - `max_variants_bytes`: bytes, or a text: what the variants of one URL take together, by default an eighth of
+      `memory`. What goes then is what nobody asked for again.
     - `max_refreshes`: how many stale responses are refreshed in the background at once.
     - `uncacheable_ttl`: seconds for which it is remembered that a URL's response could not be stored; meanwhile
       requests for it do not wait for one another.
@@ -76,6 +78,7 @@ class SharedCache:
         profile: Literal["safe", "rfc"] = "safe",
         trust_forwarded: bool = False,
         max_object: int | str | None = None,
+        max_variants_bytes: int | str | None = None,
         max_refreshes: int = 32,
         uncacheable_ttl: float = 120.0,
         shutdown_timeout: float = 10.0,
@@ -94,6 +97,7 @@ class SharedCache:
                 raise UsageError(f"{name} is {number}; it must be 0 or more, and finite")
         self._memory = parse_size(memory)
         self._max_object = None if max_object is None else parse_size(max_object)
+        self._max_variants_bytes = None if max_variants_bytes is None else parse_size(max_variants_bytes)
         self._policy = (
             policy if isinstance(policy, Policy) else Policy() if policy is None else read_policy(str(policy))
         )
@@ -159,7 +163,7 @@ class SharedCache:
     def _make(self, loop: asyncio.AbstractEventLoop) -> Site:
         origin = AppOrigin()
         engine = CacheEngine(
-            MemoryStore(self._memory, max_object_bytes=self._max_object),
+            MemoryStore(self._memory, max_object_bytes=self._max_object, max_variants_bytes=self._max_variants_bytes),
             origin,
             options=self._options,
             policy=self._policy,

@@ -18,7 +18,8 @@ from ...rules.caching.lookup import LET_GO, OWN, REFRESH, Act, ask, is_kept_from
 from ...rules.caching.options import CacheOptions
 from ...rules.caching.validation import validators
 from ...stores.memory import MemoryStore
-from ...stores.stored_response import Resource, StoredResponse
+from ...stores.stored_response import StoredResponse
+from ...stores.variants import Resource
 from .answers import answer_stored, hit_fields, part_of
 from .counters import CacheCounters, count
 from .flight import Flight, Found
@@ -35,6 +36,7 @@ _OWN = _CONDITIONS | {b"range", b"if-range"}
 """What a request that is shared goes without: an answer for everybody must not depend on what one client has."""
 _NOTHING: frozenset[bytes] = frozenset()
 _SWEEP_SECONDS = 1.0
+_FEW = 8
 _SWEEP_OBJECTS = 10_000
 
 
@@ -138,9 +140,7 @@ class CacheEngine:
         """The stored response that `request` selects (RFC 9111, 4.1), and whether it was purged softly."""
         if resource is None:
             return None, False
-        for stored in resource:
-            if stored.vary and variant_of(stored.vary, request.fields) != stored.variant:
-                continue
+        for stored in resource.matching(lambda names: variant_of(names, request.fields)):
             if stored.freshness.strangers_only and is_kept_from(stored.freshness, request.fields):
                 continue
             state = self.store.state(stored)
@@ -274,6 +274,6 @@ class CacheEngine:
 def _is_kept_from(request: InboundRequest, resource: Resource | None, flight: Flight | None) -> bool:
     """Whether what is stored or on its way is there, but not for the credentials or cookies of `request`."""
     on_its_way = () if flight is None else (flight.stale, flight.part, flight.storing)
-    return any(
-        each is not None and is_kept_from(each.freshness, request.fields) for each in (*on_its_way, *(resource or ()))
-    )
+    # There may be thousands; how the URL is stored now is seen from a few.
+    some = () if resource is None else resource.newest(_FEW)
+    return any(each is not None and is_kept_from(each.freshness, request.fields) for each in (*on_its_way, *some))

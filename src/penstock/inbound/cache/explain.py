@@ -16,6 +16,8 @@ from .policy import NO_POLICY, PathPolicy
 from .protocols import InboundRequest
 from .purging import requests_for
 
+MOST_VARIANTS = 100
+"""So many are listed, the newest ones: a URL may have thousands, and requests wait while they are looked at."""
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
@@ -46,7 +48,10 @@ def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) ->
     resource = engine.store.get(key)
     selected, _ = engine.select(resource, request)
     explanation = _explanation(found, policy)
-    variants = [_variant(engine, each, now, selected=each is selected) for each in resource] if resource else []
+    listed = [] if resource is None else resource.newest(MOST_VARIANTS)
+    if selected is not None and selected not in listed:
+        listed.append(selected)
+    variants = [_variant(engine, each, now, selected=each is selected) for each in listed]
     return {
         "key": text_of(key),
         "would": explanation.would,
@@ -54,6 +59,8 @@ def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) ->
         "clause": explanation.clause,
         "stored": bool(variants),
         "variants": variants,
+        "variants_stored": 0 if resource is None else len(resource),
+        "variants_evicted": 0 if resource is None else resource.evicted,
         "refused": _refusals(engine, key, now),
         "policy": None if policy is NO_POLICY else policy.where,
         "under_way": sum(flight.key == key for flight in engine.flights),

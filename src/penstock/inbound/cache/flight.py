@@ -17,7 +17,8 @@ from ...errors import CallError
 from ...messages import RawFields
 from ...rules.caching.decisions import Decision
 from ...rules.caching.lookup import Plan
-from ...stores.stored_response import Resource, StoredResponse
+from ...stores.stored_response import StoredResponse
+from ...stores.variants import Resource
 from .protocols import ClientReply, Fetch, InboundRequest, Origin
 
 WINDOW = 256 * 1024

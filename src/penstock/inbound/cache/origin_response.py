@@ -400,11 +400,11 @@ class OriginResponse:
         """Whether what it would take the place of is newer than `since`, or a fresh whole instead of a part."""
         now = self._asker.clock.now()
         store = self._asker.store
-        for other in store.get(coming.key) or ():
-            if (other.vary, other.variant) != (coming.vary, coming.variant) or store.state(other) != "valid":
-                continue
-            return is_outdone(coming.status, since, other.status, other.received_at, other.freshness, now)
-        return False
+        resource = store.get(coming.key)
+        other = None if resource is None else resource.find(coming.vary, coming.variant)
+        if other is None or store.state(other) != "valid":
+            return False
+        return is_outdone(coming.status, since, other.status, other.received_at, other.freshness, now)
 
     def on_flight_failed(self, flight: Flight, error: CallError) -> None:
         """Answer those who have had nothing with what is stored, where that is allowed, or with an error."""

@@ -7,7 +7,8 @@ from ...rules.caching.cache_key import variant_of
 from ...rules.caching.http_fields import combine
 from ...rules.caching.ranges import believed_range, may_combine, missing_part, parse_content_range
 from ...rules.caching.validation import merge_not_modified
-from ...stores.stored_response import Resource, StoredResponse
+from ...stores.stored_response import StoredResponse
+from ...stores.variants import Resource
 from .protocols import InboundRequest
 
 
@@ -17,9 +18,8 @@ def beginnings(resource: Resource, request: InboundRequest) -> list[StoredRespon
         return []
     return [
         stored
-        for stored in resource
+        for stored in resource.matching(lambda names: variant_of(names, request.fields))
         if stored.status == 206
-        and (not stored.vary or variant_of(stored.vary, request.fields) == stored.variant)
         and missing_part(stored.first_byte, len(stored.body), stored.total_length) is not None
     ]
 

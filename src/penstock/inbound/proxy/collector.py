@@ -26,7 +26,7 @@ class StoreCollector:
 
     def tick(self) -> None:
         """Call it about once a second."""
-        stored = self._store.objects + self._store.evictions
+        stored = self._store.objects + self._store.evictions + self._store.variant_evictions
         if stored - self._frozen_at >= _GROWTH:
             self._frozen_at = stored
             gc.collect(1)

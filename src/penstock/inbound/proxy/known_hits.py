@@ -1,8 +1,9 @@
 """Hits that need no thinking: requests whose bytes came before, and whose answer is ready.
 
 Clients repeat themselves: the same browser, bot or service sends the same head again and again. What parsing and the
-rules made of these bytes is the same too, as long as the stored response they led to is fresh, alive, and no other
-variant of it has been stored. So the bytes are looked up, and the answer with the Age of this second is sent.
+rules made of these bytes is the same too, as long as the stored response they led to is fresh, alive, and nothing has
+been stored that they could select instead. So the bytes are looked up, and the answer with the Age of this second is
+sent.
 
 Where only such fields are new that say nothing of the answer (who the client is, its cookies), what remains of the
 request is looked up instead.
@@ -14,7 +15,8 @@ import re
 from collections.abc import Callable
 
 from ...stores.memory import MemoryStore
-from ...stores.stored_response import Resource, StoredResponse
+from ...stores.stored_response import StoredResponse
+from ...stores.variants import Resource
 from ..cache.bounded_table import BoundedTable, Sights, share_of
 from ..cache.counters import CacheCounters
 
@@ -57,13 +59,13 @@ def plain_form(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 class KnownHit:
-    """What a request's bytes lead to: `stored`, as long as `newest` is the newest variant, of version `version`."""
+    """What a request's bytes lead to: `stored`, as long as `resource` has the version `version`."""
 
-    __slots__ = ("by_cookie", "fresh_until", "newest", "stored", "version")
+    __slots__ = ("by_cookie", "fresh_until", "resource", "stored", "version")
 
-    def __init__(self, newest: Resource, stored: StoredResponse, fresh_until: float, by_cookie: bool) -> None:
-        self.newest = newest
-        self.version = newest.version
+    def __init__(self, resource: Resource, stored: StoredResponse, fresh_until: float, by_cookie: bool) -> None:
+        self.resource = resource
+        self.version = resource.version
         self.stored = stored
         self.fresh_until = fresh_until
         self.by_cookie = by_cookie
@@ -107,7 +109,7 @@ class KnownHits:
                 return None
         now = self._now()
         stored = known.stored
-        if stored.valid_at != self._store.purges or known.version != known.newest.version or now >= known.fresh_until:
+        if stored.valid_at != self._store.purges or known.version != known.resource.version or now >= known.fresh_until:
             self._forget(data)
             return None
         wire = stored.wire
@@ -138,7 +140,7 @@ class KnownHits:
         return known
 
     def learn(
-        self, data: bytes, newest: Resource, stored: StoredResponse, fresh_until: float, *, by_cookie: bool = False
+        self, data: bytes, resource: Resource, stored: StoredResponse, fresh_until: float, *, by_cookie: bool = False
     ) -> None:
         """`data` is answered by `stored` as it is, until `fresh_until` on the monotonic clock: remember that.
 
@@ -148,13 +150,13 @@ class KnownHits:
         if len(data) > _MAX_REQUEST or len(stored.body) > MAX_BODY:
             return
         plain = plain_form(data)
-        if plain is not None and newest.older_variant is None and not newest.vary:
-            self._plain.keep(plain[0], KnownHit(newest, stored, fresh_until, by_cookie))
-        elif plain is not None and all(variant.vary == _ENCODING for variant in newest):
-            self._plain_by_encoding.keep(plain[1], KnownHit(newest, stored, fresh_until, by_cookie))
+        if plain is not None and resource is stored and not stored.vary:
+            self._plain.keep(plain[0], KnownHit(resource, stored, fresh_until, by_cookie))
+        elif plain is not None and all(names == _ENCODING for names in resource.vary_lists):
+            self._plain_by_encoding.keep(plain[1], KnownHit(resource, stored, fresh_until, by_cookie))
         elif self._sights.seen(hash(data)):
             # What has a field of its own seldom comes again, and would push out what does.
-            self._table.keep(data, KnownHit(newest, stored, fresh_until, by_cookie))
+            self._table.keep(data, KnownHit(resource, stored, fresh_until, by_cookie))
 
     def drop_dead(self) -> None:
         """Let go of responses that have left the store. Two milliseconds at most; call it about once a second."""

@@ -43,6 +43,8 @@ def families(watched: Watched) -> Iterator[Family]:
     yield _one("invalidated", "Stored responses invalidated by unsafe requests (RFC 9111, 4.4).", counters.invalidated)
     yield _one("purged", "Stored responses that were purged; of tags, at most.", counters.purged)
     yield _one("evictions", "Stored responses that went for want of room.", store.evictions)
+    meaning = "Stored responses that went because the variants of their URL had taken their share."
+    yield _one("variant_evictions", meaning, store.variant_evictions)
     yield _one("rejected", "Responses that the store did not take.", store.rejected)
     yield _now("stored_bytes", "Memory that what is stored takes.", store.bytes_used)
     yield _now("table_bytes", "Memory that tables by URL and request bodies take beside it.", store.table_bytes)

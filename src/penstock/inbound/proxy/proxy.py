@@ -55,6 +55,7 @@ class ProxySettings:
     policy: Policy = field(default_factory=Policy)
     limits: ServerLimits = field(default_factory=ServerLimits)
     max_object: int | None = None
+    max_variants_bytes: int | None = None
     max_refreshes: int = 32
     uncacheable_ttl: float = 120.0
     hosts: tuple[str, ...] = ()
@@ -78,7 +79,9 @@ class Proxy:
         origin_tls: ssl.SSLContext | None = None,
     ) -> None:
         self.settings = settings
-        self.store = MemoryStore(settings.memory, max_object_bytes=settings.max_object)
+        self.store = MemoryStore(
+            settings.memory, max_object_bytes=settings.max_object, max_variants_bytes=settings.max_variants_bytes
+        )
         self.client = _client(settings, origin_tls)
         turns = UploadTurns(settings.origin_connections)
         self.uploads = Uploads(self.store, settings.request_buffer, turns, settings.first_byte_timeout)
@@ -261,14 +264,14 @@ class ProxyHandler:
         fields = request.fields
         if request.method != b"GET" or stored.status == 206 or any(name in fields for name in _PERSONAL):
             return
-        newest = self._engine.store.get(stored.key)
-        if newest is None:
+        resource = self._engine.store.get(stored.key)
+        if resource is None:
             return
-        apart = newest.vary or newest.older_variant is not None
+        apart = resource is not stored or stored.vary
         # The bytes of a request do not say from which address it comes.
-        if not apart or not any(_FORWARDED_FOR in variant.vary for variant in newest):
+        if not apart or not any(_FORWARDED_FOR in names for names in resource.vary_lists):
             by_cookie = bool(request.policy.bypass_cookies) or stored.freshness.strangers_only
-            self.known_hits.learn(raw, newest, stored, fresh_until(stored), by_cookie=by_cookie)
+            self.known_hits.learn(raw, resource, stored, fresh_until(stored), by_cookie=by_cookie)
 
 
 def last_member(value: bytes) -> str:

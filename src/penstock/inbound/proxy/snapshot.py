@@ -98,6 +98,7 @@ class Watched:
             "objects": store.objects,
             "tags": store.tags,
             "evictions": store.evictions,
+            "variant_evictions": store.variant_evictions,
             "rejected": store.rejected,
             "connections": self.connections,
             "connections_accepted": self.accepted,
