@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "penstock"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 500
 MOST_IN_OUTBOUND = 8_000
-LARGEST_SHARE = {"outbound": 0.20, "rules": 0.16}
+LARGEST_SHARE = {"outbound": 0.20, "rules": 0.17}
 """Of all lines; of any other room 15 %.
 
 `rules` may have a little more: it holds the pure part of every other room, a subject for each, and pure is where a

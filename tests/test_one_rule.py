@@ -69,8 +69,7 @@ ALLOWED = {
     "inbound/proxy/proxy.py ready_answer": _FRAMING,
     "inbound/proxy/origin.py _framing": _FRAMING,
     "inbound/proxy/origin.py fetch": _FRAMING,
-    "stores/memory.py _recharge": _SIZE,
-    "stores/memory.py keep_wire": _SIZE,
+    "stores/memory.py _may_grow": _SIZE,
     "stores/memory.py put": _SIZE,
 }
 METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"QUERY"}

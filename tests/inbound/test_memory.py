@@ -16,7 +16,7 @@ import pytest
 import penstock
 from penstock.inbound.cache.bounded_table import BoundedTable, short_key
 from penstock.inbound.cache.counters import CacheCounters
-from penstock.inbound.cache.flights import Flights
+from penstock.inbound.cache.flights import Flights, VaryHint
 from penstock.inbound.cache.hit_for_miss import HitForMiss
 from penstock.inbound.proxy.known_hits import KnownHits
 from penstock.inbound.proxy.top_urls import TopUrls, reserve_keys
@@ -149,7 +149,7 @@ def fill_refusals(store: MemoryStore, count: int) -> object:
 def fill_hints(store: MemoryStore, count: int) -> object:
     flights = Flights(store, 1)
     for number in range(count):
-        flights.vary_hints.keep(short_key(url_of(number)), (b"accept", b"accept-%d" % number))
+        flights.vary_hints.keep(short_key(url_of(number)), VaryHint((b"accept", b"accept-%d" % number), ()))
     return flights
 
 

@@ -188,7 +188,7 @@ class StoreMachine(RuleBasedStateMachine):
             return 0
         assert resource.sizes == sum(stored.size for stored in resource)
         assert resource.bytes_used <= SHARE
-        return 680 + 192 + 152 * len(resource)
+        return 688 + 192 + 152 * len(resource)
 
     @invariant()
     def what_is_valid_at_a_glance_is_valid(self) -> None:

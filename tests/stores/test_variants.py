@@ -32,7 +32,7 @@ def resource_of(store: MemoryStore, key: bytes = b"k") -> Resource:
 
 
 def selected(store: MemoryStore, variant: bytes) -> list[StoredResponse]:
-    return list(resource_of(store).matching(lambda names: variant))
+    return list(resource_of(store).matching(lambda names: (variant,)))
 
 
 def use(store: MemoryStore, variant: bytes) -> bool:
@@ -94,12 +94,12 @@ def test_a_look_up_does_not_depend_on_how_many_variants_there_are() -> None:
         store.put(response(b"%d" % number, 10))
     asked = 0
 
-    def variant_of(names: tuple[bytes, ...]) -> bytes:
+    def variants_of(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
         nonlocal asked
         asked += 1
-        return b"17"
+        return (b"17",)
 
-    (found,) = resource_of(store).matching(variant_of)
+    (found,) = resource_of(store).matching(variants_of)
     assert (found.variant, asked) == (b"17", 1)
 
 

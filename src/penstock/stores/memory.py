@@ -13,7 +13,7 @@ from .shared_values import SharedValues
 from .sieve import Each, Member, Sieve
 from .stored_response import DEAD, SOFT, StoredResponse, bytes_of, charge
 from .tag_index import TagIndex
-from .variants import FIRST_BYTES, MOST_LISTS, MOST_PLACE_BYTES, Place, Resource, Variants
+from .variants import FIRST_BYTES, MOST_LISTS, MOST_PLACE_BYTES, Resource, VariantPlace, Variants
 
 State = Literal["valid", "soft", "gone"]
 
@@ -412,7 +412,7 @@ class MemoryStore:
         return unused is not None
 
     def _evict(self, each: Member) -> None:
-        if isinstance(each, Place):
+        if isinstance(each, VariantPlace):
             each.variants.evicted += 1
             self.variant_evictions += 1
             self._remove(each.stored)

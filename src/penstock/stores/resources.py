@@ -41,11 +41,11 @@ class Resources:
         # The dict keeps the bytes object of the first one: the others must not have one of their own.
         stored.key = variants.key
         before = variants.overhead
-        alike = stored.vary in variants.tables and len(variants.tables) == 1
+        alike = stored.vary in variants.tables and len(variants.tables) == 1 and stored.codings == variants.codings
         variants.add(stored)
         self.bytes_used += variants.overhead - before
         if not alike:
-            # Requests may select one of each list, and of these the newest.
+            # Requests may select one of each list, and of these the newest, or look for another coding.
             self._versions += 1
             variants.version = self._versions
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .stored_response import StoredResponse, bytes_of
 
 _MOST_VALUES = 256
 _LONGEST = 128
+_CODING_BYTES = 80
 
 Value = TypeVar("Value", bytes, tuple[bytes, ...])
 
 
 class SharedValues:
-    """Reasons and lists of Vary. The tables are bounded, so what they hold is not charged to anybody."""
+    """Reasons, lists of Vary, and what is known of codings.
+
+    The tables are bounded, so what they hold is not charged to anybody.
+    """
 
     def __init__(self) -> None:
         self._reasons: dict[bytes, bytes] = {}
         self._varies: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}
+        self._codings: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     def share(self, stored: StoredResponse) -> int:
         """Give `stored` the objects that others have too; returns what is to be charged for those it has alone."""
@@ -34,7 +39,19 @@ class SharedValues:
                 stored.vary = vary
             elif not _learn(self._varies, stored.vary):
                 size += 64 + sum(8 + bytes_of(len(name)) for name in stored.vary)
+            if stored.codings:
+                size += self._share_codings(stored)
         return size
+
+    def _share_codings(self, stored: StoredResponse) -> int:
+        known = self._codings.get(stored.codings)
+        if known is not None:
+            stored.codings = known
+            return 0
+        if len(self._codings) < _MOST_VALUES:
+            self._codings[stored.codings] = stored.codings
+            return 0
+        return 64 + _CODING_BYTES * len(stored.codings)
 
 
 def _learn(table: dict[Value, Value], value: Value) -> bool:

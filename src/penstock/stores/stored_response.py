@@ -54,7 +54,8 @@ class StoredResponse:
     it; `fields` is unpacked anew at each look. `received_at` is in seconds of a monotonic clock. `first_byte` and
     `total_length` say where the part of a stored 206 lies (`total_length` None: not known); for others they are 0
     and the length of the body. `sequence` is `MemoryStore.sequence()` from when the fetch BEGAN: a purge from then
-    on concerns this response too.
+    on concerns this response too. `codings`: what is known of the key's variants by content coding, for whoever looks
+    for one; the last one that was stored speaks for the key.
 
     The second part is the store's. On the hot path, read:
 
@@ -109,6 +110,7 @@ class StoredResponse:
         reason: bytes = b"",
         vary: tuple[bytes, ...] = (),
         variant: bytes = b"",
+        codings: tuple[Any, ...] = (),
         tags: tuple[bytes, ...] = (),
         first_byte: int = 0,
         total_length: int | None = _WHOLE,
@@ -117,6 +119,7 @@ class StoredResponse:
         self.key = key
         self.vary = vary
         self.variant = variant
+        self.codings = codings
         self.status = status
         self.reason = reason
         self.packed_fields = fields if isinstance(fields, bytes) else pack_fields(fields)
@@ -137,7 +140,7 @@ class StoredResponse:
         self.older: StoredResponse | None = None
         self.newer: StoredResponse | None = None
         self.place: Any = None
-        """Its Place among the variants of its key, where that has had several; else None."""
+        """Its VariantPlace among the variants of its key, where that has had several; else None."""
         self.wire: bytes | None = None
         self.wire_until = 0.0
         """For whoever makes `wire`: until when it is right."""
@@ -175,9 +178,9 @@ class StoredResponse:
         """Itself, if it is this variant."""
         return self if variant == self.variant and vary == self.vary else None
 
-    def matching(self, variant_of: Callable[[tuple[bytes, ...]], bytes]) -> Sequence[StoredResponse]:
-        """Itself, for a request that has its variant: `variant_of(names)` for the names that it varies with."""
-        return (self,) if not self.vary or variant_of(self.vary) == self.variant else ()
+    def matching(self, variants_of: Callable[[tuple[bytes, ...]], Sequence[bytes]]) -> Sequence[StoredResponse]:
+        """Itself, if its variant is among `variants_of(names)`, for the names that it varies with."""
+        return (self,) if not self.vary or self.variant in variants_of(self.vary) else ()
 
     def newest(self, most: int) -> list[StoredResponse]:
         """The `most` newest of the key."""

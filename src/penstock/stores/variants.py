@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from .sieve import Sieve
 from .stored_response import StoredResponse
@@ -12,13 +13,13 @@ from .stored_response import StoredResponse
 MOST_LISTS = 16
 """Different lists of names in Vary that the responses of one key may have: each costs a look at every hit."""
 
-_VARIANTS_BYTES = 680
-"""A Variants (136), its Sieve (64), five ints (160), its dict of tables (200), its place in the dict of keys (120)."""
+_VARIANTS_BYTES = 688
+"""A Variants (112), its Sieve (64), five ints (160), its dict of tables (200), its place in the dict of keys (120)."""
 _LIST_BYTES = 192
 """A dict without entries (64), and its place among the others (120)."""
 _PLACE_BYTES = 152
-"""A Place (80), the int of its own (32) and its entry in a table (160), less the one in the dict of keys (120) that
-each response is charged with, and which only the Variants have."""
+"""A VariantPlace (80), the int of its own (32) and its entry in a table (160), less the one in the dict of keys (120)
+that each response is charged with, and which only the Variants have."""
 MOST_PLACE_BYTES = _PLACE_BYTES + _LIST_BYTES
 """What one more response can take to be kept apart."""
 FIRST_BYTES = _VARIANTS_BYTES + MOST_PLACE_BYTES
@@ -28,7 +29,7 @@ _ENTRY_BYTES = 160
 _USED = -1
 
 
-class Place:
+class VariantPlace:
     """Where a response stands among the variants of its key.
 
     Its mark is its own: what the store's Sieve takes for unused is not taken for it here, nor the other way round.
@@ -39,8 +40,8 @@ class Place:
     def __init__(self, stored: StoredResponse, variants: Variants, *, used: bool) -> None:
         self.stored = stored
         self.variants = variants
-        self.older: Place | None = None
-        self.newer: Place | None = None
+        self.older: VariantPlace | None = None
+        self.newer: VariantPlace | None = None
         self._seen = _USED if used else stored.hits
 
     @property
@@ -64,12 +65,14 @@ class Variants:
     To be read; what changes it is the store.
     """
 
-    __slots__ = ("evicted", "hard", "key", "order", "sizes", "soft", "tables", "version")
+    __slots__ = ("codings", "evicted", "hard", "key", "order", "sizes", "soft", "tables", "version")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.tables: dict[tuple[bytes, ...], dict[bytes, Place]] = {}
-        self.order = Sieve[Place]()
+        self.tables: dict[tuple[bytes, ...], dict[bytes, VariantPlace]] = {}
+        self.order = Sieve[VariantPlace]()
+        self.codings: tuple[Any, ...] = ()
+        """As the last response that had any said it."""
         self.sizes = 0
         """Bytes of the responses alone."""
         self.version = 0
@@ -100,10 +103,13 @@ class Variants:
         place = self.tables.get(vary, {}).get(variant)
         return None if place is None else place.stored
 
-    def matching(self, variant_of: Callable[[tuple[bytes, ...]], bytes]) -> Sequence[StoredResponse]:
-        """The responses of a request that has the variant `variant_of(names)` for a list of names, the newest first."""
+    def matching(self, variants_of: Callable[[tuple[bytes, ...]], Sequence[bytes]]) -> Sequence[StoredResponse]:
+        """The responses of the variants `variants_of(names)`, for each list of names; the newest first."""
         found = [
-            place.stored for names, table in self.tables.items() if (place := table.get(variant_of(names))) is not None
+            place.stored
+            for names, table in self.tables.items()
+            for variant in variants_of(names)
+            if (place := table.get(variant)) is not None
         ]
         if len(found) > 1:
             found.sort(key=lambda stored: -stored.version)
@@ -111,13 +117,15 @@ class Variants:
 
     def add(self, stored: StoredResponse) -> None:
         """One more, as the newest, of which there is none of the same variant."""
-        place = Place(stored, self, used=stored.visited)
+        place = VariantPlace(stored, self, used=stored.visited)
         stored.place = place
+        if stored.codings:
+            self.codings = stored.codings
         self.tables.setdefault(stored.vary, {})[stored.variant] = place
         self.order.add(place)
         self.sizes += stored.size
 
-    def remove(self, place: Place) -> None:
+    def remove(self, place: VariantPlace) -> None:
         """One less."""
         stored = place.stored
         table = self.tables[stored.vary]
@@ -131,7 +139,7 @@ class Variants:
         self.sizes -= stored.size
         stored.place = None
 
-    def of_first_list(self, most: int) -> list[Place]:
+    def of_first_list(self, most: int) -> list[VariantPlace]:
         """At most so many of those that vary with the list of names that came first."""
         return list(islice(next(iter(self.tables.values())).values(), most))
 
@@ -156,5 +164,6 @@ class Variants:
 Resource = StoredResponse | Variants
 """All variants of one key: the response itself where there was never another, which costs nothing; else Variants.
 
-Both have `version`, `vary_lists`, `evicted`, `find`, `matching`, `newest`, and go over all, the newest first.
+Both have `version`, `codings`, `vary_lists`, `evicted`, `find`, `matching` and `newest`, and go over all, the newest
+first.
 """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from penstock.inbound.cache.flights import VaryHint
 from penstock.inbound.cache.protocols import InboundRequest
 from penstock.rules.caching.http_fields import combine
 from penstock.stores import Resource, StoredResponse
@@ -148,7 +149,7 @@ def test_whose_answer_a_request_can_share(
         stored = None if kept == "nothing" else only(bench.store.get(KEY + b"kept"))
         flights = bench.engine.flights
         for key in (KEY, KEY + b"2"):
-            flights.vary_hints.keep(key, (b"x-user",))
+            flights.vary_hints.keep(key, VaryHint((b"x-user",), ()))
         first, second = asked(one), asked(other)
         assert (flights.key_of(first, KEY, stored) == flights.key_of(second, KEY, stored)) is equal
         assert flights.key_of(first, KEY, stored) != flights.key_of(first, KEY + b"2", stored)
@@ -221,7 +222,10 @@ def test_what_varies_is_remembered_of_the_last_that_were_seen_to(monkeypatch: py
         bench = Bench()
         for target, vary in [("/1", "a"), ("/2", "a"), ("/1", "b"), ("/3", "a")]:
             bench.fill(("cache-control", "no-cache"), ("etag", '"1"'), ("vary", vary), target=target)
-        assert {**bench.engine.flights.vary_hints.entries} == {KEY + b"1": (b"b",), KEY + b"3": (b"a",)}
+        assert {**bench.engine.flights.vary_hints.entries} == {
+            KEY + b"1": VaryHint((b"b",), ()),
+            KEY + b"3": VaryHint((b"a",), ()),
+        }
         bench.at_rest()
 
     run_virtual(main())

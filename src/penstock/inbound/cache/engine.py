@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ...clock import Clock, current_clock
 from ...messages import RawFields
-from ...rules.caching.cache_key import primary_key, variant_of
+from ...rules.caching.cache_key import primary_key, variants_of
 from ...rules.caching.http_fields import end_to_end
 from ...rules.caching.lookup import LET_GO, OWN, REFRESH, Act, ask, is_kept_from, pass_by, reuse
 from ...rules.caching.options import CacheOptions
@@ -140,7 +140,7 @@ class CacheEngine:
         """The stored response that `request` selects (RFC 9111, 4.1), and whether it was purged softly."""
         if resource is None:
             return None, False
-        for stored in resource.matching(lambda names: variant_of(names, request.fields)):
+        for stored in resource.matching(lambda names: variants_of(names, request.fields, resource.codings)):
             if stored.freshness.strangers_only and is_kept_from(stored.freshness, request.fields):
                 continue
             state = self.store.state(stored)

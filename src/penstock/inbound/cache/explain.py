@@ -144,6 +144,11 @@ def variant_values(vary: Sequence[bytes], variant: bytes) -> Mapping[str, str | 
     at = 0
     for name in vary:
         at += len(name)
+        if variant[at : at + 1] == b"{":
+            end = variant.index(b"}", at)
+            values[text_of(name)] = f"any that leads to {text_of(variant[at + 1 : end])}"
+            at = end + 1
+            continue
         if variant[at : at + 1] != b"=":
             values[text_of(name)] = None
             at += 1

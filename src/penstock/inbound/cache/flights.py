@@ -10,8 +10,10 @@ anything that it could be tagged with is purged (`close_url`, `close_all`); and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from ...rules.caching.cache_key import variant_of
+from ...rules.caching.cache_key import shared_variant
+from ...rules.caching.codings import Choices
 from ...rules.caching.decisions import Decision
 from ...rules.caching.storing import may_keep
 from ...stores.memory import MemoryStore
@@ -22,6 +24,14 @@ from .protocols import ClientReply, InboundRequest
 
 _HINT_PART = 16
 _MOST_HINTS = 65_536
+_CHOICE_BYTES = 80
+
+
+class VaryHint(NamedTuple):
+    """What answers for a key depended on, and how the app chooses their coding."""
+
+    names: tuple[bytes, ...]
+    choices: Choices
 
 
 class Flights:
@@ -34,9 +44,7 @@ class Flights:
     def __init__(self, store: MemoryStore, max_refreshes: int) -> None:
         self.held = 0
         """Bytes of bodies on their way that are kept to be stored."""
-        self.vary_hints = BoundedTable[tuple[bytes, ...]](
-            store, share_of(store, _HINT_PART), _MOST_HINTS, _bytes_of_names
-        )
+        self.vary_hints = BoundedTable[VaryHint](store, share_of(store, _HINT_PART), _MOST_HINTS, _bytes_of_hint)
         """What the answers for a key depended on when one was last seen, so that only equals wait for each other."""
         self._hints = self.vary_hints.entries
         self._joinable: dict[bytes, Flight] = {}
@@ -49,12 +57,17 @@ class Flights:
         self._most_held = store.max_bytes // 4
         self._max_refreshes = max_refreshes
 
-    def key_of(self, request: InboundRequest, key: bytes, stored: StoredResponse | None) -> bytes:
-        """Equal for requests that one answer can serve, as far as that is known beforehand."""
+    def key_of(
+        self, request: InboundRequest, key: bytes, stored: StoredResponse | None, variant: bytes | None = None
+    ) -> bytes:
+        """Equal for requests that one answer can serve, as far as that is known beforehand.
+
+        `variant`: of the answer, where that is there; one that is only for these words is the key of no request.
+        """
         # Seldom, so most requests need no digest of their key.
-        names = self._hints.get(short_key(key)) if self._hints else None
-        if names:
-            key = key + b"\0v" + variant_of(names, request.fields)
+        hint = self._hints.get(short_key(key)) if self._hints else None
+        if hint is not None:
+            key = key + b"\0v" + (variant or shared_variant(hint.names, request.fields, hint.choices))
         if stored is None and b"range" in request.fields:
             # With nothing stored the range goes to the origin as it is, and its answer fits only the same range.
             key = b"%b\0r%b\0%b" % (key, request.fields[b"range"], request.fields.get(b"if-range", b""))
@@ -94,22 +107,28 @@ class Flights:
         del self._joinable[flight.flight_key]
         return True
 
-    def settle_vary(self, flight: Flight, vary: tuple[bytes, ...]) -> None:
+    def choices_of(self, key: bytes) -> Choices:
+        """What is known of the codings that the app chooses for `key`."""
+        hint = self._hints.get(short_key(key)) if self._hints else None
+        return () if hint is None else hint.choices
+
+    def settle_vary(self, flight: Flight, storing: StoredResponse) -> None:
         """Now that it is known what the answer depends on: leave it open to those who ask for the same variant."""
+        vary = storing.vary
         if vary or self._hints:
-            self._remember(short_key(flight.key), vary)
+            self._remember(short_key(flight.key), VaryHint(vary, storing.codings))
         if not vary and flight.flight_key == flight.key:
             return
         # One that a purge has closed stays closed: who comes now must not get what was asked for before.
         if self.close(flight):
-            flight.flight_key = self.key_of(flight.request, flight.key, flight.stale)
+            flight.flight_key = self.key_of(flight.request, flight.key, flight.stale, storing.variant)
             self._joinable.setdefault(flight.flight_key, flight)
 
-    def _remember(self, key: bytes, vary: tuple[bytes, ...]) -> None:
-        if not vary:
+    def _remember(self, key: bytes, hint: VaryHint) -> None:
+        if not hint.names:
             self.vary_hints.drop(key)
-        elif self._hints.get(key) != vary:
-            self.vary_hints.keep(key, vary)
+        elif self._hints.get(key) != hint:
+            self.vary_hints.keep(key, hint)
 
     def close_url(self, key: bytes) -> None:
         """A URL was purged: what is on its way was asked for before, so nobody joins it any more."""
@@ -142,6 +161,7 @@ class Flights:
         return f"<Flights {len(self)} open, {self.refreshing} refreshing, {self.held:,} bytes held>"
 
 
-def _bytes_of_names(names: tuple[bytes, ...]) -> int:
-    """What the names of a Vary take; most are one tuple for all that say the same, which is not counted on."""
-    return 64 + sum(8 + bytes_of(len(name)) for name in names)
+def _bytes_of_hint(hint: VaryHint) -> int:
+    """What a VaryHint takes; most have one tuple for all that say the same, which is not counted on."""
+    names = 64 + sum(8 + bytes_of(len(name)) for name in hint.names)
+    return 64 + names + (64 + _CHOICE_BYTES * len(hint.choices) if hint.choices else 0)

@@ -8,7 +8,8 @@ from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
-from ...rules.caching.cache_key import primary_key, variant_of, vary_names
+from ...rules.caching.cache_key import primary_key, variant_of, variants_of, vary_names
+from ...rules.caching.codings import NAMES, Choices, coding_of, learn, offer_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
 from ...rules.caching.freshness import freshness_of, may_serve_on_error
@@ -51,6 +52,7 @@ from .protocols import ClientReply, InboundRequest
 _ERRORS = frozenset({500, 502, 503, 504})
 _LENGTH = frozenset({b"content-length"})
 _NOTHING: frozenset[bytes] = frozenset()
+_ENCODING = b"accept-encoding"
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -203,7 +205,7 @@ class OriginResponse:
             # What is passed on keeps its cookies.
             self._refused(flight, head, verdict)
             return
-        self._flights.settle_vary(flight, storing.vary)
+        self._flights.settle_vary(flight, storing)
         if storing.vary:
             self._release_strangers(flight, storing)
         if storing.freshness.strangers_only:
@@ -248,11 +250,13 @@ class OriginResponse:
         now, wall = clock.now(), clock.wall()
         cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
         vary = vary_names(combined) or ()
+        coding, choices = self._coding(flight, request, combined) if _ENCODING in vary else (None, ())
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
         return verdict, StoredResponse(
             key=flight.key,
             vary=vary,
-            variant=variant_of(vary, request.fields) if vary else b"",
+            variant=variant_of(vary, request.fields, coding) if vary else b"",
+            codings=choices,
             status=status,
             reason=reason,
             fields=fields_to_store(fields, directives, options) if cut else fields,
@@ -267,12 +271,24 @@ class OriginResponse:
             total_length=place[2] if place is not None else length,
         )
 
+    def _coding(self, flight: Flight, request: InboundRequest, fields: FieldMap) -> tuple[bytes | None, Choices]:
+        """The coding that stands for Accept-Encoding in the variant of an answer with `fields`, and what is known now.
+
+        None for one that the request did not accept: that is for who asks in the same words.
+        """
+        resource = self._asker.store.get(flight.key)
+        known = self._flights.choices_of(flight.key) or (() if resource is None else resource.codings)
+        offer, coding = offer_of(request.fields.get(_ENCODING)), coding_of(fields)
+        return NAMES[coding] if coding is not None and coding & offer else None, learn(known, offer, coding)
+
     def _release_strangers(self, flight: Flight, answer: StoredResponse) -> None:
         """Have those answered in another way for whom `answer` is the wrong variant (RFC 9111, 4.1)."""
-        vary = answer.vary
+        vary, choices = answer.vary, answer.codings
         if not vary or flight.alone:
             return
-        for delivery in flight.take_deliveries(lambda d: variant_of(vary, d.request.fields) != answer.variant):
+        for delivery in flight.take_deliveries(
+            lambda d: answer.variant not in variants_of(vary, d.request.fields, choices)
+        ):
             self._asker.handle_again(delivery.request, delivery.reply)
 
     def _refused(self, flight: Flight, head: Head, verdict: Decision) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...messages import RawFields
-from ...rules.caching.cache_key import variant_of
+from ...rules.caching.cache_key import variants_of
 from ...rules.caching.http_fields import combine
 from ...rules.caching.ranges import believed_range, may_combine, missing_part, parse_content_range
 from ...rules.caching.validation import merge_not_modified
@@ -18,7 +18,7 @@ def beginnings(resource: Resource, request: InboundRequest) -> list[StoredRespon
         return []
     return [
         stored
-        for stored in resource.matching(lambda names: variant_of(names, request.fields))
+        for stored in resource.matching(lambda names: variants_of(names, request.fields, resource.codings))
         if stored.status == 206
         and missing_part(stored.first_byte, len(stored.body), stored.total_length) is not None
     ]
@@ -65,6 +65,7 @@ def as_believed(storing: StoredResponse) -> StoredResponse | None:
         key=storing.key,
         vary=storing.vary,
         variant=storing.variant,
+        codings=storing.codings,
         status=206,
         reason=storing.reason,
         fields=[where if field[0] == b"content-range" else field for field in storing.fields],

@@ -10,10 +10,13 @@ from ...messages import RawFields
 from ...rules.caching.cache_key import drop_parameters
 from ...rules.caching.cookies import has_cookie, without_cookies
 from ...rules.caching.lookup import SHAREABLE
+from ...rules.caching.preferences import best_language
 from ...rules.caching.query_order import sort_parameters
 from ...rules.caching.request import CacheRequest
 from ...wire.streams import Receiver
 from .policy import NO_POLICY, PathPolicy
+
+_LANGUAGE = frozenset({b"accept-language"})
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -35,7 +38,8 @@ class InboundRequest(CacheRequest):
     def put_under(self, policy: PathPolicy) -> None:
         """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops.
 
-        What has a cookie by which it goes to the app keeps all its cookies.
+        What is shared has one of the policy's languages, or none. What goes straight to the app keeps its cookies and
+        its languages.
         """
         self.policy = policy
         if policy.drop_query and b"?" in self.target:
@@ -43,13 +47,16 @@ class InboundRequest(CacheRequest):
         if policy.sort_query and b"&" in self.target:
             self.target = sort_parameters(self.target)
         cookie = self.fields.get(b"cookie")
-        if cookie is None:
+        if cookie is not None and policy.bypass_cookies:
+            self.bypass_cookie = has_cookie(cookie, policy.bypass_cookies)
+        if policy.bypass or self.bypass_cookie or self.method not in SHAREABLE:
             return
-        self.bypass_cookie = bool(policy.bypass_cookies) and has_cookie(cookie, policy.bypass_cookies or ())
-        if policy.ignore_cookies and not self.bypass_cookie and self.method in SHAREABLE:
+        if cookie is not None and policy.ignore_cookies:
             self._ignore_cookies(policy.ignore_cookies)
-        if policy.unkeyed_cookies and not self.bypass_cookie and self.method in SHAREABLE and b"cookie" in self.fields:
+        if policy.unkeyed_cookies and b"cookie" in self.fields:
             self._take_out_of_key(policy.unkeyed_cookies)
+        if policy.accept_language and b"accept-language" in self.fields:
+            self._choose_language(policy.accept_language)
 
     def _take_out_of_key(self, names: tuple[str, ...]) -> None:
         sent = b"; ".join([value for name, value in self.raw if name == b"cookie"])
@@ -61,6 +68,13 @@ class InboundRequest(CacheRequest):
         left = without_cookies(sent, names)
         if left:
             self.fields[b"cookie"] = left
+
+    def _choose_language(self, offered: tuple[str, ...]) -> None:
+        best = best_language(self.fields[b"accept-language"], offered)
+        self.take_off(_LANGUAGE)
+        if best is not None:
+            self.raw.append((b"accept-language", best))
+            self.fields[b"accept-language"] = best
 
     def _ignore_cookies(self, names: tuple[str, ...]) -> None:
         # From the lines as they came: combined they are joined by a comma, which is part of a value.

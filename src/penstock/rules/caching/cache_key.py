@@ -7,7 +7,9 @@ import re
 from functools import lru_cache
 
 from .cache_control import LONGEST_REMEMBERED
+from .codings import NAMES, Choices, choice_for, offer_of
 from .http_fields import BLANKS, HOP_BY_HOP, TOKEN, FieldMap, split_list
+from .preferences import in_order
 
 _NAME = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _AUTHORITY = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,255})(?::([0-9]{0,5}))?")
@@ -108,25 +110,33 @@ def _names(value: bytes) -> tuple[bytes, ...] | None:
 
 _remembered_names = lru_cache(4096)(_names)
 
+_ENCODING = b"accept-encoding"
+_PREFERENCES = frozenset({b"accept", b"accept-charset", b"accept-language"})
 # Not lists, or too precious for a guess about what their blanks mean.
 _EXACT = frozenset(
     {b"authorization", b"cookie", b"host", b"if-match", b"if-none-match", b"origin", b"referer", b"user-agent"}
 )
 
 
-def variant_of(names: tuple[bytes, ...], request_fields: FieldMap) -> bytes:
+def variant_of(names: tuple[bytes, ...], request_fields: FieldMap, coding: bytes | None = None) -> bytes:
     """The part of the key that Vary adds: equal for requests that RFC 9111, 4.1, lets share a response.
 
-    A field that is absent differs from an empty one. Blanks round commas do not count, nor the case of Accept-Language
-    and Accept-Encoding, nor the order of the latter; the order of languages does, since frameworks take it for the
-    order of preference. Cookie, Authorization and fields that are no lists count as they are. Fields of one hop are
-    absent for the app, so they are here; those that Connection lists have been taken off before.
+    `coding`: what stands for Accept-Encoding, where that is known; else the field counts as it is written.
+
+    A field that is absent differs from an empty one. Blanks round commas do not count, nor the case of languages,
+    codings and media types, nor the order where weights say another. The order of equals does, since frameworks take it
+    for the order of preference, but for codings. Cookie, Authorization and fields that are no lists count as they are.
+    Fields of one hop are absent for the app, so they are here; those that Connection lists have been taken off before.
     """
     if not names:
         return b""
     parts: list[bytes] = []
     for name in names:
         value = request_fields.get(name)
+        if name == _ENCODING and coding is not None:
+            # A brace cannot stand in a name either.
+            parts.append(b"%s{%s}" % (name, coding))
+            continue
         if value is None or name in HOP_BY_HOP:
             # A semicolon and an equals sign cannot stand in a name, so each part can only be read one way.
             parts.append(name + b";")
@@ -137,11 +147,33 @@ def variant_of(names: tuple[bytes, ...], request_fields: FieldMap) -> bytes:
     return b"".join(parts)
 
 
+def variants_of(names: tuple[bytes, ...], request_fields: FieldMap, choices: Choices) -> tuple[bytes, ...]:
+    """The variants that a request may be answered with, by what is known of the codings that the app chooses.
+
+    The one in the coding that it will choose, if that is known, and the one for just these words.
+    """
+    as_written = variant_of(names, request_fields)
+    if choices and _ENCODING in names:
+        coding = choice_for(offer_of(request_fields.get(_ENCODING)), choices)
+        if coding is not None:
+            return variant_of(names, request_fields, NAMES[coding]), as_written
+    return (as_written,)
+
+
+def shared_variant(names: tuple[bytes, ...], request_fields: FieldMap, choices: Choices) -> bytes:
+    """Equal for requests that may have the same answer, as far as is known before there is one."""
+    if _ENCODING not in names:
+        return variant_of(names, request_fields)
+    offer = offer_of(request_fields.get(_ENCODING))
+    coding = choice_for(offer, choices)
+    return variant_of(names, request_fields, b"%d" % offer if coding is None else NAMES[coding])
+
+
 def _normalised(name: bytes, value: bytes) -> bytes:
-    if name == b"accept-encoding" or name == b"accept-language":
-        if len(value) > LONGEST_REMEMBERED:
-            return _preferences(value, name == b"accept-encoding")
-        return _remembered_preferences(value, name == b"accept-encoding")
+    if name == _ENCODING:
+        return _codings(value) if len(value) > LONGEST_REMEMBERED else _remembered_codings(value)
+    if name in _PREFERENCES:
+        return in_order(value)
     if b"," not in value:
         return value.strip(BLANKS)
     if b'"' not in value:
@@ -149,10 +181,10 @@ def _normalised(name: bytes, value: bytes) -> bytes:
     return b",".join(split_list(value)) if value.count(b'"') % 2 == 0 else value
 
 
-def _preferences(value: bytes, ordered_by_weight: bool) -> bytes:
+def _codings(value: bytes) -> bytes:
     members = [b";".join([part.strip(BLANKS) for part in member.split(b";")]) for member in split_list(value.lower())]
     # Which coding a client can read depends on the set and its weights alone (RFC 9110, 12.5.3).
-    return b",".join(sorted(set(members)) if ordered_by_weight else members)
+    return b",".join(sorted(set(members)))
 
 
-_remembered_preferences = lru_cache(1024)(_preferences)
+_remembered_codings = lru_cache(1024)(_codings)

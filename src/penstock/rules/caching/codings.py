@@ -1,0 +1,109 @@
+"""Which content coding an app chooses for whom, so that one stored copy serves all who would be sent the same.
+
+Clients spell Accept-Encoding in many ways, and nearly all of them mean one of a few sets. What the app makes of a set
+is learned from its answers: who was offered gzip, br and zstd and chose br prefers br to both, and chooses it from any
+part of the set that has br in it. So such a request is known to lead to the br copy; others are asked for.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from .cache_control import LONGEST_REMEMBERED
+from .http_fields import BLANKS, FieldMap, split_list
+from .preferences import weight_of
+
+CODINGS = {b"identity": 1, b"gzip": 2, b"x-gzip": 2, b"br": 4, b"zstd": 8, b"deflate": 16}
+"""Those that make a difference; an answer in another is for who asked in the same words."""
+NAMES = {1: b"identity", 2: b"gzip", 4: b"br", 8: b"zstd", 16: b"deflate"}
+_IDENTITY = 1
+_ALL = 31
+_WEIGHTED = 32
+"""Set where the client prefers some to others: what is chosen then says nothing of those who have no such wish."""
+_MOST_CHOICES = 12
+
+
+class Choice(NamedTuple):
+    """`coding` was chosen when `offered` was accepted."""
+
+    offered: int
+    coding: int
+
+
+Choices = tuple[Choice, ...]
+"""What is known of the app's choices for one key, the last one first."""
+
+
+def offer_of(value: bytes | None) -> int:
+    """The codings that a request with this Accept-Encoding accepts (RFC 9110, 12.5.3): bits of CODINGS, and the weight.
+
+    Where it has none, any would be acceptable; but who can read none does not say so either: identity alone. What
+    cannot be read is not accepted.
+    """
+    if value is None:
+        return _IDENTITY
+    return _offer(value) if len(value) > LONGEST_REMEMBERED else _remembered_offer(value)
+
+
+def _offer(value: bytes) -> int:
+    weights: dict[int, float] = {}
+    others: float | None = None
+    for member in split_list(value.lower()):
+        name, _, parameters = member.partition(b";")
+        weight = (weight_of(parameters) or 0.0) if parameters else 1.0
+        name = name.strip(BLANKS)
+        if name == b"*":
+            others = weight
+        elif name in CODINGS:
+            # Said twice: what is refused once is refused.
+            weights[CODINGS[name]] = min(weight, weights.get(CODINGS[name], 1.0))
+    if others is not None:
+        weights = {**dict.fromkeys(NAMES, others), **weights}
+    identity = weights.pop(_IDENTITY, None)
+    accepted = sum(coding for coding, weight in weights.items() if weight > 0.0)
+    wishes = {weight for weight in weights.values() if weight > 0.0}
+    if identity is None or identity > 0.0:
+        accepted |= _IDENTITY
+    named = identity is not None and others is None
+    weighted = len(wishes) > 1 or (named and bool(wishes) and (identity or 0.0) >= max(wishes))
+    return accepted | (_WEIGHTED if weighted else 0)
+
+
+_remembered_offer = lru_cache(1024)(_offer)
+
+
+def coding_of(fields: FieldMap) -> int | None:
+    """The coding of an answer with these fields; None for one that is not among CODINGS, and for several."""
+    value = fields.get(b"content-encoding")
+    return _IDENTITY if value is None else CODINGS.get(value.lower())
+
+
+def choice_for(offer: int, choices: Choices) -> int | None:
+    """The coding that the app will choose from `offer`, as far as that is known. It is always one of them."""
+    for offered, coding in choices:
+        if _covers(offered, offer) and coding & offer:
+            return coding
+    return None
+
+
+def _covers(offered: int, offer: int) -> bool:
+    # Who has no wish of his own tells what holds for all; who has one, only what holds for such.
+    return not offer & _ALL & ~offered and (not offered & _WEIGHTED or bool(offer & _WEIGHTED))
+
+
+@lru_cache(1024)
+def learn(choices: Choices, offer: int, coding: int | None) -> Choices:
+    """`choices` with one more, and without those that it contradicts; the same object where it is no news."""
+    if coding is None or not coding & offer or choice_for(offer, choices) == coding:
+        return choices
+    new = Choice(offer, coding)
+    kept = [old for old in choices if old.offered & _WEIGHTED != offer & _WEIGHTED or not _replaces(new, old)]
+    return (new, *kept)[:_MOST_CHOICES]
+
+
+def _replaces(new: Choice, old: Choice) -> bool:
+    """Whether `old` follows from `new`, or is no longer true: one app cannot have made both choices."""
+    if not old.offered & ~new.offered and (old.coding == new.coding or old.offered & new.coding):
+        return True
+    return old.coding != new.coding and not new.offered & ~old.offered and bool(new.offered & old.coding)
