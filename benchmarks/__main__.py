@@ -27,6 +27,7 @@ NAMES = {
     "cache_miss": "unique URLs only: misses a second and CPU a miss beside Varnish and nginx (a minute)",
     "cache_story": "45,000 requests a second, a third of them unique, open loop (two minutes)",
     "cache_cold": "1,000 clients at once on a cold key, and on one that may not be shared (a minute)",
+    "cache_variants": "one URL that varies with 300 languages, six codings, or the cookie: hits (three minutes)",
     "cache_outage": "the app is down for ten minutes, twenty times as fast: who still answers (two minutes)",
     "cache_slow": "hits while 10,000 slow connections are open (a minute)",
     "cache_django": "Django's tutorial, a shop and Wagtail behind the proxy: forms, users, hits (two minutes)",
