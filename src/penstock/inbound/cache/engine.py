@@ -37,7 +37,9 @@ _OWN = _CONDITIONS | {b"range", b"if-range"}
 _NOTHING: frozenset[bytes] = frozenset()
 _SWEEP_SECONDS = 1.0
 _FEW = 8
-_SWEEP_OBJECTS = 10_000
+_SLICE_SECONDS = 0.05
+_SLICE_OBJECTS = 500
+"""So many purged responses are let go of at a time: a few milliseconds, in which nobody is answered."""
 
 
 class CacheEngine:
@@ -76,6 +78,7 @@ class CacheEngine:
         self._now = self.clock.now
         self.judge = OriginResponse(self)
         self._sweeper: asyncio.TimerHandle | None = None
+        self._collector: asyncio.TimerHandle | None = None
 
     def handle(self, request: InboundRequest, reply: ClientReply) -> StoredResponse | None:
         """Answer `request` to `reply`, now or later. Raises nothing: every request gets its answer.
@@ -170,9 +173,10 @@ class CacheEngine:
         return self.store.purge_all(soft=soft)
 
     def close(self) -> None:
-        """Stop the timer. What is under way ends by itself."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        """Stop the timers. What is under way ends by itself."""
+        for timer in (self._sweeper, self._collector):
+            if timer is not None:
+                timer.cancel()
 
     def under_policy(self, request: InboundRequest) -> PathPolicy:
         """Make of `request` what the policy for its path makes of it."""
@@ -265,10 +269,17 @@ class CacheEngine:
     def _sweep(self) -> None:
         # First: one look that fails must not be the last.
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
-        if self.store.collecting:
-            self.store.collect(_SWEEP_OBJECTS)
+        if self.store.collecting and self._collector is None:
+            self._collect()
         if self.on_sweep is not None:
             self.on_sweep()
+
+    def _collect(self) -> None:
+        self._collector = asyncio.get_running_loop().call_later(_SLICE_SECONDS, self._collect)
+        self.store.collect(_SLICE_OBJECTS)
+        if not self.store.collecting:
+            self._collector.cancel()
+            self._collector = None
 
 
 def _is_kept_from(request: InboundRequest, resource: Resource | None, flight: Flight | None) -> bool:

@@ -19,8 +19,7 @@ def beginnings(resource: Resource, request: InboundRequest) -> list[StoredRespon
     return [
         stored
         for stored in resource.matching(lambda names: variants_of(names, request.fields, resource.codings))
-        if stored.status == 206
-        and missing_part(stored.first_byte, len(stored.body), stored.total_length) is not None
+        if stored.status == 206 and missing_part(stored.first_byte, len(stored.body), stored.total_length) is not None
     ]
 
 
