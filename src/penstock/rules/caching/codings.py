@@ -7,6 +7,7 @@ part of the set that has br in it. So such a request is known to lead to the br 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,13 +15,15 @@ from .cache_control import LONGEST_REMEMBERED
 from .http_fields import BLANKS, FieldMap, split_list
 from .preferences import weight_of
 
-CODINGS = {b"identity": 1, b"gzip": 2, b"x-gzip": 2, b"br": 4, b"zstd": 8, b"deflate": 16}
+CODINGS = {b"identity": 1, b"gzip": 2, b"br": 4, b"zstd": 8, b"deflate": 16}
 """Those that make a difference; an answer in another is for who asked in the same words."""
 NAMES = {1: b"identity", 2: b"gzip", 4: b"br", 8: b"zstd", 16: b"deflate"}
 _IDENTITY = 1
 _ALL = 31
-_WEIGHTED = 32
-"""Set where the client prefers some to others: what is chosen then says nothing of those who have no such wish."""
+_UNUSUAL = 32
+"""Set where an offer is not written as nearly all are: apps misread weights, `*` and capitals, and send no coding then.
+That must not become the answer for all, or one client could have everybody served without compression."""
+_USUAL = re.compile(rb"[a-z0-9-]+(?:, ?[a-z0-9-]+)*+")
 _MOST_CHOICES = 12
 
 
@@ -36,7 +39,7 @@ Choices = tuple[Choice, ...]
 
 
 def offer_of(value: bytes | None) -> int:
-    """The codings that a request with this Accept-Encoding accepts (RFC 9110, 12.5.3): bits of CODINGS, and the weight.
+    """The codings that this Accept-Encoding accepts (RFC 9110, 12.5.3): bits of CODINGS, and whether it is unusual.
 
     Where it has none, any would be acceptable; but who can read none does not say so either: identity alone. What
     cannot be read is not accepted.
@@ -60,14 +63,10 @@ def _offer(value: bytes) -> int:
             weights[CODINGS[name]] = min(weight, weights.get(CODINGS[name], 1.0))
     if others is not None:
         weights = {**dict.fromkeys(NAMES, others), **weights}
-    identity = weights.pop(_IDENTITY, None)
-    accepted = sum(coding for coding, weight in weights.items() if weight > 0.0)
-    wishes = {weight for weight in weights.values() if weight > 0.0}
-    if identity is None or identity > 0.0:
-        accepted |= _IDENTITY
-    named = identity is not None and others is None
-    weighted = len(wishes) > 1 or (named and bool(wishes) and (identity or 0.0) >= max(wishes))
-    return accepted | (_WEIGHTED if weighted else 0)
+    codings = sum(coding for coding, weight in weights.items() if weight > 0.0 and coding != _IDENTITY)
+    if codings and (_IDENTITY in weights or not _USUAL.fullmatch(value)):
+        codings |= _UNUSUAL
+    return codings | (_IDENTITY if weights.get(_IDENTITY, 1.0) > 0.0 else 0)
 
 
 _remembered_offer = lru_cache(1024)(_offer)
@@ -88,8 +87,8 @@ def choice_for(offer: int, choices: Choices) -> int | None:
 
 
 def _covers(offered: int, offer: int) -> bool:
-    # Who has no wish of his own tells what holds for all; who has one, only what holds for such.
-    return not offer & _ALL & ~offered and (not offered & _WEIGHTED or bool(offer & _WEIGHTED))
+    # A usual offer tells what holds for all, an unusual one only what holds for such.
+    return not offer & _ALL & ~offered and (not offered & _UNUSUAL or bool(offer & _UNUSUAL))
 
 
 @lru_cache(1024)
@@ -98,7 +97,7 @@ def learn(choices: Choices, offer: int, coding: int | None) -> Choices:
     if coding is None or not coding & offer or choice_for(offer, choices) == coding:
         return choices
     new = Choice(offer, coding)
-    kept = [old for old in choices if old.offered & _WEIGHTED != offer & _WEIGHTED or not _replaces(new, old)]
+    kept = [old for old in choices if old.offered & _UNUSUAL != offer & _UNUSUAL or not _replaces(new, old)]
     return (new, *kept)[:_MOST_CHOICES]
 
 
