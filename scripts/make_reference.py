@@ -1,7 +1,7 @@
 """Write the parts of docs/reference that are made from the code; with --check, fail where they are out of date.
 
 Whole files: cli.md from the click commands, python.md and testing.md from `__all__` and docstrings. In outcome.md
-only what stands between the marks `<!-- made from ... -->` and `<!-- end -->`.
+and cache.md only what stands between the marks `<!-- made from ... -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import penstock
 import penstock.testing
 from penstock.cli.main import penstock as group
 from penstock.outbound.vectors.presets import PRESETS
+from penstock.rules.caching.decisions import REASONS
 from penstock.rules.census.finding import Finding
 from penstock.rules.census.score_map import SCORE_MAPS
 from penstock.rules.retries.verdict import KINDS
@@ -48,12 +49,13 @@ def main() -> int:
 
 def pages() -> dict[Path, str]:
     """Every page that is made from the code, by its path."""
-    outcome = REFERENCE / "outcome.md"
+    outcome, cache = REFERENCE / "outcome.md", REFERENCE / "cache.md"
     return {
         REFERENCE / "cli.md": finish(cli_page()),
         REFERENCE / "python.md": finish(python_page()),
         REFERENCE / "testing.md": finish(testing_page()),
         outcome: fill(outcome.read_text(), {"KINDS": kinds_table(), "Finding": findings_table()}),
+        cache: fill(cache.read_text(), {"REASONS": reasons_table()}),
     }
 
 
@@ -66,7 +68,7 @@ def fill(text: str, made: dict[str, str]) -> str:
     """The text with every marked part replaced."""
     for name, part in made.items():
         if f"<!-- made from {name} -->" not in text:
-            raise SystemExit(f"docs/reference/outcome.md has no part that is made from {name}")
+            raise SystemExit(f"no page of docs/reference has a part that is made from {name}")
         before, mark, _ = text.partition(f"<!-- made from {name} -->\n")
         after = text[len(before) + len(mark) :].partition("<!-- end -->")[2]
         text = f"{before}{mark}\n{part}\n\n<!-- end -->{after}"
@@ -169,6 +171,12 @@ def preset_table() -> str:
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def reasons_table() -> str:
+    """Every reason of a decision of the cache."""
+    rows = "\n".join(f"| `{reason}` | {sentence} |" for reason, sentence in REASONS.items())
+    return f"| reason | what it says |\n| --- | --- |\n{rows}"
 
 
 def kinds_table() -> str:

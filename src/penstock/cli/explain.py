@@ -154,7 +154,7 @@ def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:
     if found["policy"] is not None:
         yield f"policy    {found['policy']}"
     if not found["stored"]:
-        yield f"stored    no: {found['why']} [{found['reason'] or 'too-large'}; {found['clause']}]"
+        yield f"stored    no: {found['why']} [{found['reason'] or 'not-taken'}; {found['clause']}]"
         return
     if found["reason"] is not None:
         yield f"shared    no: {found['why']} [{found['reason']}]"

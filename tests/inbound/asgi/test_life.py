@@ -243,7 +243,7 @@ def test_a_policy(tmp_path: Path) -> None:
             assert "hit" in (await Client(app, "/s/a?utm_source=2&x=1").go()).cache_status
         other = penstock.CacheMiddleware(Site(), policy=policy)
         for _ in range(2):
-            assert (await Client(other, "/b/a").go()).cache_status == "penstock; fwd=bypass"
+            assert (await Client(other, "/b/a").go()).cache_status == "penstock; fwd=bypass; detail=policy-bypass"
 
     run_virtual(scenario(penstock.CachePolicy(paths)))
     run_virtual(scenario(file))

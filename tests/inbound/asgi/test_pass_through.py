@@ -229,7 +229,7 @@ def test_what_was_not_storable_goes_straight_until_it_is() -> None:
         await Client(app).go()
         client = await Client(app).go()
         assert site.scopes[-1] is client.scope
-        assert client.cache_status == "penstock; fwd=miss"
+        assert client.cache_status == "penstock; fwd=miss; detail=no-store"
         site.fields = [(b"cache-control", b"max-age=60")]
         assert "stored" not in (await Client(app).go()).cache_status
         assert "stored" in (await Client(app).go()).cache_status

@@ -31,7 +31,7 @@ def test_a_refusal_is_not_forgotten_by_what_is_refused_again(
             bench.origin[number].head(*fields, length=size if sized else None).body(b"x" * size)
             await bench.turn()
             bench.origin[number].end()
-            words.append(reply.cache_status.removesuffix(b"; stored"))
+            words.append(reply.cache_status.partition(b"; detail=")[0].removesuffix(b"; stored"))
         assert words == [b"penstock; fwd=uri-miss"] + [b"penstock; fwd=miss"] * 5
         bench.at_rest()
 

@@ -138,8 +138,7 @@ class CacheMiddleware:
             await _deliver(request, reply, receive, send)
 
     def _straight(self, engine: CacheEngine, request: AsgiRequest, found: Found, send: Send) -> PassThrough:
-        word = found.plan.word
-        detail = None
+        word, detail = found.plan.word, found.plan.reason
         if found.plan is BARRED and request.barred is not None:
             detail = request.barred.why
             self._warn(request.barred)

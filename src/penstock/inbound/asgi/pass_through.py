@@ -18,7 +18,8 @@ class PassThrough:
 
     That is which stored responses an unsafe request makes untrue (RFC 9111, 4.4), and that an answer taken for one that
     cannot be stored could be: then the next request waits for one that is. Where its head does not say how long it is,
-    only its end can tell. `request` None: one of which not even the URL is certain.
+    only its end can tell. `request` None: one of which not even the URL is certain. `detail`: why it goes straight; the
+    answer itself may say more of why it is not stored.
     """
 
     __slots__ = ("_detail", "_engine", "_refused", "_request", "_send", "_size", "_storable", "_why")
@@ -30,7 +31,7 @@ class PassThrough:
         send: Send,
         why: str,
         *,
-        detail: str | None = None,
+        detail: str,
         refused: bytes | None = None,
     ) -> None:
         self._engine = engine
@@ -70,6 +71,8 @@ class PassThrough:
         length = length_in(fields.items())
         verdict, _, _ = self._engine.judge.weigh(request, status, fields, length)
         self._storable = verdict.allowed
+        if not verdict.allowed:
+            self._detail = verdict.reason
         if verdict.allowed and length is not None:
             self._forget()
 

@@ -39,7 +39,7 @@ def _hit_status(ttl: int, detail: str | None) -> tuple[bytes, bytes]:
     return b"cache-status", cache_status(PRODUCT, hit=True, ttl=ttl, detail=detail)
 
 
-@functools.lru_cache(256)
+@functools.lru_cache(1024)
 def miss_status(forwarded: str, *, stored: bool, collapsed: bool, detail: str | None = None) -> tuple[bytes, bytes]:
     """The Cache-Status field of an answer that came from the origin."""
     return b"cache-status", cache_status(

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from ...errors import CallError
 from ...messages import RawFields
 from ...rules.caching.decisions import Decision
-from ...rules.caching.lookup import Plan
+from ...rules.caching.lookup import Act, Plan
 from ...stores.stored_response import StoredResponse
 from ...stores.variants import Resource
 from .protocols import ClientReply, Fetch, InboundRequest, Origin
@@ -165,6 +165,8 @@ class Flight:
     began: float = field(init=False)
     note: str = field(init=False)
     """For Cache-Status: why the origin was asked."""
+    detail: str | None = field(default=None, init=False)
+    """For Cache-Status, a key of `REASONS`: why the answer is not stored, or not shared; None where it is both."""
     stale: StoredResponse | None = field(init=False)
     """What is stored and needs the origin's word."""
     state: FlightState = field(default=FlightState.WAITING, init=False)
@@ -182,12 +184,16 @@ class Flight:
     complete: bool = field(default=False, init=False)
     pausing: bool = field(default=False, init=False)
     _streaming: bool = field(default=False, init=False)
+    _passed_by: str | None = field(default=None, init=False)
+    """Why the cache had nothing to do with the request from the first."""
 
     def __post_init__(self, found: Found) -> None:
         self.key = found.key
         self.flight_key = found.flight_key
         self.began = found.now
         self.note = found.plan.word
+        if found.plan.act is Act.STRAIGHT:
+            self._passed_by = found.plan.reason
         self.stale = found.stored
 
     # From the engine.
@@ -212,6 +218,10 @@ class Flight:
             self._start(delivery)
 
     # From the judge.
+
+    def tell(self, reason: str) -> None:
+        """Say to its clients why the answer is not stored, or not shared."""
+        self.detail = self._passed_by or reason
 
     def forget_stored(self) -> None:
         """The answer is neither compared nor put together with what is stored."""
@@ -242,6 +252,11 @@ class Flight:
         """Read the rest and drop it; a long one is not worth its connection."""
         self.state = FlightState.DISCARDING
         self.room.over(self)
+
+    def keep_unstored(self, reason: str) -> None:
+        """All has come, and it is not stored after all."""
+        self.storing = None
+        self.tell(reason)
 
     def stop_keeping(self) -> None:
         """It will not be stored: from now on only what its clients lack is held, and who waits for all is let go."""

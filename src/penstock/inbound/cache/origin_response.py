@@ -309,6 +309,7 @@ class OriginResponse:
 
     def _note(self, flight: Flight, verdict: Decision, status: int) -> None:
         count(self._counters.uncacheable, verdict.reason)
+        flight.tell(verdict.reason)
         request = flight.request
         if is_for_all(request, status, flight.note, verdict):
             self._asker.refusals.note(flight.key, request.fields, self._asker.clock.now(), verdict, status)
@@ -353,7 +354,7 @@ class OriginResponse:
             self._release_followers(flight)
         self._release_strangers(flight, stale)
         for delivery in flight.take_deliveries():
-            note = miss_status(flight.note, stored=verdict.allowed, collapsed=delivery.collapsed)
+            note = miss_status(flight.note, stored=verdict.allowed, collapsed=delivery.collapsed, detail=flight.detail)
             added = [note] if delivery.collapsed else [*cookies, note]
             answer_with(delivery.reply, delivery.request, stale.status, stale.reason, merged, stale.body, added, stale)
         flight.discard()
@@ -387,12 +388,16 @@ class OriginResponse:
             storing = self._as_it_came(storing)
             if storing is None:
                 count(self._counters.uncacheable, "partial-mismatch")
+                flight.keep_unstored("partial-mismatch")
                 return
         if asker.store.get(flight.key) is not None and self._is_outdone(storing, storing.received_at):
-            return
-        if asker.store.put(storing):
+            flight.keep_unstored("outdone")
+        elif asker.store.put(storing):
             self._counters.stored += 1
             asker.refusals.forget(flight.key, flight.request.fields)
+        else:
+            count(self._counters.uncacheable, "not-taken")
+            flight.keep_unstored("not-taken")
 
     def _as_it_came(self, storing: StoredResponse) -> StoredResponse | None:
         """What to store of a 206 now that the body is there; None where it is not what it says."""
@@ -457,7 +462,9 @@ class OriginResponse:
         """Send the head, a 304 instead, or nothing yet to who wants a range of what is on its way."""
         request, reply = delivery.request, delivery.reply
         status, reason, fields, length = flight.head
-        note = miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)
+        note = miss_status(
+            flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed, detail=flight.detail
+        )
         if flight.state is FlightState.SHARED and not flight.verbatim:
             if b"range" in request.fields and status == 200 and flight.keeping:
                 delivery.wait_for_all()
@@ -473,7 +480,9 @@ class OriginResponse:
         """Send all at once: as it came, or the 304 or the range that was asked for."""
         request, reply = delivery.request, delivery.reply
         status, reason, fields, _ = flight.head
-        note = miss_status(flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed)
+        note = miss_status(
+            flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed, detail=flight.detail
+        )
         as_it_came = flight.state is FlightState.PASSING or flight.verbatim or request.method not in SHAREABLE
         if as_it_came or status == 206:
             # A 206 is shared only by those who asked for the same range, in the same words.

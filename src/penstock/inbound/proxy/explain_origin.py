@@ -151,7 +151,7 @@ def _why(found: dict[str, Any], reason: str | None, *, stored: bool) -> str:
     if reason is not None:
         return REASONS.get(reason, reason)
     if not stored:
-        return "It was not stored: it is larger than a single stored response may be."
+        return REASONS["not-taken"]
     lifetime = found["variants"][0]["lifetime_s"]
     return f"It may be stored and is fresh for {lifetime:,.0f} s."
 

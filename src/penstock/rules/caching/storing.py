@@ -40,7 +40,7 @@ _UNKEYED = Decision(False, "unkeyed-field", "RFC 9111, 7.1")
 _EVENT_STREAM = Decision(False, "event-stream", "engine")
 _TOO_LARGE = Decision(False, "too-large", "engine")
 _PROVOKED = Decision(False, "provoked-error", "RFC 9110, 15.5")
-_FORBIDDEN_STATUS = Decision(False, "status-never-stored", "RFC 6585, 3 to 6")
+_FORBIDDEN_STATUS = Decision(False, "status-forbidden", "RFC 6585, 3 to 6")
 PERSONAL = frozenset({"authorization", "request-cookie", "policy-personal"})
 """Reasons that say nothing of what others get."""
 STRANGERS_ONLY = Decision(False, "policy-personal", "policy file (ttl)")
