@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
+import pty
+import sys
+import termios
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from penstock.cli.keys import Keys
 from penstock.cli.top_reading import read_between
+from penstock.cli.top_rows import RowCounts, common_origin, cut_middle, reason_of, share_out, table_lines
 from penstock.cli.top_view import TopView, size
 from penstock.observe.histogram import Histogram
 
@@ -22,6 +29,7 @@ def snapshot(now: float, **values: Any) -> dict[str, Any]:
     state: dict[str, Any] = dict.fromkeys((names + " " + more).split(), 0)
     state |= {"now_s": now, "uptime_s": now, "origin": "http://app", "origin_up": True, "stale": {}, "misses": {}}
     state |= {"origin_failures": {}, "origin_latency": Histogram().as_json(), "top_urls": [], "top_misses": []}
+    state |= {"urls_counted": 0, "urls_missed": 0}
     return state | values
 
 
@@ -98,8 +106,10 @@ def test_the_view_fits(width: int) -> None:
         misses={"uri-miss": 1, "stale": 2},
         top_urls=[{"url": url, "requests": 9, "spared": 8, "recent": 0, "recent_spared": 0}],
         top_misses=[
-            {"url": url, "why": "uri-miss", "requests": 3, "recent": 1, "not_stored": "private", "clause": "RFC"},
-            {"url": "http://b/", "why": "vary-miss", "requests": 3, "recent": 1, "not_stored": None, "clause": None},
+            {"url": url, "why": "uri-miss", "requests": 3, "recent": 1, "not_stored": "private", "clause": "RFC"}
+            | {"reasons": {"uri-miss": 3}},
+            {"url": "http://b/", "why": "vary-miss", "requests": 3, "recent": 1, "not_stored": None, "clause": None}
+            | {"reasons": {"vary-miss": 2, "stale": 1}},
         ],
     )
     reading = read_between(snapshot(0), now)
@@ -122,6 +132,7 @@ def test_the_view_fits(width: int) -> None:
             assert part, text
         assert "does not answer" in text
         assert "private [RFC]" in text
+        assert "stored for other Vary values only +1" in text
 
 
 @pytest.mark.parametrize(
@@ -130,3 +141,145 @@ def test_the_view_fits(width: int) -> None:
 def test_sizes(count: float, text: str) -> None:
     """Three digits."""
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("urls", "origin"),
+    [
+        (["http://a:1/x", "http://a:1/y/z"], "http://a:1"),
+        (["http://a/x", "http://b/x"], "http://"),
+        (["http://a/x", "https://a/x"], ""),
+        ([], ""),
+    ],
+)
+def test_what_all_urls_begin_with_is_cut_off(urls: list[str], origin: str) -> None:
+    """At 60 columns nothing but the origin, which was the same in all rows, could be read."""
+    assert common_origin(urls) == origin
+
+
+@pytest.mark.parametrize(
+    ("width", "text"), [(40, "/products/shoes/17"), (18, "/products/shoes/17"), (11, "/prod…es/17"), (1, "…"), (0, "")]
+)
+def test_a_path_is_cut_in_the_middle(width: int, text: str) -> None:
+    """Its end says more than what comes before it."""
+    assert cut_middle("/products/shoes/17", width) == text
+
+
+@pytest.mark.parametrize(
+    ("lines", "misses", "urls", "only", "room"),
+    [
+        (100, 5, 5, None, RowCounts(5, 5)),
+        (13, 40, 40, None, RowCounts(5, 3)),
+        (13, 1, 40, None, RowCounts(1, 8)),
+        (13, 0, 40, None, RowCounts(0, 9)),
+        (13, 40, 1, None, RowCounts(8, 1)),
+        (30, 90, 90, None, RowCounts(17, 8)),
+        (12, 40, 40, "misses", RowCounts(10, 0)),
+        (12, 11, 40, "misses", RowCounts(11, 0)),
+        (12, 40, 40, "urls", RowCounts(0, 10)),
+        (2, 40, 40, "misses", RowCounts(0, 0)),
+    ],
+)
+def test_the_rows_fit_the_height(lines: int, misses: int, urls: int, only: str | None, room: RowCounts) -> None:
+    """Headers, the blank line between and the lines that say how many more there are included."""
+    assert share_out(lines, misses, urls, only=only) == room
+    used = 3 if only is None else 1
+    for shown, of in ((room.misses, misses), (room.urls, urls)):
+        if only is None or shown:
+            used += shown + (shown < of)
+    assert used <= lines
+
+
+@pytest.mark.parametrize(
+    ("row", "width", "text"),
+    [
+        ({"why": "uri-miss", "reasons": {"uri-miss": 3}, "not_stored": None}, 120, "not stored yet, or no longer"),
+        ({"why": "uri-miss", "reasons": {"uri-miss": 3}, "not_stored": None}, 60, "uri-miss"),
+        ({"why": "stale", "reasons": {"stale": 3, "uri-miss": 1}, "not_stored": None}, 60, "stale +1"),
+        # The first request found nothing, the others did not wait: that is one reason.
+        ({"why": "miss", "reasons": {"miss": 15, "uri-miss": 1}, "not_stored": "private"}, 80, "private"),
+        ({"why": "miss", "reasons": {"miss": 15, "stale": 1}, "not_stored": "private"}, 80, "private +1"),
+        ({"why": "miss", "reasons": {"miss": 15}, "not_stored": "private"}, 120, "private [RFC]"),
+    ],
+)
+def test_the_reason_of_a_row(row: dict[str, Any], width: int, text: str) -> None:
+    """The most frequent one, and a mark where there are others."""
+    assert reason_of({"clause": "RFC", **row}, width) == text
+
+
+def test_a_table_of_rows() -> None:
+    """The first column gives way, numbers stand to the right."""
+    rows = [["/a/long/path/of/a/thing", "1,000", "private"], ["/b", "7", "set-cookie"]]
+    assert table_lines("top misses", "http://a.example", ["10 s", "why"], rows, 40) == [
+        "top misses              10 s  why",
+        "/a/long/pa…of/a/thing  1,000  private",
+        "/b                         7  set-cookie",
+    ]
+    assert "http://a.example" in table_lines("top misses", "http://a.example", ["10 s", "why"], rows, 60)[0]
+    assert max(map(len, table_lines("t", "", ["10 s", "why"], rows, 12))) <= 12
+
+
+def rows_of(count: int) -> dict[str, Any]:
+    """Of a snapshot with many URLs."""
+    miss = {"why": "miss", "requests": 3, "recent": 1, "not_stored": "private", "clause": "RFC", "reasons": {"miss": 3}}
+    return {
+        "top_urls": [
+            {"url": f"http://shop/p/{n}", "requests": 9, "spared": 8, "recent": 1, "recent_spared": 0}
+            for n in range(count)
+        ],
+        "top_misses": [{"url": f"http://shop/m/{n}", **miss} for n in range(count)],
+        "urls_counted": 500,
+        "urls_missed": 400,
+    }
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 20), (40, 20), (40, 12)])
+def test_a_terminal_shows_what_fits_and_says_what_is_cut(size: tuple[int, int]) -> None:
+    """Misses first, a footer with the keys, and never a line more than there are."""
+    width, height = size
+    out = io.StringIO()
+    console = Console(file=out, width=width, height=height, force_terminal=True, no_color=True)
+    view = TopView("http://admin", live=True, rows=None, console=console)
+    reading = read_between(snapshot(0), snapshot(1, requests=5, **rows_of(100)))
+    assert reading is not None
+    assert view.most_rows == height
+    with view:
+        view.show(reading)
+        lines = [line.plain if hasattr(line, "plain") else "" for line in view._view(reading).renderables]
+        assert len(console.render_lines(view._view(reading))) <= height
+        misses = lines.index(next(line for line in lines if line.startswith("top misses")))
+        assert lines[misses + 1].startswith("/m/0 ")
+        assert any(line.endswith(" more") for line in lines)
+        assert lines[-1].startswith("m misses  u URLs  q ")
+        view.pressed("u")
+        shown = [getattr(line, "plain", "") for line in view._view(reading).renderables]
+        assert not any(line.startswith("top misses") for line in shown)
+        assert sum(line.startswith("/p/") for line in shown) > 1
+        view.pressed("x")
+        view.pressed("u")
+        assert not view.with_query
+        view.pressed("q")
+        assert view.with_query
+
+
+@pytest.mark.real
+def test_keys_come_one_by_one_and_the_terminal_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Enter; and what stands there afterwards echoes again."""
+    ours, theirs = pty.openpty()
+
+    async def main() -> list[str]:
+        pressed: list[str] = []
+        with Keys(pressed.append):
+            os.write(ours, b"mq")
+            async with asyncio.timeout(5):
+                while len(pressed) < 2:
+                    await asyncio.sleep(0.01)
+        return pressed
+
+    with os.fdopen(theirs, "r") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda _fd: os.getpgrp())
+        before = termios.tcgetattr(terminal.fileno())
+        assert asyncio.run(main()) == ["m", "q"]
+        assert termios.tcgetattr(terminal.fileno()) == before
+    os.close(ours)

@@ -45,6 +45,9 @@ class CacheReading:
     connections: int
     top_urls: list[dict[str, Any]]
     top_misses: list[dict[str, Any]]
+    urls_counted: int
+    """URLs that there could be a row for: more than `top_urls` has."""
+    urls_missed: int
 
     def as_json(self) -> dict[str, Any]:
         """All fields."""
@@ -98,6 +101,8 @@ def read_between(before: dict[str, Any], now: dict[str, Any]) -> CacheReading | 
         connections=now["connections"],
         top_urls=now["top_urls"],
         top_misses=now["top_misses"],
+        urls_counted=now["urls_counted"],
+        urls_missed=now["urls_missed"],
     )
 
 

@@ -13,36 +13,55 @@ from rich.text import Text
 
 from ..report.axes import duration
 from .top_reading import CacheReading
+from .top_rows import LEAST_LINES_FOR_BOTH, RowCounts, common_origin, reason_of, share_out, table_lines
 
-_WHY = {
-    "uri-miss": "not stored yet, or no longer",
-    "vary-miss": "stored for other Vary values only",
-    "stale": "stale, asked again",
-    "miss": "answers cannot be shared",
-    "bypass": "bypass by policy",
-    "method": "method is not cached",
-    "request": "only the app can judge",
-}
+_FOOTER_LINES = 2
+_NARROW, _LOW = 60, 24
+_KEYS = {"m": "misses", "u": "urls"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class TopView:
-    """Draws over itself on a terminal, or prints one view after another. A context manager."""
+    """Draws over itself on a terminal, or prints one view after another. A context manager.
 
-    def __init__(self, url: str, *, live: bool, console: Console | None = None) -> None:
+    `rows`: of each table; None for as many as the terminal has lines for. `with_query`: URLs are shown with theirs.
+    """
+
+    def __init__(
+        self, url: str, *, live: bool, rows: int | None = 10, with_query: bool = False, console: Console | None = None
+    ) -> None:
         self._url = url
+        self._rows = rows
+        self.with_query = with_query
+        self._only: str | None = None
         self._console = console or Console()
         self._live = Live(console=self._console, auto_refresh=False, screen=True) if live else None
         self._last: CacheReading | None = None
+        self._message: str | None = None
 
     def show(self, reading: CacheReading) -> None:
         """Draw `reading`."""
-        self._last = reading
-        self._draw(self._view(reading, None))
+        self._last, self._message = reading, None
+        self._draw(self._view(reading))
 
     def lost(self, message: str) -> None:
         """Draw the last one, and say that there is nothing newer."""
-        self._draw(Text(message, style="red") if self._last is None else self._view(self._last, message))
+        self._message = message
+        self._draw(Text(message, style="red") if self._last is None else self._view(self._last))
+
+    def pressed(self, key: str) -> None:
+        """`m`, `u`: misses or URLs alone, and both again. `q`: with queries or without, from the next reading on."""
+        if key in _KEYS:
+            self._only = None if self._only == _KEYS[key] else _KEYS[key]
+        elif key == "q":
+            self.with_query = not self.with_query
+        if self._last is not None:
+            self._draw(self._view(self._last))
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows of each table it can show now."""
+        return self._console.height if self._rows is None else self._rows
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -57,7 +76,7 @@ class TopView:
             if self._last is not None:
                 # What was seen last stays to be read.
                 with contextlib.suppress(BrokenPipeError):
-                    self._console.print(self._view(self._last, None))
+                    self._console.print(self._view(self._last))
 
     def _draw(self, view: Any) -> None:
         if self._live is not None:
@@ -65,25 +84,58 @@ class TopView:
         else:
             self._console.print(view)
 
-    def _view(self, reading: CacheReading, message: str | None) -> Group:
+    def _view(self, reading: CacheReading) -> Group:
         where = f" -> {reading.origin}" if reading.origin else ""
-        head = Text(f"penstock {self._url}{where}   up {duration(reading.uptime_s)}", style="dim", no_wrap=True)
-        parts: list[Any] = [head]
-        if message is not None:
-            parts.append(Text(message, style="red"))
-        parts += [_numbers(reading), Text(), _urls(reading), Text(), _misses(reading)]
+        head = f"penstock {self._url}{where}   up {duration(reading.uptime_s)}"
+        parts: list[Any] = [Text(head, style="dim", no_wrap=True, overflow="ellipsis")]
+        if self._message is not None:
+            parts.append(Text(self._message, style="red"))
+        brief = self._live is not None and (self._console.height < _LOW or self._console.width < _NARROW)
+        parts += [_numbers(reading, brief=brief), Text()]
+        used = len(self._console.render_lines(Group(*parts)))
+        parts += self._tables(reading, used)
+        if self._live is not None and self._live.is_started:
+            parts += [Text(), Text(self._footer(), style="dim", no_wrap=True, overflow="ellipsis")]
         return Group(*parts)
 
+    def _tables(self, reading: CacheReading, used: int) -> list[Text]:
+        misses, urls = len(reading.top_misses), len(reading.top_urls)
+        room, only = RowCounts(misses, urls), self._only
+        if self._rows is None:
+            left = self._console.height - used - _FOOTER_LINES
+            if left < LEAST_LINES_FOR_BOTH:
+                only = only or "misses"
+            room = share_out(left, reading.urls_missed, reading.urls_counted, only=only)
+        lines: list[Text] = []
+        if only != "urls":
+            lines += _misses(reading, min(room.misses, misses), self._console.width)
+        if only is None:
+            lines.append(Text())
+        if only != "misses":
+            lines += _urls(reading, min(room.urls, urls), self._console.width)
+        return lines
 
-def _numbers(reading: CacheReading) -> Table:
+    def _footer(self) -> str:
+        query = "" if self._console.width < _NARROW else "hide " if self.with_query else "show "
+        misses = "both" if self._only == "misses" else "misses"
+        urls = "both" if self._only == "urls" else "URLs"
+        return f"m {misses}  u {urls}  q {query}queries  Ctrl-C end"
+
+
+def _numbers(reading: CacheReading, *, brief: bool = False) -> Table:
+    """`brief`: what fits a low or narrow terminal, a line each."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", min_width=9, no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid.add_column(overflow="ellipsis" if brief else "fold", no_wrap=brief)
     grid.add_row(
         "requests",
         f"{_rate(reading.requests_per_s)}   {reading.requests:,} so far   {_count(reading.connections, 'connection')}",
     )
     grid.add_row("hit rate", _pair(reading.hit_rate, reading.hit_rate_total))
+    if brief:
+        grid.add_row("misses", _reasons(reading))
+        grid.add_row("app", _app(reading))
+        return grid
     grid.add_row("app spared", _pair(reading.spared, reading.spared_total))
     grid.add_row("stale", f"{_rate(reading.stale_per_s)}   collapsed {_rate(reading.collapsed_per_s)}")
     grid.add_row("misses", _reasons(reading))
@@ -128,36 +180,40 @@ def _reasons(reading: CacheReading) -> str:
     return text + "".join(f"   {why} {_rate(rate)}" for why, rate in by_reason if rate)
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True)
-    table.add_column(title, ratio=1, no_wrap=True, overflow="ellipsis")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _urls(reading: CacheReading) -> Table:
-    table = _table("top URLs", "last 10 s", "spared", "total", "spared")
-    for row in reading.top_urls:
-        table.add_row(
-            Text(row["url"]),
+def _misses(reading: CacheReading, most: int, width: int) -> list[Text]:
+    shown = reading.top_misses[:most]
+    origin = common_origin([row["url"] for row in shown])
+    narrow = width < _NARROW
+    rows = [
+        [
+            row["url"].removeprefix(origin),
             f"{row['recent']:,}",
-            _percent(_ratio(row["recent_spared"], row["recent"])),
-            f"{row['requests']:,}",
-            _percent(_ratio(row["spared"], row["requests"])),
-        )
-    return table
+            *([] if narrow else [f"{row['requests']:,}"]),
+            reason_of(row, width),
+        ]
+        for row in shown
+    ]
+    headers = ["10 s", "why"] if narrow else ["last 10 s", "total", "why"]
+    return _lines("top misses", origin, headers, rows, width, reading.urls_missed - most)
 
 
-def _misses(reading: CacheReading) -> Table:
-    table = _table("top misses", "last 10 s", "total")
-    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in reading.top_misses:
-        why = Text(_WHY.get(row["why"], row["why"]))
-        if row["not_stored"] is not None:
-            why = Text(f"{row['not_stored']} [{row['clause']}]", style="yellow")
-        table.add_row(Text(row["url"]), f"{row['recent']:,}", f"{row['requests']:,}", why)
-    return table
+def _urls(reading: CacheReading, most: int, width: int) -> list[Text]:
+    shown = reading.top_urls[:most]
+    origin = common_origin([row["url"] for row in shown])
+    narrow = width < _NARROW
+    rows = []
+    for row in shown:
+        total = [f"{row['requests']:,}", _percent(_ratio(row["spared"], row["requests"]))]
+        recent = [f"{row['recent']:,}", _percent(_ratio(row["recent_spared"], row["recent"]))]
+        rows.append([row["url"].removeprefix(origin), *recent, *([] if narrow else total)])
+    headers = ["10 s", "spared"] if narrow else ["last 10 s", "spared", "total", "spared"]
+    return _lines("top URLs", origin, headers, rows, width, reading.urls_counted - most)
+
+
+def _lines(title: str, origin: str, headers: list[str], rows: list[list[str]], width: int, more: int) -> list[Text]:
+    head, *lines = table_lines(title, origin, headers, rows, width)
+    texts = [Text(head, style="bold", no_wrap=True), *(Text(line, no_wrap=True) for line in lines)]
+    return [*texts, Text(f"… {more:,} more", style="dim")] if more > 0 else texts
 
 
 def _ratio(part: int, whole: int) -> float | None:

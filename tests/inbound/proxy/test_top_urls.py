@@ -149,6 +149,24 @@ def test_a_long_silence_empties_both_windows() -> None:
     assert top.misses(1, with_query=False)[0].requests == 1
 
 
+def test_a_url_that_is_missed_for_several_reasons_is_one_row() -> None:
+    """It once stood there twice, in the same words; the most frequent reason names it."""
+    counters, clock = CacheCounters(), Clock()
+    top = TopUrls(counters, lambda request: request.target, clock)
+    for number, why in enumerate(("uri-miss", "miss", "miss", "stale")):
+        (request, _) = requests_for(f"http://a/x?{number}")
+        top.looked_up(request, why, None)
+    (request, _) = requests_for("http://a/y")
+    top.looked_up(request, "uri-miss", None)
+    first, second = top.misses(5, with_query=False)
+    assert (first.key, first.why, first.requests, first.recent) == (b"/x", "miss", 4, 4)
+    assert first.reasons == {"miss": 2, "stale": 1, "uri-miss": 1}
+    assert first.example == b"/x?2"
+    assert (second.key, second.reasons) == (b"/y", {"uri-miss": 1})
+    assert top.counted(with_query=False) == (2, 2)
+    assert top.counted(with_query=True) == (5, 5)
+
+
 def test_every_kind_of_answer_is_counted_at_its_url() -> None:
     """Hit, miss, stale and collapsed, as the engine tells of them."""
 

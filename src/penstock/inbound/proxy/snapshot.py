@@ -108,7 +108,7 @@ class Watched:
 
     def _top(self, most: int, *, with_query: bool) -> dict[str, Any]:
         if self.top is None:
-            return {"top_urls": [], "top_misses": []}
+            return {"top_urls": [], "top_misses": [], "urls_counted": 0, "urls_missed": 0}
         urls = [
             {
                 "url": text_of(row.key),
@@ -120,7 +120,8 @@ class Watched:
             for row in self.top.urls(most, with_query=with_query)
         ]
         misses = [self._miss(row) for row in self.top.misses(most, with_query=with_query)]
-        return {"top_urls": urls, "top_misses": misses}
+        counted, missed = self.top.counted(with_query=with_query)
+        return {"top_urls": urls, "top_misses": misses, "urls_counted": counted, "urls_missed": missed}
 
     def _miss(self, row: TopMiss) -> dict[str, Any]:
         reason, clause = self._refusal(row.example)
@@ -129,6 +130,7 @@ class Watched:
             "why": row.why,
             "requests": row.requests,
             "recent": row.recent,
+            "reasons": row.reasons,
             "not_stored": reason,
             "sentence": None if reason is None else REASONS.get(reason, reason),
             "clause": clause,

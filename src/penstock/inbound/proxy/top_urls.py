@@ -14,7 +14,7 @@ from ...stores.stored_response import StoredResponse
 from ..cache.bounded_table import share_of, short_key
 from ..cache.counters import CacheCounters
 from ..cache.protocols import InboundRequest
-from .heavy_hitters import HeavyHitters
+from .heavy_hitters import HeavyHitters, Row
 
 WINDOW_SECONDS = 5.0
 """What is said of the recent past is of two windows at most and one at least."""
@@ -44,14 +44,16 @@ class TopUrl(NamedTuple):
 
 
 class TopMiss(NamedTuple):
-    """One row: requests that the origin was asked for, by the reason `why`."""
+    """One row: requests that the origin was asked for, most often by the reason `why`."""
 
     key: bytes
     why: str
     requests: int
     recent: int
     example: bytes
-    """What stands for the last key that was missed, with its query: see `short_key`."""
+    """What stands for the last key that was missed for `why`, with its query: see `short_key`."""
+    reasons: dict[str, int]
+    """Of all requests, the most frequent first."""
 
 
 def reserve_keys(store: MemoryStore) -> int:
@@ -95,7 +97,8 @@ class TopUrls:
                 self.sample(stored)
             return
         key = self._key_of(request)
-        spared = 1 if what in ("stale", "collapsed") else 0
+        # A stale one that was sent, or joined; without what is stored `stale` is a question to the app.
+        spared = 1 if stored is not None or what == "collapsed" else 0
         self._count(key, 1, spared)
         if stored is not None:
             self.bytes_from_store += len(stored.body)
@@ -138,11 +141,18 @@ class TopUrls:
         return sorted(rows, key=lambda row: (-row.recent, -row.requests, row.key))[:most]
 
     def misses(self, most: int, *, with_query: bool) -> list[TopMiss]:
-        """The rows with the most misses of late, then in total."""
+        """The URLs with the most misses of late, then in total; each once, whatever it was missed for."""
         self._turn()
-        table = self._missed_urls if with_query else self._missed_paths
-        rows = [TopMiss(*row.key, row.weight, row.recent, row.note) for row in table.rows()]
+        by_key: dict[bytes, list[Row[tuple[bytes, str]]]] = {}
+        for row in (self._missed_urls if with_query else self._missed_paths).rows():
+            by_key.setdefault(row.key[0], []).append(row)
+        rows = [_of_all_reasons(key, parts) for key, parts in by_key.items()]
         return sorted(rows, key=lambda row: (-row.recent, -row.requests, row.key))[:most]
+
+    def counted(self, *, with_query: bool) -> tuple[int, int]:
+        """How many URLs, and how many missed ones, there is a row for."""
+        urls, missed = (self._urls, self._missed_urls) if with_query else (self._paths, self._missed_paths)
+        return len(urls), len({row.key[0] for row in missed.rows()})
 
     def _count(self, key: bytes, weight: int, spared: int) -> None:
         if self._now() >= self._window_ends:
@@ -163,6 +173,19 @@ class TopUrls:
                 missed.turn()
             # After a long silence one more turn empties the window before as well; there is no need for all of them.
             self._window_ends = max(self._window_ends + WINDOW_SECONDS, now - WINDOW_SECONDS)
+
+
+def _of_all_reasons(key: bytes, rows: list[Row[tuple[bytes, str]]]) -> TopMiss:
+    rows = sorted(rows, key=lambda row: (-row.weight, row.key[1]))
+    first = rows[0]
+    return TopMiss(
+        key,
+        first.key[1],
+        sum(row.weight for row in rows),
+        sum(row.recent for row in rows),
+        first.note,
+        {row.key[1]: row.weight for row in rows},
+    )
 
 
 def _path(key: bytes) -> bytes:
