@@ -40,9 +40,12 @@ _ANSWER = "in which form an answer that is there is sent: whole, a part, 304"
 _PARTS = "how parts are put together; `rules/caching/ranges` decides"
 _READY = "which answers are kept as ready bytes: the hot path, for plain GET alone"
 _OTHER = "not the cache: an address of its own"
+_WORDS = "what is advised in words, of what was decided"
 _SIZE = "what the store has room for, with all that it is charged"
 ALLOWED = {
     "inbound/proxy/admin.py begin": _OTHER,
+    "inbound/cache/advice.py _forbidden": _WORDS,
+    "inbound/cache/advice.py _without_lifetime": _WORDS,
     "inbound/cache/answers.py answer_with": _ANSWER,
     "inbound/cache/answers.py part_of": _PARTS,
     "inbound/asgi/middleware.py __call__": _FRAMING,

@@ -37,6 +37,8 @@ FIELDS = {
     "/checked": [("Cache-Control", "max-age=600, must-revalidate")],
     "/always": [("Cache-Control", "no-cache"), ("ETag", '"1"')],
     "/silent": [],
+    "/tracked": [("Set-Cookie", "_ga=1")],
+    "/cors": [("Cache-Control", "max-age=600"), ("Content-Type", "text/plain")],
 }
 
 
@@ -55,6 +57,9 @@ class App:
                 app.asked[path] += 1
                 body = f"{path} {app.asked[path]}".encode()
                 self.send_response(200 if path in FIELDS else 404)
+                if path == "/cors" and self.headers["Origin"]:
+                    self.send_header("Access-Control-Allow-Origin", self.headers["Origin"])
+                    self.send_header("Vary", "Origin")
                 for name, value in FIELDS.get(path, []):
                     self.send_header(name, value)
                 if path == "/endless":
@@ -272,7 +277,7 @@ def test_explain_asks_the_app(app: App, command: Command, tmp_path: Path) -> Non
 
     def explain(path: str, *options: str) -> str:
         asked = app.asked[path]
-        code, out, err = command("explain", f"{app.url}{path}", *options)
+        code, out, err = command("explain", f"{app.url}{path}", "--once", *options)
         assert code == 0, err
         assert app.asked[path] == asked + 1
         return out
@@ -306,6 +311,55 @@ def test_explain_asks_the_app(app: App, command: Command, tmp_path: Path) -> Non
     code, out, _ = command("explain", "http://shop.example/fresh", "--origin", app.url, "--json")
     found = orjson.loads(out)
     assert (code, found["stored"], found["key"]) == (0, True, "http://shop.example/fresh")
+
+
+def test_explain_ends_with_what_to_write(app: App, proxy: RunningProxy, command: Command, tmp_path: Path) -> None:
+    """For the app, in Django and FastAPI, and for the policy; what is written there then stores it."""
+    code, out, _ = command("explain", f"{app.url}/silent")
+    assert (code, out.partition("to store it: ")[2]) == (
+        0,
+        "Say how long it holds, in the app or in the policy. [no-freshness]\n"
+        "  header  Cache-Control: max-age=60\n"
+        "  django  @cache_control(max_age=60)\n"
+        '  fastapi response.headers["Cache-Control"] = "max-age=60"\n'
+        "  policy  [[path]]\n"
+        '          match = "/silent"\n'
+        '          ttl = "60s"\n',
+    )
+    policy = tmp_path / "cache.toml"
+    policy.write_text("\n".join(line[10:] for line in out.splitlines()[-3:]))
+    code, out, _ = command("explain", f"{app.url}/silent", "--policy", str(policy))
+    assert "stored    yes" in out
+    assert f'policy    match = "/silent" [{policy}:2]\n  ttl: 60 s' in out
+    assert "to store it" not in out
+    _, out, _ = command("explain", f"{app.url}/tracked", "--policy", str(policy), "--json")
+    (said,) = orjson.loads(out)["to_store"]
+    assert (said["reason"], said["header"]) == ("set-cookie", None)
+    assert 'strip_set_cookie = ["_ga"]\nttl = "60s"' in said["policy"]
+    _, out, _ = command("explain", f"{app.url}/cookie")
+    assert "to store it: Nothing should be: it sets session," in out
+    proxy.get("/silent")
+    _, out, _ = command("explain", f"{proxy.url}/silent", "--admin", proxy.admin)
+    assert "  header  Cache-Control: max-age=60\n" in out
+
+
+def test_explain_tries_whether_vary_is_missing(app: App, command: Command) -> None:
+    """With two requests more at most, and none with --once or for what is not stored."""
+    for path, options, requests in (
+        ("/cors", (), 3),
+        ("/cors", ("--once",), 1),
+        ("/cors", ("--header", "Origin: http://a"), 3),
+        ("/private", (), 1),
+    ):
+        asked = app.asked[path]
+        code, out, err = command("explain", f"{app.url}{path}", *options)
+        assert code == 0, err
+        assert app.asked[path] == asked + requests
+        assert ("careful: With " in out) is (requests == 3)
+    _, out, _ = command("explain", f"{app.url}/cors", "--json")
+    found = orjson.loads(out)["vary"]
+    assert found["tried"] == [f"Origin: {app.url}", "Accept-Encoding: gzip"]
+    assert [each["header"] for each in found["missing"]] == ["Vary: Origin"]
 
 
 def test_top_once(proxy: RunningProxy, command: Command) -> None:

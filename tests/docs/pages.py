@@ -88,8 +88,9 @@ def run_page(text: str, folder: Path) -> list[tuple[Step, str]]:
         # The exit code of the step goes on to the next, which may ask for it.
         lines.append(f"{{ {step.command}\n}} 2>&1; code=$?; echo; echo '{_MARK}'; (exit $code)")
     script = "\n".join(lines)
-    for port in ("8000", "8080", "8081"):
-        script = script.replace(port, str(free_port()))
+    ports = {port: str(free_port()) for port in ("8000", "8080", "8081")}
+    for port, free in ports.items():
+        script = script.replace(port, free)
     environment = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "HOME": str(folder),
@@ -99,7 +100,11 @@ def run_page(text: str, folder: Path) -> list[tuple[Step, str]]:
     done = subprocess.run(
         ["bash", "-c", script], cwd=work, env=environment, capture_output=True, text=True, timeout=100, check=False
     )
-    outputs = [output.strip() for output in done.stdout.split(_MARK)]
+    printed = done.stdout
+    for port, free in ports.items():
+        # Outputs name the port that stands in the page.
+        printed = printed.replace(f":{free}", f":{port}")
+    outputs = [output.strip() for output in printed.split(_MARK)]
     assert len(outputs) == len(todo) + 1, f"the script ended early:\n{done.stdout}\n{done.stderr}"
     return list(zip(todo, outputs, strict=False))
 

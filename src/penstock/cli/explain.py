@@ -17,6 +17,7 @@ from ..inbound.cache.purging import requests_for
 from ..inbound.proxy.explain_origin import explain_origin
 from ..report.axes import duration
 from ..rules.caching.options import CacheOptions
+from .explain_advice import advice_parts, policy_lines
 from .options import Duration, environment
 from .proxy_admin import AdminClient, client_options, read_token
 from .terminal import echo
@@ -50,6 +51,9 @@ _WOULD = {
 @click.option(
     "--profile", type=click.Choice(["safe", "rfc"]), default="safe", show_default=True, help="As of penstock proxy."
 )
+@click.option(
+    "--once", is_flag=True, help="Send one GET only: do not try with another Origin and Accept-Encoding (see Vary)."
+)
 @click.option("--timeout", type=Duration(), default="30s", show_default=True, help="For the app to answer.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 def explain(
@@ -63,7 +67,11 @@ def explain(
     """Say what the cache makes of URL: stored or not, why, by which clause, how long, under which key and tags.
 
     With --admin the running proxy is asked what it has for URL and what would become of a request now; nothing is sent
-    to the app. Without, one GET goes to URL itself, and the rules are applied to the answer as the proxy would do.
+    to the app. Without, one GET goes to URL itself, and the rules are applied to the answer as the proxy would do; at
+    most two more try whether its Vary lacks a field.
+
+    It ends with what to write so that the answer is stored: the field for the app to send, the same in Django and in
+    FastAPI, and the policy entry; or with why nothing should be.
 
     Exit code 0: explained. 2: wrong usage, or nothing could be asked.
     """
@@ -82,6 +90,10 @@ def explain(
         sys.stdout.write(text.decode())
     else:
         echo("\n".join(_lines_of_store(found) if admin is not None else _lines_of_answer(found)), err=False)
+        for prose, copied in advice_parts(found):
+            echo(prose, err=False)
+            # As it is: a line that is to be copied must not be broken.
+            click.echo(copied, nl=False)
     return 0
 
 
@@ -92,7 +104,14 @@ async def _ask(client: AdminClient, url: str, fields: list[tuple[str, str]]) -> 
 
 
 def _try(
-    url: str, fields: list[tuple[str, str]], *, origin: str | None, policy: Path | None, profile: Any, timeout: float
+    url: str,
+    fields: list[tuple[str, str]],
+    *,
+    origin: str | None,
+    policy: Path | None,
+    profile: Any,
+    timeout: float,
+    once: bool,
 ) -> dict[str, Any]:
     raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in fields]
     try:
@@ -104,6 +123,7 @@ def _try(
                 options=CacheOptions(profile=profile),
                 policy=None if policy is None else read_policy(policy),
                 timeout=timeout,
+                once=once,
             )
         )
     except CallError as error:
@@ -113,8 +133,7 @@ def _try(
 def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
     yield f"key       {found['key']}"
     yield f"now       a request {_WOULD[found['would']]}{_because(found)}"
-    if found["policy"] is not None:
-        yield f"policy    {found['policy']}"
+    yield from policy_lines(found)
     for variant in found["variants"]:
         yield from _variant_lines(variant)
     left_out = found["variants_stored"] - len(found["variants"])
@@ -151,10 +170,9 @@ def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:
     if answer["sets_cookie"]:
         yield "          set-cookie: (hidden)"
     yield f"key       {found['key']}"
-    if found["policy"] is not None:
-        yield f"policy    {found['policy']}"
+    yield from policy_lines(found)
     if not found["stored"]:
-        yield f"stored    no: {found['why']} [{found['reason'] or 'not-taken'}; {found['clause']}]"
+        yield f"stored    no: {found['why']} [{found['reason']}; {found['clause']}]"
         return
     if found["reason"] is not None:
         yield f"shared    no: {found['why']} [{found['reason']}]"

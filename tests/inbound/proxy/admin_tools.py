@@ -109,10 +109,16 @@ class Shop:
     """A cache in front of a FakeApp. Make it within the loop."""
 
     def __init__(
-        self, policy: Policy | None = None, options: CacheOptions | None = None, memory: int = 1 << 24
+        self,
+        policy: Policy | None = None,
+        options: CacheOptions | None = None,
+        memory: int = 1 << 24,
+        max_object: int | None = None,
     ) -> None:
         self.app = FakeApp()
-        self.engine = CacheEngine(MemoryStore(memory), self.app, policy=policy, options=options)
+        self.engine = CacheEngine(
+            MemoryStore(memory, max_object_bytes=max_object), self.app, policy=policy, options=options
+        )
         self.top = TopUrls(self.engine.counters, self.engine.key_of, self.engine.clock.now)
         self.engine.on_looked_up = self.top.looked_up
         self.watched = Watched(self.engine, top=self.top)

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ...rules.caching.cookies import cookie_names
 from ...rules.caching.decisions import REASONS
 from ...rules.caching.freshness import Freshness, current_age
 from ...rules.caching.lookup import Act
 from ...rules.caching.validation import validators
 from ...stores.stored_response import StoredResponse
+from .advice import Unstored
 from .engine import CacheEngine
 from .flight import Found
 from .policy import NO_POLICY, PathPolicy
+from .policy_effects import Stored, effects
 from .protocols import InboundRequest
 from .purging import requests_for
+from .to_store import place_of, to_store
 
 MOST_VARIANTS = 100
 """So many are listed, the newest ones: a URL may have thousands, and requests wait while they are looked at."""
+_OF_LIFETIME = ("status", "lifetime_s", "lifetime_from")
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
@@ -34,15 +39,45 @@ def explain_url(engine: CacheEngine, url: str, fields: Sequence[tuple[bytes, byt
 
     Raises UsageError for a URL that cannot be one.
     """
-    request, other = requests_for(url, fields)
-    policy, other_policy = engine.under_policy(request), engine.under_policy(other)
+    asked = zip(requests_for(url, fields), requests_for(url, fields), strict=True)
+    (before, request), (other_before, other) = asked
+    engine.under_policy(request)
+    engine.under_policy(other)
     if not _is_known(engine, request) and _is_known(engine, other):
-        request, policy = other, other_policy
-    return {"url": url, **explain(engine, request, policy)}
+        before, request = other_before, other
+    found = explain(engine, request)
+    selected = next((each for each in found["variants"] if each["selected"]), None)
+    stored = None if selected is None else Stored(*(selected[name] for name in _OF_LIFETIME))
+    return {
+        "url": url,
+        **found,
+        "policy_did": effects(before, request, engine.policy, stored=stored),
+        "to_store": _to_store(engine, request, found),
+    }
 
 
-def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) -> dict[str, Any]:
-    """All about `request`, to which `policy` was applied."""
+def _to_store(engine: CacheEngine, request: InboundRequest, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What to do about the refusals, or about what would become of a request now."""
+    reasons = {each["reason"]: each["status"] for each in found["refused"]}
+    if not reasons and found["would"] not in ("hit", "collapsed"):
+        reasons[found["reason"]] = 200
+    return [
+        to_store(unstored(reason, request, status), request.target, request.policy, engine.policy)
+        for reason, status in reasons.items()
+    ]
+
+
+def unstored(reason: str, request: InboundRequest, status: int) -> Unstored:
+    """What can be said of `request`, as it was put under the policy, without its answer."""
+    fields = request.fields
+    return Unstored(
+        reason, status, credentials=b"authorization" in fields, cookies=cookie_names(fields.get(b"cookie", b""))
+    )
+
+
+def explain(engine: CacheEngine, request: InboundRequest) -> dict[str, Any]:
+    """All about `request`, which was put under the policy."""
+    policy = request.policy
     found = engine.look_up(request)
     key, now = found.key, found.now
     resource = engine.store.get(key)
@@ -57,12 +92,14 @@ def explain(engine: CacheEngine, request: InboundRequest, policy: PathPolicy) ->
         "would": explanation.would,
         "why": explanation.why,
         "clause": explanation.clause,
+        "reason": found.plan.reason,
         "stored": bool(variants),
         "variants": variants,
         "variants_stored": 0 if resource is None else len(resource),
         "variants_evicted": 0 if resource is None else resource.evicted,
         "refused": _refusals(engine, key, now),
         "policy": None if policy is NO_POLICY else policy.where,
+        "policy_at": None if policy is NO_POLICY else place_of(policy, engine.policy),
         "under_way": sum(flight.key == key for flight in engine.flights),
     }
 

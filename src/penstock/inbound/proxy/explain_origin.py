@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ...clock import current_clock
-from ...errors import ConnectionLost
 from ...messages import RawFields
+from ...rules.caching.cookies import set_cookie_names
 from ...rules.caching.decisions import REASONS
 from ...rules.caching.http_fields import combine
 from ...rules.caching.options import CacheOptions
@@ -16,59 +15,66 @@ from ...stores.memory import MemoryStore
 from ...wire.streams import StreamClient
 from ...wire.url import split_url
 from ..cache.engine import CacheEngine
-from ..cache.explain import explain
-from ..cache.policy import NO_POLICY, Policy
+from ..cache.explain import explain, unstored
+from ..cache.policy import Policy
+from ..cache.policy_effects import Stored, effects
 from ..cache.protocols import InboundRequest
 from ..cache.purging import requests_for
+from ..cache.to_store import to_store
+from .missing_vary import missing_vary
+from .one_answer import AnswerListener, OverheardOrigin, answer_of
 from .origin import ProxyOrigin, screen
 
 _MEMORY = 256 * 1024 * 1024
 _SHOWN = (b"cache-control", b"cdn-cache-control", b"expires", b"age", b"date", b"last-modified", b"etag", b"vary")
 _TAGS = (b"surrogate-key", b"cache-tag")
+_FRESHNESS = frozenset({"cache-control", "cdn-cache-control", "expires"})
 
 
-class _Listener:
-    """A ClientReply that keeps the head and forgets the body."""
+class _Asked(NamedTuple):
+    """What came of one GET: the engine that it went through, the request as it was and under the policy, the answer."""
 
-    def __init__(self, decided: Callable[[], bool]) -> None:
-        self.on_resumed: Callable[[], None] | None = None
-        self.on_closed: Callable[[], None] | None = None
-        self.paused = False
-        self.done = asyncio.get_running_loop().create_future()
-        self.status = 0
-        self.fields: RawFields = []
-        self.broken = False
-        self._decided = decided
+    engine: CacheEngine
+    before: InboundRequest
+    after: InboundRequest
+    listener: AnswerListener
+    heard: RawFields
+    """The fields as the app sent them."""
+    seconds: float
 
-    def interim(self, status: int, reason: bytes, fields: RawFields) -> None:
-        """Nothing is learnt from a 1xx response."""
 
-    def respond(self, status: int, reason: bytes, fields: RawFields, body: bytes) -> None:
-        self.status, self.fields = status, fields
-        self._finish()
+class _Inquirer:
+    """Sends GETs of one URL to one app, each through an engine that has nothing stored."""
 
-    def start(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
-        self.status, self.fields = status, fields
-        self._look()
+    def __init__(self, url: str, client: StreamClient, options: CacheOptions | None, policy: Policy | None) -> None:
+        self._url = url
+        self._client = client
+        self._options = options
+        self._policy = policy
 
-    def write(self, chunk: bytes) -> None:
-        self._look()
+    async def ask(self, fields: Sequence[tuple[bytes, bytes]], timeout: float) -> _Asked:
+        """One GET with `fields`. Raises ConnectionLost."""
+        origin = OverheardOrigin(ProxyOrigin(self._client))
+        engine = CacheEngine(
+            MemoryStore(_MEMORY), origin, options=self._options, policy=self._policy, clock=current_clock()
+        )
+        request, before, after = (self._request(fields) for _ in range(3))
+        began = engine.clock.now()
+        try:
+            listener = await answer_of(engine, request, timeout)
+        finally:
+            engine.close()
+        engine.under_policy(after)
+        return _Asked(engine, before, after, listener, origin.fields, engine.clock.now() - began)
 
-    def end(self) -> None:
-        self._finish()
+    async def answer_fields(self, fields: Sequence[tuple[bytes, bytes]], timeout: float) -> RawFields:
+        """Those of the answer to one GET with `fields`."""
+        return (await self.ask(fields, timeout)).heard
 
-    def abort(self) -> None:
-        self.broken = True
-        self._finish()
-
-    def _look(self) -> None:
-        # An answer that will not be stored may have no end, and nothing more is to be learnt from it.
-        if self._decided():
-            self._finish()
-
-    def _finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+    def _request(self, fields: Sequence[tuple[bytes, bytes]]) -> InboundRequest:
+        request = requests_for(self._url, fields)[0]
+        screen(request, trust_forwarded=False)
+        return request
 
 
 async def explain_origin(
@@ -79,81 +85,87 @@ async def explain_origin(
     options: CacheOptions | None = None,
     policy: Policy | None = None,
     timeout: float = 60.0,
+    once: bool = False,
 ) -> dict[str, Any]:
-    """Send one GET of `url` to the app and say what the cache would do with the answer, ready for JSON.
+    """Send a GET of `url` to the app and say what the cache would do with the answer, ready for JSON.
 
     `origin` is where the app listens, if that is not what the URL says; the request fields `fields` have names in
-    lower case. Raises UsageError for what is no URL, and ConnectionLost where no answer came within `timeout` seconds
-    or the app could not be reached.
+    lower case. Where the answer would be stored, and its Vary may lack a field, at most two more GETs try that, unless
+    `once`. Raises UsageError for what is no URL, and ConnectionLost where no answer came within `timeout` seconds or
+    the app could not be reached.
     """
-    request = requests_for(url, fields)[0]
-    screen(request, trust_forwarded=False)
+    requests_for(url, fields)
+    here = split_url(url)[0]
     client = StreamClient(
-        origin or str(split_url(url)[0]),
+        origin or str(here),
         max_connections=1,
         connect_timeout=min(10.0, timeout),
         first_byte_timeout=timeout,
     )
-    engine = CacheEngine(
-        MemoryStore(_MEMORY), ProxyOrigin(client), options=options, policy=policy, clock=current_clock()
-    )
+    inquirer = _Inquirer(url, client, options, policy)
     try:
-        return await _ask(engine, request, url, timeout)
+        asked = await inquirer.ask(fields, timeout)
+        found = {"url": url, **_report(asked)}
+        if found["stored"] and not once:
+            found["vary"] = await missing_vary(
+                str(here), fields, asked.heard, lambda other: inquirer.answer_fields(other, timeout)
+            )
+        return found
     finally:
-        engine.close()
         await client.aclose()
 
 
-async def _ask(engine: CacheEngine, request: InboundRequest, url: str, timeout: float) -> dict[str, Any]:
-    counters = engine.counters
-    listener = _Listener(lambda: any(reason != "must-validate" for reason in counters.uncacheable))
-    began = engine.clock.now()
-    engine.handle(request, listener)
-    try:
-        async with asyncio.timeout(timeout):
-            await listener.done
-    except TimeoutError:
-        raise ConnectionLost(f"no complete answer came within {timeout:g} s") from None
-    took = engine.clock.now() - began
-    if counters.origin_failures:
-        raise ConnectionLost(f"the app gave no complete answer ({', '.join(counters.origin_failures)})")
-    again = requests_for(url, request.raw)[0]
-    policy = engine.under_policy(again)
-    found = explain(engine, again, policy)
-    reason = next(iter(counters.uncacheable), None)
-    stored = bool(found["variants"])
+def _report(asked: _Asked) -> dict[str, Any]:
+    engine, listener = asked.engine, asked.listener
+    found = explain(engine, asked.after)
+    reason = next(iter(engine.counters.uncacheable), None)
+    variants = found["variants"]
+    stored = bool(variants)
+    if reason is None and not stored:
+        reason = "not-taken"
     return {
-        "url": url,
         "key": found["key"],
         "answer": {
             "status": listener.status,
-            "seconds": round(took, 3),
+            "seconds": round(asked.seconds, 3),
             "fields": _shown(listener.fields),
             "sets_cookie": any(name == b"set-cookie" for name, _ in listener.fields),
         },
         "stored": stored,
         "reason": reason,
-        "why": _why(found, reason, stored=stored),
-        "clause": found["variants"][0]["lifetime_from"] if stored else _clause(found),
-        "policy": None if policy is NO_POLICY else policy.where,
+        "why": f"It is fresh for {variants[0]['lifetime_s']:,.0f} s." if reason is None else REASONS[reason],
+        "clause": variants[0]["lifetime_from"] if stored else _clause(found),
+        "policy": found["policy"],
+        "policy_at": found["policy_at"],
+        "policy_did": effects(asked.before, asked.after, engine.policy, stored=_stored(variants), answer=asked.heard),
         "would_next": {name: found[name] for name in ("would", "why", "clause")},
-        "variants": found["variants"],
+        "variants": variants,
         "refused": found["refused"],
+        "to_store": _to_store(asked, reason, found),
+        "vary": {"tried": [], "missing": []},
     }
+
+
+def _stored(variants: list[dict[str, Any]]) -> Stored | None:
+    return Stored(*(variants[0][name] for name in ("status", "lifetime_s", "lifetime_from"))) if variants else None
+
+
+def _to_store(asked: _Asked, reason: str | None, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What to do about why it was not stored or shared; else, where it would not be reused, about that."""
+    if reason is None:
+        if found["would"] in ("hit", "stale"):
+            return []
+        reason = found["reason"]
+    heard = {name.decode("latin-1") for name, _ in asked.heard}
+    facts = unstored(str(reason), asked.after, asked.listener.status)._replace(
+        silent=heard.isdisjoint(_FRESHNESS), set_cookies=set_cookie_names(asked.heard)
+    )
+    return [to_store(facts, asked.after.target, asked.after.policy, asked.engine.policy)]
 
 
 def _shown(fields: RawFields) -> dict[str, str]:
     combined = combine(fields)
     return {name.decode(): combined[name].decode("latin-1") for name in (*_SHOWN, *_TAGS) if name in combined}
-
-
-def _why(found: dict[str, Any], reason: str | None, *, stored: bool) -> str:
-    if reason is not None:
-        return REASONS.get(reason, reason)
-    if not stored:
-        return REASONS["not-taken"]
-    lifetime = found["variants"][0]["lifetime_s"]
-    return f"It may be stored and is fresh for {lifetime:,.0f} s."
 
 
 def _clause(found: dict[str, Any]) -> str:

@@ -57,6 +57,16 @@ def without_set_cookies(fields: RawFields, names: tuple[str, ...]) -> RawFields:
     ]
 
 
+def cookie_names(cookie: bytes) -> tuple[str, ...]:
+    """The names of the cookies in a Cookie field's value, each once."""
+    return tuple(dict.fromkeys(_name(pair) for pair in cookie.split(b";") if pair.strip()))
+
+
+def set_cookie_names(fields: RawFields) -> tuple[str, ...]:
+    """The names of the cookies that an answer with `fields` sets, each once."""
+    return tuple(dict.fromkeys(_name(value) for name, value in fields if name.lower() == b"set-cookie"))
+
+
 def _name(pair: bytes) -> str:
     return pair.partition(b"=")[0].strip().decode("latin-1")
 

@@ -63,6 +63,7 @@ _VARY_STAR = Decision(False, "vary-star", "RFC 9111, 4.1")
 _VARY_MALFORMED = Decision(False, "vary-malformed", "RFC 9111, 4.1")
 _PARTIAL_MISMATCH = Decision(False, "partial-mismatch", "RFC 9110, 15.3.7")
 _NO_FRESHNESS = Decision(False, "no-freshness", "RFC 9111, 3")
+_NO_LIFETIME = Decision(False, "no-lifetime", "RFC 9111, 3")
 _NEVER_REUSABLE = Decision(False, "never-reusable", "RFC 9111, 4")
 _AGE = frozenset({b"age"})
 MUST_VALIDATE = Decision(False, "must-validate", "RFC 9111, 5.2.2.4")
@@ -246,7 +247,7 @@ def _by_freshness(
     validator = b"etag" in fields or b"last-modified" in fields
     lifetime, _ = explicit_lifetime(fields, directives, received_wall)
     if lifetime is None and not (validator and (status in HEURISTIC_STATUSES or directives.public)):
-        return _NO_FRESHNESS
+        return _NO_LIFETIME if validator else _NO_FRESHNESS
     always_validated = directives.no_cache or (options.profile == "safe" and bool(directives.no_cache_fields))
     if not validator and (always_validated or not (lifetime or _grants_stale(directives))):
         return _NEVER_REUSABLE
