@@ -15,7 +15,13 @@ from penstock.testing import run_virtual
 from .asgi.clients import Client, Site
 from .cache.fakes import Bench, raw_fields
 
-POLICY = Policy((PathPolicy("/bypassed", bypass=True),))
+POLICY = Policy(
+    (
+        PathPolicy("/bypassed", bypass=True),
+        PathPolicy("/cookies", bypass_cookies=("sessionid",)),
+        PathPolicy("/given", ttl=60.0),
+    )
+)
 FRESH = ("cache-control", "max-age=60")
 LARGE = b"x" * 2000
 # name: target, method, fields of the request, status and fields of the answer, its body, what the first two are told
@@ -43,6 +49,14 @@ CASES: dict[str, tuple[str, str, dict[str, str], int, list[tuple[str, str]], byt
     "head": ("/", "HEAD", {}, 200, [FRESH], b"", ["uri-miss; detail=head"] * 2),
     "post": ("/", "POST", {}, 200, [FRESH], b"x", ["method; detail=method-not-shared"] * 2),
     "bypass": ("/bypassed", "GET", {}, 200, [FRESH], b"x", ["bypass; detail=policy-bypass"] * 2),
+    "a cookie that goes to the app": (
+        *("/cookies", "GET", {"cookie": "sessionid=1"}, 200, [FRESH], b"x"),
+        ["bypass; detail=bypass-cookie"] * 2,
+    ),
+    "a lifetime for strangers": (
+        *("/given", "GET", {"cookie": "a=1"}, 200, [], b"x"),
+        ["uri-miss; detail=policy-personal", "miss; detail=policy-personal"],
+    ),
     "condition": (
         *("/", "GET", {"if-match": '"1"'}, 412, [FRESH], b"x"),
         ["request; detail=precondition"] * 2,

@@ -185,6 +185,9 @@ HARMFUL = {
     "a form's token": Unstored("", cookies=("csrftoken",)),
     "a session that begins": Unstored("", set_cookies=("PHPSESSID",)),
     "messages": Unstored("", set_cookies=("_ga", "messages")),
+    "said to be private, unreadably": Unstored("malformed-cache-control", restricted=True),
+    "perhaps said to be private": Unstored("malformed-cache-control", restricted=None),
+    "private, or to be understood": Unstored("status-not-understood", restricted=True),
     "an error of the app": Unstored("", status=500),
     "a refusal": Unstored("", status=403),
 }
@@ -194,7 +197,7 @@ HARMFUL = {
 @pytest.mark.parametrize("reason", REASONS)
 def test_nothing_is_advised_where_storing_would_hurt(reason: str, facts: Unstored) -> None:
     """What one user sees, what others would be logged in by, and errors."""
-    found = advice(facts._replace(reason=reason))
+    found = advice(facts._replace(reason=facts.reason or reason))
     assert (found.header, found.policy) == (None, ())
 
 
@@ -231,7 +234,11 @@ def test_a_running_cache_advises_as_well() -> None:
         shop.answer("/x", FRESH)
         await shop.get(url)
         assert explain_url(shop.engine, url)["to_store"] == []
+        shop.answer("/swr", ("cache-control", "max-age=60, stale-while-revalidate=600"))
+        await shop.get("http://shop.example/swr")
         await shop.engine.clock.sleep(70)
+        again = explain_url(shop.engine, "http://shop.example/swr")
+        assert (again["would"], again["to_store"]) == ("stale", [])
         (stale,) = explain_url(shop.engine, url)["to_store"]
         assert stale["reason"] == "stale"
         (mine,) = explain_url(shop.engine, url, [(b"cookie", b"sessionid=1")])["to_store"]

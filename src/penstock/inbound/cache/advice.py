@@ -28,13 +28,15 @@ _KEPT_ERRORS = frozenset({404, 410})
 class Unstored(NamedTuple):
     """What is known of a request and its answer; of cookies the names alone.
 
-    `silent`: the app says neither Cache-Control nor Expires nor a targeted field. `credentials`: the request had
-    Authorization.
+    `silent`: the app says neither Cache-Control nor Expires nor a targeted field. `restricted`: it says private or
+    no-store somewhere in them, even where the whole cannot be read; None where that is not known. `credentials`: the
+    request had Authorization.
     """
 
     reason: str
     status: int = 200
     silent: bool = True
+    restricted: bool | None = False
     credentials: bool = False
     cookies: tuple[str, ...] = ()
     set_cookies: tuple[str, ...] = ()
@@ -104,12 +106,6 @@ _FIXED: Mapping[str, Advice] = MappingProxyType(
         "provoked-error": Advice("Nothing should be: others have not sent what this error is about."),
         "status-forbidden": Advice("Nothing should be: this status speaks to one client."),
         "status-not-final": Advice("Nothing should be: it is no response of its own."),
-        "status-not-understood": Advice(
-            "Do not say must-understand with this status, and say how long it holds.", _A_MINUTE
-        ),
-        "malformed-cache-control": Advice(
-            "Correct the field: each directive once, and a lifetime as a plain number of seconds.", _A_MINUTE
-        ),
         "no-store": Advice(
             "Nothing should be as long as the app forbids it; who knows that the answer is for all takes no-store away "
             "there."
@@ -161,6 +157,25 @@ def _forbidden(facts: Unstored) -> Advice | None:
             "Nothing should be: it is an error. With stale-if-error the page of before is sent while the app fails."
         )
     return None
+
+
+def _malformed(facts: Unstored) -> Advice:
+    return _unless_restricted(
+        facts, "Correct the field: each directive once, and a lifetime as a plain number of seconds"
+    )
+
+
+def _not_understood(facts: Unstored) -> Advice:
+    return _unless_restricted(facts, "Do not say must-understand with this status, and say how long it holds")
+
+
+def _unless_restricted(facts: Unstored, sentence: str) -> Advice:
+    """Where a field is judged before it is asked whom it is for: to replace it must not make public what was not."""
+    if facts.restricted is None:
+        return Advice(f"{sentence}.")
+    if facts.restricted:
+        return Advice("Nothing should be: among what it says is private or no-store.")
+    return Advice(f"{sentence}.", _A_MINUTE)
 
 
 def _without_lifetime(facts: Unstored) -> Advice:
@@ -216,6 +231,8 @@ def _with_set_cookie(facts: Unstored) -> Advice:
 
 _MADE: Mapping[str, Callable[[Unstored], Advice]] = MappingProxyType(
     {
+        "malformed-cache-control": _malformed,
+        "status-not-understood": _not_understood,
         "no-freshness": _without_lifetime,
         "no-lifetime": _without_lifetime,
         "request-cookie": _with_request_cookies,

@@ -59,7 +59,7 @@ def explain_url(engine: CacheEngine, url: str, fields: Sequence[tuple[bytes, byt
 def _to_store(engine: CacheEngine, request: InboundRequest, found: dict[str, Any]) -> list[dict[str, Any]]:
     """What to do about the refusals, or about what would become of a request now."""
     reasons = {each["reason"]: each["status"] for each in found["refused"]}
-    if not reasons and found["would"] not in ("hit", "collapsed"):
+    if not reasons and found["would"] not in ("hit", "stale", "collapsed"):
         reasons[found["reason"]] = 200
     return [
         to_store(unstored(reason, request, status), request.target, request.policy, engine.policy)
@@ -71,7 +71,11 @@ def unstored(reason: str, request: InboundRequest, status: int) -> Unstored:
     """What can be said of `request`, as it was put under the policy, without its answer."""
     fields = request.fields
     return Unstored(
-        reason, status, credentials=b"authorization" in fields, cookies=cookie_names(fields.get(b"cookie", b""))
+        reason,
+        status,
+        restricted=None,
+        credentials=b"authorization" in fields,
+        cookies=cookie_names(fields.get(b"cookie", b"")),
     )
 
 

@@ -28,7 +28,7 @@ from .origin import ProxyOrigin, screen
 _MEMORY = 256 * 1024 * 1024
 _SHOWN = (b"cache-control", b"cdn-cache-control", b"expires", b"age", b"date", b"last-modified", b"etag", b"vary")
 _TAGS = (b"surrogate-key", b"cache-tag")
-_FRESHNESS = frozenset({"cache-control", "cdn-cache-control", "expires"})
+_FRESHNESS = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
 
 
 class _Asked(NamedTuple):
@@ -156,9 +156,11 @@ def _to_store(asked: _Asked, reason: str | None, found: dict[str, Any]) -> list[
         if found["would"] in ("hit", "stale"):
             return []
         reason = found["reason"]
-    heard = {name.decode("latin-1") for name, _ in asked.heard}
+    said = [value.lower() for name, value in asked.heard if name in _FRESHNESS]
     facts = unstored(str(reason), asked.after, asked.listener.status)._replace(
-        silent=heard.isdisjoint(_FRESHNESS), set_cookies=set_cookie_names(asked.heard)
+        silent=not said,
+        restricted=any(word in value for value in said for word in (b"private", b"no-store")),
+        set_cookies=set_cookie_names(asked.heard),
     )
     return [to_store(facts, asked.after.target, asked.after.policy, asked.engine.policy)]
 
