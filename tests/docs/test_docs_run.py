@@ -41,6 +41,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         "docs/howto/pull.md",
         "docs/howto/check.md",
         "docs/howto/report.md",
+        "docs/howto/explain.md",
     ],
 )
 def test_the_pages_that_matter_are_run(page: str) -> None:
