@@ -16,6 +16,7 @@ from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
 from ..cache.flight import Found
 from ..cache.policy import NO_POLICY, Policy
+from .app_shape import check_app
 from .known import KnownAnswer
 from .pass_through import PassThrough
 from .reply import AsgiReply
@@ -49,7 +50,8 @@ class CacheMiddleware:
     - Lifespan is the app's; at shutdown its tasks are waited for first. Servers without lifespan do as well.
 
     Within the app the cache is `scope["penstock.cache"]`, to purge from an endpoint. Each answer has a Cache-Status
-    field (RFC 9211).
+    field (RFC 9211). Raises UsageError, when it is built, for an app that is none of ASGI 3: WSGI apps (Flask, Django's
+    `get_wsgi_application()`) need `a2wsgi`, or `penstock proxy`.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class CacheMiddleware:
         shutdown_timeout: float = 10.0,
         options: CacheOptions | None = None,
     ) -> None:
+        check_app(app)
         self.app = app
         self.cache = cache or SharedCache(
             memory=memory,
