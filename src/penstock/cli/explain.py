@@ -16,10 +16,10 @@ from ..inbound.cache.policy_file import read_policy
 from ..inbound.cache.purging import requests_for
 from ..inbound.proxy.explain_origin import explain_origin
 from ..report.axes import duration
-from ..rules.caching.options import CacheOptions
 from .explain_advice import advice_parts, policy_lines
 from .options import Duration, environment
 from .proxy_admin import AdminClient, client_options, read_token
+from .proxy_options import cache_options
 from .terminal import echo
 
 _EXAMPLES = """
@@ -54,6 +54,8 @@ _WOULD = {
 @click.option(
     "--once", is_flag=True, help="Send one GET only: do not try with another Origin and Accept-Encoding (see Vary)."
 )
+@click.option("--targeted", metavar="FIELD", multiple=True, help="As of penstock proxy.")
+@click.option("--no-targeted", is_flag=True, help="As of penstock proxy.")
 @click.option("--timeout", type=Duration(), default="30s", show_default=True, help="For the app to answer.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 def explain(
@@ -79,9 +81,10 @@ def explain(
     # Before anything is asked for: a URL that cannot be one.
     requests_for(url)
     if admin is not None:
-        for name in ("origin", "policy"):
-            if options[name] is not None:
-                raise UsageError(f"--{name} and --admin exclude each other: the running proxy has its own")
+        for name in ("origin", "policy", "targeted", "no_targeted"):
+            if options[name]:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} and --admin exclude each other: the running proxy has its own")
         found = asyncio.run(_ask(AdminClient(admin, read_token(admin_token_file)), url, fields))
     else:
         found = _try(url, fields, **options)
@@ -109,9 +112,9 @@ def _try(
     *,
     origin: str | None,
     policy: Path | None,
-    profile: Any,
     timeout: float,
     once: bool,
+    **options: Any,
 ) -> dict[str, Any]:
     raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in fields]
     try:
@@ -120,7 +123,7 @@ def _try(
                 url,
                 raw,
                 origin=origin,
-                options=CacheOptions(profile=profile),
+                options=cache_options(**options),
                 policy=None if policy is None else read_policy(policy),
                 timeout=timeout,
                 once=once,

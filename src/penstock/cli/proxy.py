@@ -17,13 +17,13 @@ from ..inbound.cache.policy import Policy
 from ..inbound.cache.policy_file import read_policy
 from ..inbound.proxy.access_log import AccessLog
 from ..inbound.proxy.proxy import Proxy, ProxySettings
-from ..rules.caching.options import CacheOptions
 from ..wire.server import ServerLimits
 from .handover import inherited_socket, start_successor, tell_ready
 from .loop import run_loop
 from .options import ByteRate, Duration, Size
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .proxy_check import check_config, warn_of_policy
+from .proxy_options import Address, cache_options
 from .terminal import echo
 
 _STATES = {True: "answers again", False: "does not answer: stale answers where that is allowed, or 502"}
@@ -36,21 +36,6 @@ Examples:
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:443 --cert site.pem --key site.key
   penstock proxy --origin http://127.0.0.1:8000 --admin 127.0.0.1:8081 --admin-token-file token --metrics :9464
 """
-
-
-class Address(click.ParamType[Any]):
-    """`127.0.0.1:8080`, `[::1]:8080` or `:8080` (all addresses)."""
-
-    name = "host:port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """Host (without brackets) and port."""
-        if isinstance(value, tuple):
-            return value
-        host, colon, port = str(value).rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65535:
-            self.fail(f"{value!r} is not an address; write 127.0.0.1:8080", param, ctx)
-        return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # whoever writes :8080 means all addresses
 
 
 @click.command(epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
@@ -75,6 +60,13 @@ class Address(click.ParamType[Any]):
     help="safe: nothing with Set-Cookie is stored. rfc: by the letter of RFC 9111.",
 )
 @click.option("--lenient-origin", is_flag=True, help="Accept framing and ranges of the app that contradict themselves.")
+@click.option(
+    "--targeted",
+    metavar="FIELD",
+    multiple=True,
+    help="Field of RFC 9213 that is for this cache, the most specific first. [default: CDN-Cache-Control]",
+)
+@click.option("--no-targeted", is_flag=True, help="Obey no such field: it is for the CDN in front of this cache.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Answer only for this host. Repeatable.")
 @click.option("--cert", type=click.Path(path_type=Path), default=None, help="PEM certificate chain: speak TLS.")
 @click.option("--key", type=click.Path(path_type=Path), default=None, help="PEM key of --cert.")
@@ -165,8 +157,10 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         max_object=options["max_object"],
         max_variants_bytes=options["max_variants_bytes"],
         policy=_policy(options["policy"]),
-        options=CacheOptions(
+        options=cache_options(
             profile=options["profile"],
+            targeted=options["targeted"],
+            no_targeted=options["no_targeted"],
             lenient_origin=options["lenient_origin"],
             stale_when_unreachable=options["stale_when_unreachable"],
         ),

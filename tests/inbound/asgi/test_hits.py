@@ -35,6 +35,21 @@ def test_a_stored_response_is_answered_without_the_app() -> None:
     assert site.calls == 1
 
 
+@pytest.mark.parametrize(("targeted", "stored"), [((b"cdn-cache-control",), True), ((), False)])
+def test_a_cache_behind_a_cdn_can_leave_its_field_alone(targeted: tuple[bytes, ...], stored: bool) -> None:
+    """`CDN-Cache-Control` was obeyed always, by the cache of the app too, which is not the CDN that it names."""
+    site = Site(fields=[(b"cache-control", b"no-store"), (b"cdn-cache-control", b"max-age=60")])
+
+    async def scenario() -> None:
+        app = penstock.CacheMiddleware(site, options=penstock.CacheOptions(targeted=targeted))
+        await Client(app).go()
+        answer = await Client(app).go()
+        assert ("hit" in answer.cache_status) == stored
+        assert answer.fields[b"cdn-cache-control"] == b"max-age=60", "the CDN gets it in any case"
+
+    run_virtual(scenario())
+
+
 def test_head_is_answered_from_a_stored_get() -> None:
     """With the length, without the body."""
     site = Site()

@@ -255,6 +255,12 @@ def test_a_greater_age_from_upstream_never_makes_fresher(fields: dict[bytes, byt
         {"heuristic_share": math.nan},
         {"stale_when_unreachable": math.inf},
         {"max_tags": -1},
+        {"targeted": ("cdn-cache-control",)},
+        {"targeted": (b"CDN-Cache-Control",)},
+        {"targeted": (b"",)},
+        {"targeted": (b"a b",)},
+        {"targeted": (b"cache-control",)},
+        {"targeted": (b"cdn-cache-control", b"expires")},
     ],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:

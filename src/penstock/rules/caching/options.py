@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
+
+_TARGETED = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_NOT_TARGETED = frozenset({b"cache-control", b"expires", b"pragma", b"surrogate-control"})
+"""They have a syntax and a meaning of their own (RFC 9111, 5; Edge Architecture Specification)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +20,15 @@ class CacheOptions:
     `profile`: "safe" refuses what leaks between users in the field though the RFC allows it (Set-Cookie, answers to
     requests with cookies, qualified `private` and `no-cache` read as such); "rfc" does all that RFC 9111 allows.
     `lenient_origin`: believe the length of a partial body where its Content-Range contradicts it.
-    `targeted`: names of targeted fields that address this cache, the most specific first (RFC 9213, 2.2).
+    `targeted`: names of targeted fields that address this cache, in lower case, the most specific first (RFC 9213,
+    2.2); `()` where the cache in front of this one is the one that they name.
     `heuristic_share`, `heuristic_max`: the share of its age since Last-Modified for which an answer without a lifetime
     is fresh, and the cap of that (RFC 9111, 4.2.2); a share of 0 turns heuristics off.
     `stale_when_unreachable`: how long past its lifetime an answer without stale-if-error may serve while the origin
     cannot be reached at all (RFC 9111, 4.2.4); 0 for never.
     `max_tags`, `max_tag_bytes`: what one answer may carry; more means that it is not stored.
-    Raises ValueError for a profile that does not exist and for numbers that are negative or not finite.
+    Raises ValueError for a profile that does not exist, for numbers that are negative or not finite, and for a name in
+    `targeted` that no field can have, or that no targeted field has.
     """
 
     profile: Literal["safe", "rfc"] = "safe"
@@ -40,6 +47,9 @@ class CacheOptions:
             number = getattr(self, name)
             if not 0 <= number < math.inf:
                 raise ValueError(f"{name} is {number}; it must be 0 or more, and finite")
+        for field in self.targeted:
+            if not isinstance(field, bytes) or not _TARGETED.fullmatch(field) or field in _NOT_TARGETED:
+                raise ValueError(f"targeted has {field!r}; a name is bytes in lower case, such as b'cdn-cache-control'")
 
 
 @lru_cache(64)
