@@ -15,6 +15,7 @@ from ..clock import current_clock
 from ..errors import PenstockError, UsageError
 from ..inbound.cache.policy import Policy
 from ..inbound.cache.policy_file import read_policy
+from ..inbound.proxy.access_line import FORMATS
 from ..inbound.proxy.access_log import AccessLog
 from ..inbound.proxy.proxy import Proxy, ProxySettings
 from ..wire.server import ServerLimits
@@ -71,7 +72,14 @@ Examples:
 @click.option("--cert", type=click.Path(path_type=Path), default=None, help="PEM certificate chain: speak TLS.")
 @click.option("--key", type=click.Path(path_type=Path), default=None, help="PEM key of --cert.")
 @click.option("--trust-forwarded", is_flag=True, help="Clients are proxies of yours: keep their X-Forwarded fields.")
-@click.option("--access-log", metavar="FILE", default=None, help="One JSON line an answer; - is standard output.")
+@click.option("--access-log", metavar="FILE", default=None, help="One line an answer; - is standard output.")
+@click.option(
+    "--access-log-format",
+    type=click.Choice(["json", "combined"]),
+    default=None,
+    help="JSON, or the combined format of Apache and nginx with more at its end. [default: json]",
+)
+@click.option("--access-log-query", is_flag=True, help="With the query of URLs, which often carries secrets.")
 @click.option("--origin-connections", type=click.IntRange(min=1), default=1024, show_default=True, help="To the app.")
 @click.option(
     "--request-buffer",
@@ -150,6 +158,8 @@ def proxy(**options: Any) -> int:
 
 def read_settings(options: dict[str, Any]) -> ProxySettings:
     """The settings that the options ask for. Raises UsageError."""
+    if options["access_log"] is None and (options["access_log_format"] or options["access_log_query"]):
+        raise UsageError("--access-log-format and --access-log-query need --access-log")
     per_address = options["max_connections_per_address"]
     return ProxySettings(
         origin=options["origin"],
@@ -210,8 +220,8 @@ def _policy(path: Path | None) -> Policy:
 
 
 async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], token: str) -> int:
-    log = _access_log(options["access_log"])
-    proxy = Proxy(settings, on_answered=log.answered if log is not None else None)
+    log = _access_log(options)
+    proxy = Proxy(settings, access_log=log)
     proxy.keep_collector_away()
     host, port = options["listen"]
     # The admin address comes first: whoever finds the clients' one open can purge already.
@@ -264,12 +274,18 @@ async def _until_done(proxy: Proxy, options: dict[str, Any], token: str) -> None
         await start_admin(proxy, options["admin"], token, options["metrics"])
 
 
-def _access_log(where: str | None) -> AccessLog | None:
+def _access_log(options: dict[str, Any]) -> AccessLog | None:
+    where = options["access_log"]
     if where is None:
         return None
-    if where == "-":
-        return AccessLog(current_clock(), stream=sys.stdout)
-    return AccessLog(current_clock(), Path(where))
+    return AccessLog(
+        current_clock(),
+        None if where == "-" else Path(where),
+        sys.stdout if where == "-" else None,
+        line=FORMATS[options["access_log_format"] or "json"],
+        with_query=options["access_log_query"],
+        trust_forwarded=options["trust_forwarded"],
+    )
 
 
 def _reload(proxy: Proxy, tls: ssl.SSLContext | None, options: dict[str, Any], log: AccessLog | None) -> None:

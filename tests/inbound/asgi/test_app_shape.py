@@ -87,7 +87,8 @@ class Iterable:
 
     def __init__(self, environ: Any, start_response: Any) -> None: ...
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"x"])
 
 
 class Double:

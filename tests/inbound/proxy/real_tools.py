@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
+from penstock.inbound.proxy.access_log import AccessLog
 from penstock.inbound.proxy.proxy import Proxy, ProxySettings
 
 
@@ -148,12 +149,16 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def rig(
-    script: Callable[[Asked], Awaitable[None]], *, tls: ssl.SSLContext | None = None, **settings: Any
+    script: Callable[[Asked], Awaitable[None]],
+    *,
+    tls: ssl.SSLContext | None = None,
+    access_log: AccessLog | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Rig]:
     origin = RealOrigin(script)
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, backlog=1000)
     port = server.sockets[0].getsockname()[1]
-    proxy = Proxy(ProxySettings(f"http://127.0.0.1:{port}", **settings))
+    proxy = Proxy(ProxySettings(f"http://127.0.0.1:{port}", **settings), access_log=access_log)
     await proxy.start("127.0.0.1", 0, tls=tls)
     made = Rig(origin, proxy)
     try:

@@ -43,7 +43,7 @@ def test_a_full_disk_glues_no_line_to_the_next(
         for status, free in ((200, 1 << 30), (201, room), (202, 0), (203, 1 << 30), (204, 1 << 30)):
             _Disk.room = free
             for _ in range(4):
-                log.answered(None, status, 0)
+                log.answered(None, status, 0, "192.0.2.1")
             log.flush()
         log.close()
         assert log.lost == 8

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import http_sf
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.rules.caching.cache_status import cache_status
+from penstock.rules.caching.cache_status import Told, cache_status, read_cache_status
 
 
 def test_a_hit_was_not_forwarded() -> None:
@@ -51,3 +52,26 @@ def test_any_value_gives_one_valid_member(
     assert ("ttl" in parameters) is (ttl is not None)
     if detail is not None and all(0x20 <= ord(letter) <= 0x7E for letter in detail):
         assert str(parameters["detail"]) == detail
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"hit": True, "ttl": 59}, Told("hit")),
+        ({"hit": True, "ttl": -3, "detail": "stale-while-revalidate"}, Told("stale", None, "stale-while-revalidate")),
+        ({"hit": False, "fwd": "uri-miss"}, Told("miss", "uri-miss")),
+        ({"hit": False, "fwd": "uri-miss", "stored": True}, Told("miss", "uri-miss", None, stored=True)),
+        (
+            {"hit": False, "fwd": "uri-miss", "stored": True, "collapsed": True},
+            Told("collapsed", "uri-miss", None, stored=True),
+        ),
+        ({"hit": False, "fwd": "stale"}, Told("miss", "stale")),
+        ({"hit": False, "fwd": "miss", "detail": "set-cookie"}, Told("miss", "miss", "set-cookie")),
+        ({"hit": False, "fwd": "method"}, Told("bypass", "method")),
+        ({"hit": False, "fwd": "request"}, Told("bypass", "request")),
+        ({"hit": False, "fwd": "bypass", "detail": "a b; hit"}, Told("bypass", "bypass", "a b; hit")),
+        ({"hit": False, "fwd": "uri-miss", "detail": "connect"}, Told("miss", "uri-miss", "connect")),
+    ],
+)
+def test_what_was_written_is_read_again(said: dict[str, Any], told: Told) -> None:
+    assert read_cache_status(cache_status(b"penstock", **said)) == told

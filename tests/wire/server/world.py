@@ -76,7 +76,7 @@ def serve(
     **options: Any,
 ) -> None:
     async def main() -> None:
-        server = Server(on_answered=None if log is None else lambda _, status, size: log.append((status, size)))
+        server = Server(None if log is None else lambda _, status, size, __: log.append((status, size)))
         await server.start(handler, "127.0.0.1", 0, limits=limits, **options)
         world = World(server)
         try:

@@ -142,7 +142,10 @@ class OriginResponse:
         """Find out whom it is for, and whether it may be stored; or answer with what is stored."""
         asker = self._asker
         now = asker.clock.now()
-        self._counters.origin_latency.add(now - flight.began)
+        flight.origin_seconds = took = now - flight.began
+        self._counters.origin_latency.add(took)
+        for delivery in flight.deliveries:
+            delivery.request.origin_seconds = took
         asker.health.answered()
         # The length is that of what is sent; only the answer to HEAD has to say it without.
         without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING

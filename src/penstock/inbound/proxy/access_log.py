@@ -1,18 +1,26 @@
-"""The access log: one line of JSON for each answer, written in batches so that no request waits for the disk."""
+"""The access log: one line for each answer, written in batches so that no request waits for the disk.
+
+What is in a line, and how it looks, is in `access_line`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
-import orjson
-
 from ...clock import Clock
 from ...errors import OutputError
+from ...rules.caching.cache_status import HIT, Told, read_cache_status
 from ...wire.server import ServerExchange
+from ..cache.protocols import InboundRequest
+from .access_line import JSON, Entry, LineFormat, LoggedRequest
+from .request_ids import is_sane
 
 _log = logging.getLogger(__name__)
 
@@ -20,15 +28,44 @@ _FLUSH_SECONDS = 0.5
 _FLUSH_LINES = 1000
 
 
-class AccessLog:
-    """Writes to `path`, or to an open `stream`. Queries are left out: they often carry secrets.
+_CLIENT_GONE = 499
+"""The status of an answer that was never begun, because its client had gone; nginx writes the same."""
 
+
+@dataclass(slots=True)
+class Visit:
+    """What is to be known of a request when its answer is over: the context of its exchange."""
+
+    began: float
+    request: InboundRequest | None = None
+    """None where it was refused."""
+    client: str = ""
+    """The address of who asked, behind proxies of ours; empty for that of the connection."""
+
+
+class AccessLog:
+    """Writes to `path`, or to an open `stream`, in the format `line`; queries only `with_query`.
+
+    `trust_forwarded`: clients are proxies of ours, and the last address of X-Forwarded-For is whom they asked for.
     Raises OutputError where the file cannot be opened. A disk that fails later costs lines (at most
     `lost`), never answers; it is said when that begins, and when it is over.
     """
 
-    def __init__(self, clock: Clock, path: Path | None = None, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        path: Path | None = None,
+        stream: TextIO | None = None,
+        *,
+        line: LineFormat = JSON,
+        with_query: bool = False,
+        trust_forwarded: bool = False,
+    ) -> None:
         self._clock = clock
+        self._stamp, self._around = line
+        self._with_query = with_query
+        self._around_known = lru_cache(512)(self._shape_known)
+        self._trust = trust_forwarded
         self._path = path
         self._stream = stream
         self._lines: list[bytes] = []
@@ -40,22 +77,56 @@ class AccessLog:
         self.lost = 0
         self.reopen()
 
-    def answered(self, exchange: ServerExchange | None, status: int, size: int) -> None:
-        """Called by the server for each answer; `exchange` is None for a request that was refused."""
-        line: dict[str, object] = {"time": round(self._clock.wall(), 3), "status": status, "bytes": size}
-        if exchange is not None:
-            head = exchange.head
-            line |= {
-                "client": exchange.client,
-                "method": head.method.decode("latin-1"),
-                "host": head.host.decode("latin-1"),
-                "path": head.target.partition(b"?")[0].decode("latin-1"),
-            }
-        self._lines.append(orjson.dumps(line))
+    def begin(self, exchange: ServerExchange) -> Visit:
+        """A request has come: from now on its duration counts."""
+        visit = Visit(self._clock.now())
+        exchange.context = visit
+        return visit
+
+    def answered(self, exchange: ServerExchange | None, status: int, size: int, client: str) -> None:
+        """For `Server.on_answered`."""
+        if exchange is None:
+            self._put(*self._around(Entry(client, status, size, size), self._with_query))
+            return
+        visit = exchange.context if isinstance(exchange.context, Visit) else Visit(self._clock.now())
+        request = visit.request
+        entry = Entry(
+            visit.client or client,
+            status or _CLIENT_GONE,
+            size,
+            size - exchange.head_bytes,
+            _asked(exchange),
+            self._clock.now() - visit.began,
+            None if request is None else request.origin_seconds,
+            _told(exchange.fields),
+            request.request_id.decode() if request is not None and request.request_id else None,
+            exchange.closed,
+        )
+        self._put(*self._around(entry, self._with_query))
+
+    def known(self, data: bytes, answer: bytes, client: str) -> None:
+        """For `Server.on_known`: a hit whose request and answer are bytes that came before."""
+        size = len(answer)
+        body = size - answer.index(b"\r\n\r\n") - 4
+        # What is said of such a hit is much the same each time: only the moment is not.
+        self._put(*self._around_known(data, answer[9:12], size, body, client))
+
+    def _shape_known(self, data: bytes, status: bytes, size: int, body: int, client: str) -> tuple[bytes, bytes]:
+        asked, forwarded_for, said = _read_known(data)
+        request_id = None
+        if self._trust:
+            client = forwarded_for or client
+            request_id = said if is_sane(said.encode("latin-1")) else None
+        # It was looked up and written within one step.
+        entry = Entry(client, int(status), size, body, asked, 0.0, None, HIT, request_id)
+        return self._around(entry, self._with_query)
+
+    def _put(self, before: bytes, after: bytes) -> None:
+        self._lines.append(before + self._stamp(self._clock.wall()) + after)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -113,3 +184,36 @@ class AccessLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _asked(exchange: ServerExchange) -> LoggedRequest:
+    head = exchange.head
+    agent = referer = None
+    for name, value in head.fields:
+        if name == b"user-agent":
+            agent = value.decode("latin-1")
+        elif name == b"referer":
+            referer = value.decode("latin-1")
+    protocol = "HTTP/1.0" if head.http_1_0 else "HTTP/1.1"
+    text = [each.decode("latin-1") for each in (head.method, head.host, head.target)]
+    return LoggedRequest(text[0], text[1], text[2], protocol, agent, referer)
+
+
+def _told(fields: Iterable[tuple[bytes, bytes]]) -> Told | None:
+    """What we say of it; ours is the last, after those of caches behind us."""
+    ours = None
+    for name, value in fields:
+        if name == b"cache-status":
+            ours = value
+    return None if ours is None else read_cache_status(ours)
+
+
+def _read_known(data: bytes) -> tuple[LoggedRequest, str, str]:
+    """Of a request that was parsed before: what is asked, the last address of X-Forwarded-For, and X-Request-Id."""
+    line, *lines = data.decode("latin-1").split("\r\n")
+    method, target, protocol = line.split(" ")
+    fields = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in lines)}
+    asked = LoggedRequest(
+        method, fields.get("host", ""), target, protocol, fields.get("user-agent"), fields.get("referer")
+    )
+    return asked, fields.get("x-forwarded-for", "").rpartition(",")[2].strip(), fields.get("x-request-id", "")

@@ -11,6 +11,7 @@ from ...rules.caching.unkeyed import CLAIMS, NEVER_KEYED, OVERRIDES, trusted_key
 from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
 from ..cache.protocols import ClientReply, InboundRequest
+from .request_ids import RequestIds
 from .uploads import Upload
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -46,7 +47,7 @@ def screen(request: InboundRequest, *, trust_forwarded: bool) -> None:
 class ProxyOrigin:
     """An Origin over HTTP. `trust_forwarded`: the client is a proxy of ours, whose X-Forwarded-For is kept.
 
-    `uploads`: the bodies of requests that have one.
+    `uploads`: the bodies of requests that have one. `ids`: every request gets an X-Request-Id.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class ProxyOrigin:
         *,
         trust_forwarded: bool = False,
         uploads: Mapping[ServerExchange, Upload] = MappingProxyType({}),
+        ids: RequestIds | None = None,
     ) -> None:
+        self._ids = ids
         self._client = client
         self._trust = trust_forwarded
         self._uploads = uploads
@@ -97,6 +100,8 @@ class ProxyOrigin:
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         lines.append(self._forwarding(request, forwarded_for, via))
+        if self._ids is not None:
+            lines.append(self._ids.line(request))
         lines.append(framing)
         return b"".join(lines)
 

@@ -22,11 +22,13 @@ from ..cache.engine import CacheEngine
 from ..cache.policy import Policy
 from ..cache.protocols import InboundRequest
 from ..cache.purging import purge
+from .access_log import AccessLog
 from .admin import AdminHandler
 from .collector import StoreCollector
 from .known_hits import KnownHits
 from .metrics import MetricsHandler
 from .origin import SUSPECT, ProxyOrigin, screen
+from .request_ids import FIELD, RequestIds
 from .snapshot import Watched
 from .top_urls import TopUrls, reserve_keys
 from .upload_turns import UploadTurns
@@ -75,7 +77,7 @@ class Proxy:
         settings: ProxySettings,
         *,
         clock: Clock | None = None,
-        on_answered: Callable[[ServerExchange | None, int, int], None] | None = None,
+        access_log: AccessLog | None = None,
         origin_tls: ssl.SSLContext | None = None,
     ) -> None:
         self.settings = settings
@@ -84,24 +86,27 @@ class Proxy:
         )
         self.client = _client(settings, origin_tls)
         turns = UploadTurns(settings.origin_connections)
+        # An id that no log knows finds nothing.
+        ids = None if access_log is None else RequestIds(trust_forwarded=settings.trust_forwarded)
         self.uploads = Uploads(self.store, settings.request_buffer, turns, settings.first_byte_timeout)
         self.engine = CacheEngine(
             self.store,
-            ProxyOrigin(self.client, trust_forwarded=settings.trust_forwarded, uploads=self.uploads.under_way),
+            ProxyOrigin(self.client, trust_forwarded=settings.trust_forwarded, uploads=self.uploads.under_way, ids=ids),
             options=settings.options,
             policy=settings.policy,
             clock=clock or current_clock(),
             max_refreshes=settings.max_refreshes,
             uncacheable_ttl=settings.uncacheable_ttl,
         )
-        self.server = Server(on_answered=on_answered)
+        self.server = Server() if access_log is None else Server(access_log.answered, access_log.known)
         self.handler = ProxyHandler(
             self.engine,
             self.uploads,
             self.client.origin.authority.encode(),
             settings.hosts,
-            fast=on_answered is None,
             trust_forwarded=settings.trust_forwarded,
+            log=access_log,
+            ids=ids,
         )
         self._others: list[Server] = []
         self._top: TopUrls | None = None
@@ -209,8 +214,9 @@ class ProxyHandler:
         default_host: bytes,
         hosts: tuple[str, ...],
         *,
-        fast: bool,
         trust_forwarded: bool = False,
+        log: AccessLog | None = None,
+        ids: RequestIds | None = None,
     ) -> None:
         self._engine = engine
         self._uploads = uploads
@@ -219,13 +225,15 @@ class ProxyHandler:
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self.known_hits = KnownHits(engine.store, engine.counters, engine.clock.now, ready_answer)
         engine.on_sweep = self.known_hits.drop_dead
-        # Called for all that arrives on an idle connection; with an access log each request is to be seen.
-        self.known: Callable[[bytes], bytes | None] = self.known_hits.answer if fast else _nothing
-        self._fast = fast
+        # Called for all that arrives on an idle connection.
+        self.known: Callable[[bytes], bytes | None] = self.known_hits.answer
+        self._log = log
+        self._ids = ids
 
     def begin(self, exchange: ServerExchange) -> None:
         """Answer for the hosts that are ours, through the engine; 421 for others."""
-        head = exchange.head
+        visit = None if self._log is None else self._log.begin(exchange)
+        head, client = exchange.head, exchange.client
         scheme = b"https" if exchange.tls else b"http"
         host = normalise_host(head.host or self._default_host, scheme)
         if host is None or (self._hosts and host.rpartition(b":")[0] not in self._hosts and host not in self._hosts):
@@ -235,16 +243,8 @@ class ProxyHandler:
         if fields.get(b"via", b"").count(b" penstock") >= _MOST_TURNS:
             exchange.respond(508, b"Loop Detected", _TEXT, b"This request goes round in circles.\n")
             return
-        client = exchange.client
         request = InboundRequest(
-            head.method,
-            scheme,
-            host,
-            head.target,
-            fields,
-            head.fields,
-            has_body=head.has_body,
-            client=client,
+            head.method, scheme, host, head.target, fields, head.fields, has_body=head.has_body, client=client
         )
         if not SUSPECT.isdisjoint(fields) or fields.get(b"connection", b"close") not in ONE_HOP:
             screen(request, trust_forwarded=self._trust)
@@ -252,12 +252,16 @@ class ProxyHandler:
         said = fields.get(_FORWARDED_FOR) if self._trust else None
         address = client.encode("latin-1", "replace")
         fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
+        whose = client if said is None else last_member(said)
+        if self._ids is not None:
+            self._ids.take(request)
+        if visit is not None:
+            visit.request, visit.client = request, whose
         if head.has_body:
-            whose = client if said is None else last_member(said)
             self._uploads.read(exchange, whose, lambda: self._engine.handle(request, exchange))
             return
         stored = self._engine.handle(request, exchange)
-        if stored is not None and self._fast and exchange.raw is not None:
+        if stored is not None and exchange.raw is not None:
             self._learn(exchange.raw, request, stored)
 
     def _learn(self, raw: bytes, request: InboundRequest, stored: StoredResponse) -> None:
@@ -268,8 +272,8 @@ class ProxyHandler:
         if resource is None:
             return
         apart = resource is not stored or stored.vary
-        # The bytes of a request do not say from which address it comes.
-        if not apart or not any(_FORWARDED_FOR in names for names in resource.vary_lists):
+        # The bytes of a request do not say from which address it comes, or which id it will get.
+        if not apart or not any(_FORWARDED_FOR in names or FIELD in names for names in resource.vary_lists):
             by_cookie = bool(request.policy.bypass_cookies) or stored.freshness.strangers_only
             self.known_hits.learn(raw, resource, stored, fresh_until(stored), by_cookie=by_cookie)
 
@@ -286,7 +290,3 @@ def ready_answer(stored: StoredResponse, now: float) -> tuple[bytes, float]:
     # A 204 has no length, and a 304 is not made from what is stored here (RFC 9110, 8.6).
     framing = b"" if stored.status == 204 else b"Content-Length: %d\r\n" % len(stored.body)
     return answer_head(stored.status, stored.reason, fields, framing) + stored.body, age_right_until(stored, resident)
-
-
-def _nothing(_data: bytes) -> bytes | None:
-    return None

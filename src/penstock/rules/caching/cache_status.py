@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _TOKEN = re.compile(rb"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*")
 _NOT_IN_STRING = re.compile(rb"[^ -~]")
 _LARGEST = 999_999_999_999_999
+_PARAMETER = re.compile(rb';\s*([a-z-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^;\s]*)))?')
+_STRAIGHT = frozenset({"bypass", "method", "request"})
 
 
 def cache_status(
@@ -45,3 +48,27 @@ def _item(text: bytes) -> bytes:
         return text
     escaped = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return b'"' + _NOT_IN_STRING.sub(lambda found: b"%%%02X" % found[0][0], escaped) + b'"'
+
+
+class Told(NamedTuple):
+    """What a member says: one word for it, and why the origin was asked, or more."""
+
+    result: str
+    """"hit", "stale", "collapsed", "bypass" (never looked up) or "miss"."""
+    fwd: str | None = None
+    detail: str | None = None
+    stored: bool = False
+
+
+HIT = Told("hit")
+
+
+def read_cache_status(member: bytes) -> Told:
+    """What `cache_status` has written."""
+    said = {name: (quoted or token).decode("latin-1") for name, quoted, token in _PARAMETER.findall(member)}
+    fwd, detail = said.get(b"fwd"), said.get(b"detail")
+    if b"hit" in said:
+        # What is fresh needs no word for why it was used.
+        return HIT if detail is None else Told("stale", None, detail)
+    result = "collapsed" if b"collapsed" in said else "bypass" if fwd in _STRAIGHT else "miss"
+    return Told(result, fwd, detail, b"stored" in said)

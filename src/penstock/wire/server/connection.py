@@ -15,7 +15,7 @@ from typing import cast
 from .answer_bytes import plain_answer
 from .body_rate import BodyRate
 from .exchange import ServerExchange
-from .keeper import ServerKeeper
+from .keeper import ServerKeeper, tell
 from .rejected import RequestRejected
 from .request_reader import RequestReader
 from .reset import end_writing, reset_on_close
@@ -66,7 +66,8 @@ class ServerConnection(asyncio.Protocol):
         self._limits = limits = keeper.limits
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(limits)
-        self._known = keeper.handler.known if limits.max_requests_per_connection is None else self._known_if_not_last
+        plain = limits.max_requests_per_connection is None and keeper.on_known is None
+        self._known = keeper.handler.known if plain else self._known_with_care
         self._exchange: ServerExchange | None = None
         self._rate: BodyRate | None = None
         self._phase = _IDLE
@@ -283,10 +284,14 @@ class ServerConnection(asyncio.Protocol):
 
     # The requests.
 
-    def _known_if_not_last(self, data: bytes) -> bytes | None:
-        if self.requests + 1 >= (self._limits.max_requests_per_connection or 0):
+    def _known_with_care(self, data: bytes) -> bytes | None:
+        """Where requests are counted, or who keeps the log wants to hear of each."""
+        if self.requests + 1 >= (self._limits.max_requests_per_connection or math.inf):
             return None
-        return self._keeper.handler.known(data)
+        answer = self._keeper.handler.known(data)
+        if answer is not None:
+            tell(self._keeper.on_known, data, answer, self.client)
+        return answer
 
     def _receive(self, data: bytes) -> None:
         if self._phase >= _LINGER:
@@ -490,9 +495,5 @@ class ServerConnection(asyncio.Protocol):
                 _log.exception("the handler failed at the end of %r", exchange.head.target)
 
     def _report(self, exchange: ServerExchange | None, status: int, size: int) -> None:
-        on_answered = self._keeper.on_answered
-        if on_answered is not None:
-            try:
-                on_answered(exchange, status, size)
-            except Exception:  # noqa: BLE001 - whatever a handler raises, the server goes on
-                _log.exception("on_answered failed")
+        if self._keeper.on_answered is not None:
+            tell(self._keeper.on_answered, exchange, status, size, self.client)

@@ -14,6 +14,11 @@ from .answer_bytes import CONTINUE, Fields, answer_head, length_in, plain_answer
 from .request_reader import RequestHead
 
 _NEW, _STARTED, _DONE = range(3)
+OnAnswered = Callable[["ServerExchange | None", int, int, str], None]
+"""The exchange (None for a request that was refused), its status (0 if none was sent), the bytes handed to the
+transport, and the client's address."""
+OnKnown = Callable[[bytes, bytes, str], None]
+"""The bytes of a request that the handler knew, those of its answer, and the client's address."""
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -24,7 +29,7 @@ class Handler(Protocol):
         """The whole answer to the request whose bytes are `data`, or None to have it parsed.
 
         `data` is anything that arrived. Answer only what `ServerExchange.raw` once was, byte for byte: such a request
-        has no body and leaves the connection open, and so must the answer. Not reported to `on_answered`.
+        has no body and leaves the connection open, and so must the answer. Reported to `on_known`, not `on_answered`.
         """
         ...
 
@@ -80,8 +85,11 @@ class ServerExchange:
         "bytes_sent",
         "client",
         "closed",
+        "context",
         "continued",
+        "fields",
         "head",
+        "head_bytes",
         "on_closed",
         "on_data",
         "on_end",
@@ -118,6 +126,12 @@ class ServerExchange:
         """Of the answer; 0 before it."""
         self.bytes_sent = 0
         """Handed to the transport, with the head."""
+        self.head_bytes = 0
+        """Of the answer's head, which is part of `bytes_sent`."""
+        self.fields: Fields = ()
+        """Of the answer, as the handler gave them."""
+        self.context: object = None
+        """What the handler wants to know at the end."""
         self._state = _NEW
         self._chunked = False
         self._left: int | None = None
@@ -148,6 +162,7 @@ class ServerExchange:
         if not self._may_begin(status):
             return
         head = self._head(status, reason, fields, len(body), sized=bool(body))
+        self.head_bytes = len(head)
         self._state = _STARTED
         self.bytes_sent = self._channel.send_parts(head, b"" if self._without_body else body)
         self._finish()
@@ -176,7 +191,7 @@ class ServerExchange:
         head = self._head(status, reason, fields, length, sized=length is not None)
         self._state = _STARTED
         self._left = length
-        self.bytes_sent = self._channel.send_parts(head)
+        self.bytes_sent = self.head_bytes = self._channel.send_parts(head)
 
     def write(self, chunk: bytes) -> None:
         """Send a piece of the body. Raises UsageError before `start`, or for more than the length said there."""
@@ -310,6 +325,7 @@ class ServerExchange:
             framing += b"Connection: keep-alive\r\n"
         data = answer_head(status, reason, fields, framing)
         self.status = status
+        self.fields = fields
         self._close = close
         self._chunked = chunked
         return data

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from .exchange import Handler, ServerExchange
+from .exchange import Handler, OnAnswered, OnKnown
 from .limits import ServerLimits
 
+_log = logging.getLogger(__name__)
 Kept = TypeVar("Kept", contravariant=True)
 
 
@@ -16,7 +18,8 @@ class ServerKeeper(Protocol[Kept]):
 
     handler: Handler
     limits: ServerLimits
-    on_answered: Callable[[ServerExchange | None, int, int], None] | None
+    on_answered: OnAnswered | None
+    on_known: OnKnown | None
 
     def made(self, connection: Kept) -> None:
         """The connection is open."""
@@ -25,3 +28,12 @@ class ServerKeeper(Protocol[Kept]):
     def lost(self, connection: Kept) -> None:
         """The connection is closed for good."""
         ...
+
+
+def tell(listener: Callable[..., None] | None, *told: object) -> None:
+    """Call `listener`, if there is one; whatever it raises, the server goes on."""
+    try:
+        if listener is not None:
+            listener(*told)
+    except Exception:  # noqa: BLE001 - see above
+        _log.exception("a listener of the server failed: %r", listener)

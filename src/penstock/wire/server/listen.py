@@ -6,13 +6,12 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ..reasons import reason_of
 from .connection import ServerConnection
-from .exchange import Handler, ServerExchange
+from .exchange import Handler, OnAnswered, OnKnown
 from .limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -30,14 +29,14 @@ _FIRST_REQUEST_SECONDS = 1.0
 
 
 class Server:
-    """One server on one address. `on_answered` gets each answer that went by way of an exchange, and refusals.
+    """One server on one address.
 
-    It is called with the exchange (None for a request that was refused), the status (0 if none was sent) and
-    the bytes handed to the transport.
+    `on_answered` gets each answer that went by way of an exchange, and refusals; `on_known` each that the handler knew.
     """
 
-    def __init__(self, *, on_answered: Callable[[ServerExchange | None, int, int], None] | None = None) -> None:
+    def __init__(self, on_answered: OnAnswered | None = None, on_known: OnKnown | None = None) -> None:
         self.on_answered = on_answered
+        self.on_known = on_known
         self.handler: Handler
         self.limits = ServerLimits()
         self.accepted = 0
