@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import orjson
 import pytest
 
 from penstock.cli.main import run_command
@@ -57,3 +58,43 @@ def test_explain_takes_the_same_and_not_with_a_running_proxy(capsys: pytest.Capt
     command = ["explain", "http://127.0.0.1:9/", "--admin", "http://127.0.0.1:9", "--no-targeted"]
     assert run_command(command) == 2
     assert "--no-targeted and --admin exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("--origin", "http://127.0.0.1:8001"), "--origin is given 2 times, and a proxy has one; several apps"),
+        (("--origin=http://a", "--origin", "http://b"), "--origin is given 3 times"),
+        (("--listen", ":80", "--listen", ":81"), "--listen is given 2 times, and a proxy has one."),
+        (("--policy", "a", "--policy", "b"), "--policy is given 2 times"),
+        (("--admin", ":1", "--admin", ":2"), "--admin is given 2 times"),
+        (("--access-log", "a", "--access-log", "b"), "--access-log is given 2 times"),
+        (("--memory", "10"), "'10' is 10 bytes, and a cache needs 1MiB at least: did you mean 10MiB?"),
+        (("--memory", "1"), "did you mean 1MiB?"),
+        (("--memory", "0"), "'0' is 0 bytes, and a cache needs 1MiB at least"),
+        (("--memory", "1000kB"), "'1000kB' is 1,000,000 bytes, and a cache needs 1MiB at least"),
+        (("--memory", "much"), "is not a size"),
+        (("--access-log-format", "combined"), "need --access-log"),
+        (("--access-log-query",), "need --access-log"),
+    ],
+)
+def test_a_mistake_is_one_line_and_not_a_start(
+    capsys: pytest.CaptureFixture[str], typed: tuple[str, ...], words: str
+) -> None:
+    """All but the last two started without a word."""
+    assert run_command(["proxy", *ORIGIN, *typed]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_a_number_may_come_again() -> None:
+    """For scripts that append to what they were given."""
+    assert settings("--memory", "1MiB", "--memory", "2MiB").memory == 2 << 20
+
+
+def test_what_is_refused_is_an_event_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["proxy", *ORIGIN, "--memory", "10", "--log", "json"]) == 2
+    line = orjson.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["exit_code"], line["command"]) == ("error", "error", 2, "proxy")
+    assert "did you mean 10MiB?" in line["message"]

@@ -362,18 +362,21 @@ def flow_options(retry_on: RetryOn) -> Callable[[F], F]:
     return add
 
 
+log_option = click.option(
+    "--log",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="On standard error: lines for people, or one JSON object for each event.",
+)
+
+
 def show_options(function: F) -> F:
     """The options of what is shown."""
     options = [
         click.option("--quiet", is_flag=True, help="No progress and no summary; errors only."),
         click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output."),
-        click.option(
-            "--log",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            show_default=True,
-            help="On standard error: lines for people, or one JSON object for each event.",
-        ),
+        log_option,
         click.option(
             "--metrics",
             metavar="HOST:PORT",

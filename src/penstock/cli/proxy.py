@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..clock import current_clock
-from ..errors import PenstockError, UsageError
+from ..errors import CallError, PenstockError, UsageError
 from ..inbound.cache.policy import Policy
 from ..inbound.cache.policy_file import read_policy
 from ..inbound.proxy.access_line import FORMATS
@@ -21,13 +21,13 @@ from ..inbound.proxy.proxy import Proxy, ProxySettings
 from ..wire.server import ServerLimits
 from .handover import inherited_socket, start_successor, tell_ready
 from .loop import run_loop
-from .options import ByteRate, Duration, Size
+from .options import ByteRate, Duration, Size, log_option
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .proxy_check import check_config, warn_of_policy
-from .proxy_options import Address, cache_options
-from .terminal import echo
+from .proxy_log import ProxyLog
+from .proxy_options import Address, Memory, ProxyCommand, cache_options
 
-_STATES = {True: "answers again", False: "does not answer: stale answers where that is allowed, or 502"}
+_MEANWHILE = "stale answers where that is allowed, or 502"
 _SUCCESSOR_SECONDS = 30.0
 _EXAMPLES = """
 \b
@@ -39,10 +39,10 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
+@click.command(cls=ProxyCommand, epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
 @click.option("--origin", required=True, metavar="URL", help="The app: scheme, host and port.")
 @click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="Where clients connect.")
-@click.option("--memory", type=Size(), default="256MiB", show_default=True, help="What is kept takes at most this.")
+@click.option("--memory", type=Memory(), default="256MiB", show_default=True, help="What is kept takes at most this.")
 @click.option("--max-object", type=Size(), default=None, help="Larger answers pass through. [default: memory/8, 32MiB]")
 @click.option(
     "--max-variants-bytes",
@@ -80,6 +80,7 @@ Examples:
     help="JSON, or the combined format of Apache and nginx with more at its end. [default: json]",
 )
 @click.option("--access-log-query", is_flag=True, help="With the query of URLs, which often carries secrets.")
+@log_option
 @click.option("--origin-connections", type=click.IntRange(min=1), default=1024, show_default=True, help="To the app.")
 @click.option(
     "--request-buffer",
@@ -151,9 +152,11 @@ def proxy(**options: Any) -> int:
     settings = read_settings(options)
     tls = read_tls(options["cert"], options["key"])
     token = proxy_token(options["admin"], options["admin_token_file"])
-    if options["check_config"]:
-        return run_loop(check_config(settings, tls, options))
-    return run_loop(_serve(settings, tls, options, token))
+    log = ProxyLog(options["log"])
+    with log.libraries():
+        if options["check_config"]:
+            return run_loop(check_config(settings, tls, options, log))
+        return run_loop(_serve(settings, tls, options, token, log))
 
 
 def read_settings(options: dict[str, Any]) -> ProxySettings:
@@ -219,41 +222,78 @@ def _policy(path: Path | None) -> Policy:
     return Policy() if path is None else read_policy(path)
 
 
-async def _serve(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], token: str) -> int:
-    log = _access_log(options)
-    proxy = Proxy(settings, access_log=log)
+async def _serve(
+    settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], token: str, log: ProxyLog
+) -> int:
+    access_log = _access_log(options)
+    proxy = Proxy(settings, access_log=access_log)
     proxy.keep_collector_away()
     host, port = options["listen"]
     # The admin address comes first: whoever finds the clients' one open can purge already.
-    await start_admin(proxy, options["admin"], token, options["metrics"])
+    await start_admin(proxy, options["admin"], token, options["metrics"], log)
     await proxy.start(host, port, tls=tls, sock=inherited_socket())
-    scheme = "http" if tls is None else "https"
-    echo(f"penstock: {scheme}://{shown_address(host, proxy.port)} answers for {settings.origin}")
-    warn_of_policy(settings.policy)
+    url = f"{'http' if tls is None else 'https'}://{shown_address(host, proxy.port)}"
+    log.say("started", f"{url} answers for {settings.origin}", url=url, origin=settings.origin)
+    warn_of_policy(settings.policy, log)
     tell_ready()
-    proxy.engine.health.on_change = lambda up: echo(f"penstock: {settings.origin} {_STATES[up]}")
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, log)
-    await _until_done(proxy, options, token)
-    await _drain(proxy, options["drain_timeout"])
-    if log is not None:
-        log.close()
+    _listen(proxy, log)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, access_log, log)
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(_look_at_origin(proxy))
+        await _until_done(proxy, options, token, log)
+        looking.cancel()
+    await _drain(proxy, options["drain_timeout"], log)
+    if access_log is not None:
+        access_log.close()
     return 0
 
 
-async def _drain(proxy: Proxy, timeout: float) -> None:
+def _listen(proxy: Proxy, log: ProxyLog) -> None:
+    """Say what happens between it and the app."""
+    origin = str(proxy.client.origin)
+
+    def changed(up: bool, why: str) -> None:
+        reason = why.removeprefix(f"{origin}: ")
+        if up:
+            log.say("recovered", f"{origin} answers again", origin=origin)
+        else:
+            text = f"{origin} does not answer: {reason}; until it does, {_MEANWHILE}"
+            log.say("outage", text, level="warning", origin=origin, reason=reason)
+
+    def goes_round() -> None:
+        proxy.handler.on_loop = None
+        log.caution(
+            f"requests come back here, and get 508: what {origin} leads to sends them to this proxy (said once)"
+        )
+
+    proxy.engine.health.on_change = changed
+    proxy.handler.on_loop = goes_round
+
+
+async def _look_at_origin(proxy: Proxy) -> None:
+    """Whether there is an app, before a client finds out; it may come later."""
+    try:
+        await proxy.client.probe()
+    except CallError as error:
+        proxy.engine.health.failed(proxy.engine.clock.now(), str(error), unreachable=True)
+
+
+async def _drain(proxy: Proxy, timeout: float, log: ProxyLog) -> None:
     """Finish what is under way; a second signal ends that at once."""
-    echo(f"penstock: finishing what is under way ({proxy.server.busy} answers), for at most {timeout:g} s")
+    busy = proxy.server.busy
+    text = f"finishing what is under way ({busy} answers), for at most {timeout:g} s"
+    log.say("draining", text, answers=busy, timeout_s=timeout)
     draining = asyncio.ensure_future(proxy.aclose(timeout))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, draining.cancel)
     try:
         await draining
     except asyncio.CancelledError:
-        echo("penstock: stopped without waiting")
+        log.say("interrupted", "stopped without waiting", level="warning")
         await proxy.aclose(0)
 
 
-async def _until_done(proxy: Proxy, options: dict[str, Any], token: str) -> None:
+async def _until_done(proxy: Proxy, options: dict[str, Any], token: str, log: ProxyLog) -> None:
     """Until SIGTERM or SIGINT, or until a successor, which SIGUSR2 asks for, has taken over."""
     loop = asyncio.get_running_loop()
     wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
@@ -268,10 +308,10 @@ async def _until_done(proxy: Proxy, options: dict[str, Any], token: str) -> None
     while await wishes.get() == "restart":
         await proxy.close_others()
         if await start_successor(proxy.server.sockets[0], _SUCCESSOR_SECONDS):
-            echo("penstock: a new process has taken over")
+            log.say("handed_over", "a new process has taken over")
             return
-        echo("penstock: the new process did not come up; this one goes on")
-        await start_admin(proxy, options["admin"], token, options["metrics"])
+        log.say("not_handed_over", "the new process did not come up; this one goes on", level="error")
+        await start_admin(proxy, options["admin"], token, options["metrics"], log)
 
 
 def _access_log(options: dict[str, Any]) -> AccessLog | None:
@@ -288,19 +328,21 @@ def _access_log(options: dict[str, Any]) -> AccessLog | None:
     )
 
 
-def _reload(proxy: Proxy, tls: ssl.SSLContext | None, options: dict[str, Any], log: AccessLog | None) -> None:
-    """SIGHUP. Where one thing cannot be read, all others stay as they were, but for the log."""
+def _reload(
+    proxy: Proxy, tls: ssl.SSLContext | None, options: dict[str, Any], access_log: AccessLog | None, log: ProxyLog
+) -> None:
+    """SIGHUP. Where one thing cannot be read, all others stay as they were, but for the access log."""
     try:
-        if log is not None:
-            log.reopen()
+        if access_log is not None:
+            access_log.reopen()
         policy = _policy(options["policy"])
         if tls is not None:
             # First into another one: half of a pair that does not fit would be left in this.
             read_tls(options["cert"], options["key"])
             load_certificate(tls, options["cert"], options["key"])
     except PenstockError as error:
-        echo(f"penstock: not reloaded: {error}")
+        log.say("not_reloaded", f"not reloaded: {error}", level="error", message=str(error))
     else:
         proxy.replace_policy(policy)
-        echo("penstock: reloaded")
-        warn_of_policy(policy)
+        log.say("reloaded", "reloaded")
+        warn_of_policy(policy, log)

@@ -20,7 +20,7 @@ from ..inbound.proxy.proxy import Proxy
 from ..messages import Request, Response
 from ..wire import Client
 from ..wire.url import split_url
-from .terminal import echo
+from .proxy_log import ProxyLog
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,16 +70,18 @@ def proxy_token(admin: tuple[str, int] | None, file: Path | None) -> str:
     return ""
 
 
-async def start_admin(proxy: Proxy, admin: tuple[str, int] | None, token: str, metrics: tuple[str, int] | None) -> None:
+async def start_admin(
+    proxy: Proxy, admin: tuple[str, int] | None, token: str, metrics: tuple[str, int] | None, log: ProxyLog
+) -> None:
     """Listen on the addresses that were asked for and say so. Raises UsageError."""
     if admin is not None:
-        port = await proxy.start_admin(*admin, token)
-        echo(f"penstock: admin at http://{shown_address(admin[0], port)}")
+        url = f"http://{shown_address(admin[0], await proxy.start_admin(*admin, token))}"
+        log.say("admin", f"admin at {url}", url=url)
         if not _is_loopback(admin[0]):
-            echo("penstock: the admin address can be reached from elsewhere, and its token travels unencrypted")
+            log.caution("the admin address can be reached from elsewhere, and its token travels unencrypted")
     if metrics is not None:
-        port = await proxy.start_metrics(*metrics)
-        echo(f"penstock: metrics at http://{shown_address(metrics[0], port)}/metrics")
+        url = f"http://{shown_address(metrics[0], await proxy.start_metrics(*metrics))}/metrics"
+        log.say("metrics", f"metrics at {url}", url=url)
 
 
 def shown_address(host: str, port: int) -> str:

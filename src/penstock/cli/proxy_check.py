@@ -11,22 +11,25 @@ from ..inbound.cache.policy_checks import DURATIONS, WHERE
 from ..inbound.cache.policy_warnings import warnings_of
 from ..inbound.proxy.proxy import Proxy, ProxySettings
 from .proxy_admin import shown_address
+from .proxy_log import ProxyLog
 from .terminal import echo
 
 
-def warn_of_policy(policy: Policy) -> None:
+def warn_of_policy(policy: Policy, log: ProxyLog) -> None:
     """A line on standard error for each thing in it that is seldom meant."""
     for line in warnings_of(policy):
-        echo(f"penstock: warning: {line}")
+        log.say("warning", f"warning: {line}", level="warning", message=line)
 
 
-async def check_config(settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping[str, Any]) -> int:
+async def check_config(
+    settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping[str, Any], log: ProxyLog
+) -> int:
     """Print what was found and what is doubtful. Raises UsageError for what a start would refuse."""
     # It listens nowhere and asks nobody; only to be made it looks at what it is made of.
     await Proxy(settings).aclose(0)
     for line in _found(settings, tls, options):
         echo(line, err=False)
-    warn_of_policy(settings.policy)
+    warn_of_policy(settings.policy, log)
     return 0
 
 

@@ -16,6 +16,7 @@ _BYTES = {
     "mib": 2**20,
     "gib": 2**30,
 }
+_LEAST_MEMORY = 2**20
 _NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]*)")
 
 
@@ -30,3 +31,13 @@ def parse_size(size: str | int, *, least: int = 1) -> int:
     if found < least:
         raise UsageError(f"{size!r} is not a size; write 64MiB, 10kB or a number of bytes")
     return found
+
+
+def parse_memory(size: str | int) -> int:
+    """Bytes that a cache may take: 1 MiB at least. Raises UsageError."""
+    found = parse_size(size, least=0)
+    if found >= _LEAST_MEMORY:
+        return found
+    text = str(size).strip()
+    hint = f": did you mean {text}MiB?" if text.isdigit() and found else ""
+    raise UsageError(f"{size!r} is {found:,} bytes, and a cache needs 1MiB at least{hint}")

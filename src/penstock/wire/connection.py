@@ -15,6 +15,7 @@ from ..errors import CallError, ConnectionLost, Sent, TlsError
 from ..messages import Request, Response
 from .content_coding import decode
 from .known_heads import KnownHeads
+from .reasons import reason_of, tls_reason_of
 from .response_reader import END_OF_HEAD, GOODBYE, ResponseReader
 
 # Below this the request is certainly in the kernel when its answer is complete; above, it is checked.
@@ -250,13 +251,13 @@ class Connection(asyncio.Protocol):
         if self.closed:
             reason = "the client was closed"
         else:
-            reason = "closed the connection" if exc is None else f"connection lost ({exc})"
+            reason = "closed the connection" if exc is None else f"connection lost ({reason_of(exc)})"
             self.stale = self._unanswered and self.exchanges > 1
         if not self._unanswered:
             return ConnectionLost(f"{self.peer}: {reason} in the middle of an answer", sent=Sent.YES)
         if isinstance(exc, ssl.SSLError) and self.exchanges == 1:
             # With TLS 1.3 the peer refuses our certificate only after our side of the handshake is done.
-            return TlsError(f"{self.peer}: TLS was refused ({exc})", sent=Sent.UNKNOWN)
+            return TlsError(f"{self.peer}: TLS was refused ({tls_reason_of(exc)})", sent=Sent.UNKNOWN)
         return ConnectionLost(f"{self.peer}: {reason} before any answer", sent=Sent.UNKNOWN)
 
     def _spent(self, reader: ResponseReader) -> None:

@@ -58,7 +58,7 @@ async def _resolve(origin: UrlOrigin) -> list[Address]:
     try:
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise DnsError(f"{origin}: the host name has no address ({error})") from error
+        raise DnsError(f"{origin}: the host name has no address ({reason_of(error)})") from error
     return _interleave([(family, address) for family, _, _, _, address in found])
 
 

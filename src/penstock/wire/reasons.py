@@ -24,7 +24,7 @@ def tls_reason_of(error: BaseException | None) -> str:
     """Why the handshake failed, and what to do where that can be told."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate refused: {error.verify_message}"
-    reason = (isinstance(error, ssl.SSLError) and error.reason) or reason_of(error)
+    reason = (isinstance(error, ssl.SSLError) and getattr(error, "reason", None)) or reason_of(error)
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return "what answers there does not speak TLS; if it speaks plain HTTP, write http://"
     return str(reason)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -11,35 +14,89 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 
+from penstock.cli.proxy_log import ProxyLog
 from penstock.inbound.cache.health import OriginHealth
 
+TOKEN = {"PENSTOCK_ADMIN_TOKEN": "a-token-for-this-test"}
+_STARTED = re.compile(r'penstock: \S+:(\d+) answers for |"event":"started".*"url":"\S+?:(?=\d+")(\d+)"')
 
-def test_health_is_told_once_each_way() -> None:
+
+def told(*happened: str) -> list[str]:
+    """What is told of a list of `refused`, `hung` and `answered`, each a second after the one before."""
     health = OriginHealth()
-    told: list[bool] = []
-    health.on_change = told.append
-    for second in range(5):
-        health.failed(float(second))
-    states = [health.is_up]
-    assert not health.is_down(1000.0), "the next request may try"
-    health.answered()
-    health.answered()
-    states.append(health.is_up)
-    assert states == told == [False, True]
+    said: list[str] = []
+    health.on_change = lambda up, why: said.append("up" if up else why)
+    for second, what in enumerate(happened):
+        if what == "answered":
+            health.answered(100.0 + second)
+        else:
+            health.failed(100.0 + second, what, unreachable=what == "refused")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("happened", "said"),
+    [
+        (["refused"], ["refused"]),
+        (["refused"] * 9, ["refused"]),
+        (["hung"] * 2, []),
+        (["hung"] * 5, ["hung"]),
+        (["hung", "refused", "hung"], ["refused"]),
+        (["answered", "answered"], []),
+        (["refused", "answered", "answered"], ["refused", "up"]),
+        (["hung", "hung", "answered"], []),
+        (["hung", "hung", "hung", "answered"], ["hung", "up"]),
+        # Every second request fails: it is said once, not for each.
+        (["refused", "answered"] * 5, ["refused", "up"]),
+        (["refused", "answered", "refused", "refused", "refused"], ["refused", "up", "refused"]),
+        (["refused", *["answered"] * 12, "refused"], ["refused", "up", "refused"]),
+    ],
+)
+def test_health_is_told_once_each_way(happened: list[str], said: list[str]) -> None:
+    assert told(*happened) == said
+
+
+def test_down_for_a_second_after_three_failures() -> None:
+    health = OriginHealth()
+    for _ in range(2):
+        health.failed(100.0, "refused", unreachable=True)
+        assert health.is_up
+        assert not health.is_down(100.5)
+    health.failed(100.0, "refused", unreachable=True)
+    assert not health.is_up
+    assert health.is_down(100.5)
+    assert not health.is_down(101.5), "the next request may try"
+    health.answered(102.0)
+    assert health.is_up
 
 
 @asynccontextmanager
-async def proxy(origin: int, log: Path, listen: int = 0) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def proxy(
+    origin: int, log: Path, *more: str, listen: int = 0
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """A proxy in front of a port, and its own."""
-    command = ["-m", "penstock", "proxy", "--origin", f"http://127.0.0.1:{origin}", "--listen", f"127.0.0.1:{listen}"]
+    command = [
+        "-m",
+        "penstock",
+        "proxy",
+        "--origin",
+        f"http://127.0.0.1:{origin}",
+        "--listen",
+        f"127.0.0.1:{listen}",
+        *more,
+    ]
     with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=file, env={**os.environ})
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stderr=file, env={**os.environ, **TOKEN}
+        )
     try:
-        while " answers for " not in log.read_text():
+        while (found := _STARTED.search(log.read_text())) is None:
+            assert process.returncode is None, log.read_text()
             await asyncio.sleep(0.05)
-        yield process, int(log.read_text().split(" answers for ")[0].rpartition(":")[2])
+        yield process, int(found[1] or found[2])
     finally:
         if process.returncode is None:
             process.kill()
@@ -61,25 +118,123 @@ def free_port() -> int:
         return port
 
 
+async def comes(log: Path, text: str) -> None:
+    """Wait until the log has it; the caller has a time limit."""
+    while text not in log.read_text():
+        await asyncio.sleep(0.02)
+
+
 @pytest.mark.real
-def test_an_app_that_is_gone_is_said_once(tmp_path: Path) -> None:
+def test_an_app_that_is_gone_is_said_once_and_in_plain_words(tmp_path: Path) -> None:
+    """At the start, before anybody asks; when it is there; and when it has gone again."""
+
     async def main() -> None:
-        async with proxy(free_port(), tmp_path / "log") as (process, port):
+        origin, log = free_port(), tmp_path / "log"
+        async with proxy(origin, log) as (process, port):
+            await comes(log, "does not answer")
             for _ in range(6):
                 assert b" 502 " in await ask(port)
+            server = await asyncio.start_server(answers, "127.0.0.1", origin)
+            assert b" 200 " in await ask(port)
+            await comes(log, "answers again")
             process.terminate()
             assert await process.wait() == 0
-        assert (tmp_path / "log").read_text().count("does not answer") == 1
+            server.close()
+        lines = [line for line in log.read_text().splitlines() if "answer" in line]
+        url = f"http://127.0.0.1:{origin}"
+        assert lines[1:3] == [
+            f"penstock: {url} does not answer: no connection (connection refused); until it does, stale answers where "
+            "that is allowed, or 502",
+            f"penstock: {url} answers again",
+        ]
+        assert len(lines) == 4
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
+async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    writer.close()
+
+
 @pytest.mark.real
-def test_a_proxy_that_is_its_own_origin_says_so(tmp_path: Path) -> None:
+def test_the_same_as_events(tmp_path: Path) -> None:
+    """`--log json`: every line is an object, and nothing is said in another way."""
+
     async def main() -> None:
-        port = free_port()
-        async with proxy(port, tmp_path / "log", listen=port):
-            assert b" 508 " in await ask(port, "POST")
+        origin, log = free_port(), tmp_path / "log"
+        policy = tmp_path / "cache.toml"
+        policy.write_text('[[path]]\nmatch = "/*"\nttl = 60\n')
+        more = ["--log", "json", "--policy", str(policy), "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
+        async with proxy(origin, log, *more) as (process, port):
+            await comes(log, '"outage"')
+            server = await asyncio.start_server(answers, "127.0.0.1", origin)
+            assert b" 200 " in await ask(port)
+            await comes(log, '"recovered"')
+            process.send_signal(signal.SIGHUP)
+            await comes(log, '"reloaded"')
+            policy.write_text("nonsense = [")
+            process.send_signal(signal.SIGHUP)
+            await comes(log, '"not_reloaded"')
+            process.terminate()
+            assert await process.wait() == 0
+            server.close()
+        lines = [orjson.loads(line) for line in log.read_text().splitlines()]
+        found = [(line["event"], line["level"]) for line in lines]
+        assert found == [
+            ("admin", "info"),
+            ("metrics", "info"),
+            ("started", "info"),
+            ("outage", "warning"),
+            ("recovered", "info"),
+            ("reloaded", "info"),
+            ("not_reloaded", "error"),
+            ("draining", "info"),
+        ]
+        url = f"http://127.0.0.1:{origin}"
+        assert lines[2]["url"] == f"http://127.0.0.1:{port}"
+        assert lines[2]["origin"] == url
+        assert lines[3]["reason"] == "no connection (connection refused)"
+        assert str(policy) in lines[6]["message"]
+        assert {line["command"] for line in lines} == {"proxy"}
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_what_modules_log_is_an_event_too(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("penstock.inbound.proxy.access_log")
+    with ProxyLog("json").libraries():
+        logger.info("nothing")
+        logger.warning("the access log loses lines: %s", "no space left on device")
+        try:
+            raise RuntimeError("own")
+        except RuntimeError:
+            logger.exception("the handler failed")
+    logger.handlers.clear()
+    first, second = [orjson.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (first["event"], first["level"]) == ("warning", "warning")
+    assert first["message"] == "the access log loses lines: no space left on device"
+    assert (second["event"], second["level"]) == ("error", "error")
+    assert second["traceback"].endswith("RuntimeError: own")
+
+
+@pytest.mark.real
+def test_requests_that_come_back_are_seen_before_they_wait_for_themselves(tmp_path: Path) -> None:
+    """Two proxies that send to each other. A GET joined its own flight, and hung."""
+
+    async def main() -> None:
+        one, two = free_port(), free_port()
+        first, second = tmp_path / "one", tmp_path / "two"
+        async with proxy(two, first, listen=one), proxy(one, second, listen=two):
+            for method in ("GET", "HEAD", "POST", "GET"):
+                answer = await ask(one, method)
+                assert b" 508 " in answer
+                assert method == "HEAD" or b"has come back to the proxy that sent it on" in answer
+            await comes(first, "get 508")
+        assert first.read_text().count("requests come back here") == 1
+        assert "requests come back" not in second.read_text()
 
     asyncio.run(asyncio.wait_for(main(), 60))
 

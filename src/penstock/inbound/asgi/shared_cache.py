@@ -13,7 +13,7 @@ from ...clock import current_clock
 from ...errors import UsageError
 from ...rules.caching.cache_key import normalise_host, primary_key
 from ...rules.caching.options import CacheOptions
-from ...rules.size import parse_size
+from ...rules.size import parse_memory, parse_size
 from ...stores.memory import MemoryStore
 from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
@@ -95,7 +95,7 @@ class SharedCache:
         ):
             if not 0 <= number < float("inf"):
                 raise UsageError(f"{name} is {number}; it must be 0 or more, and finite")
-        self._memory = parse_size(memory)
+        self._memory = parse_memory(memory)
         self._max_object = None if max_object is None else parse_size(max_object)
         self._max_variants_bytes = None if max_variants_bytes is None else parse_size(max_variants_bytes)
         self._policy = (

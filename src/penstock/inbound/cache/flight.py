@@ -183,8 +183,6 @@ class Flight:
     keeping: bool = field(default=False, init=False)
     complete: bool = field(default=False, init=False)
     pausing: bool = field(default=False, init=False)
-    origin_seconds: float | None = field(default=None, init=False)
-    """What the origin took until its head was there."""
     _streaming: bool = field(default=False, init=False)
     _passed_by: str | None = field(default=None, init=False)
     """Why the cache had nothing to do with the request from the first."""
@@ -216,7 +214,6 @@ class Flight:
         """One more client. A flight that has its head already must match the request."""
         delivery = Delivery(self, request, reply, collapsed=collapsed)
         self.deliveries[delivery] = None
-        request.origin_seconds = self.origin_seconds
         if self._streaming:
             self._start(delivery)
 

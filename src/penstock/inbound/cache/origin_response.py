@@ -142,11 +142,8 @@ class OriginResponse:
         """Find out whom it is for, and whether it may be stored; or answer with what is stored."""
         asker = self._asker
         now = asker.clock.now()
-        flight.origin_seconds = took = now - flight.began
-        self._counters.origin_latency.add(took)
-        for delivery in flight.deliveries:
-            delivery.request.origin_seconds = took
-        asker.health.answered()
+        self._counters.origin_latency.add(now - flight.began)
+        asker.health.answered(now)
         # The length is that of what is sent; only the answer to HEAD has to say it without.
         without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING
         head = Head(status, reason, end_to_end(fields, without), length)
@@ -439,7 +436,7 @@ class OriginResponse:
             # Those who had part of it were broken off; the others have had nothing and can be told.
             self._counters.aborted += 1
         else:
-            asker.health.failed(now)
+            asker.health.failed(now, str(error), unreachable=isinstance(error, ConnectError))
         timed_out = isinstance(error, AttemptTimeout | ConnectTimeout)
         stale = flight.stale
         if stale is not None:

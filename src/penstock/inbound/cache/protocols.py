@@ -30,8 +30,6 @@ class InboundRequest(CacheRequest):
     """The Host of the request, where the host of its key is another; else empty."""
     request_id: bytes = field(default=b"", kw_only=True)
     """By which a log finds it, here and in the app; empty where there is none."""
-    origin_seconds: float | None = field(default=None, kw_only=True)
-    """What the origin took until its head was there; None while it is not, and where it was not asked."""
 
     def take_off(self, names: frozenset[bytes]) -> None:
         """Make it a request that never had the fields `names`: the key is to see what the app sees."""

@@ -8,14 +8,23 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
 from ...clock import Clock
-from ...errors import OutputError
+from ...errors import (
+    AttemptTimeout,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    DnsError,
+    OutputError,
+    ProtocolError,
+    TlsError,
+)
 from ...rules.caching.cache_status import HIT, Told, read_cache_status
 from ...wire.server import ServerExchange
 from ..cache.protocols import InboundRequest
@@ -32,15 +41,40 @@ _CLIENT_GONE = 499
 """The status of an answer that was never begun, because its client had gone; nginx writes the same."""
 
 
+_OF_OURS = frozenset(
+    each.kind
+    for each in (AttemptTimeout, ConnectError, ConnectionLost, ConnectTimeout, DnsError, ProtocolError, TlsError)
+)
+"""Why an answer is one of ours in place of the app's."""
+
+
 @dataclass(slots=True)
 class Visit:
-    """What is to be known of a request when its answer is over: the context of its exchange."""
+    """What is to be known of a request when its answer is over: the context of its exchange. Moments are monotonic."""
 
+    now: Callable[[], float]
     began: float
+    asked: float = 0.0
+    """When all was there to ask the app."""
+    answered: float | None = None
+    """When the answer began."""
     request: InboundRequest | None = None
     """None where it was refused."""
     client: str = ""
     """The address of who asked, behind proxies of ours; empty for that of the connection."""
+
+    def ready(self) -> None:
+        """The request is complete, as far as it is waited for: what follows is the app's time."""
+        self.asked = self.now()
+
+    def answers(self) -> None:
+        """For `ServerExchange.on_head`."""
+        self.answered = self.now()
+
+    def origin_seconds(self, told: Told | None) -> float | None:
+        """What the app took until it began to answer, if the answer is the app's."""
+        mine = told is None or told.result in ("hit", "stale") or told.detail in _OF_OURS
+        return None if mine or self.answered is None else self.answered - self.asked
 
 
 class AccessLog:
@@ -79,8 +113,9 @@ class AccessLog:
 
     def begin(self, exchange: ServerExchange) -> Visit:
         """A request has come: from now on its duration counts."""
-        visit = Visit(self._clock.now())
-        exchange.context = visit
+        began = self._clock.now()
+        visit = exchange.context = Visit(self._clock.now, began, began)
+        exchange.on_head = visit.answers
         return visit
 
     def answered(self, exchange: ServerExchange | None, status: int, size: int, client: str) -> None:
@@ -88,8 +123,9 @@ class AccessLog:
         if exchange is None:
             self._put(*self._around(Entry(client, status, size, size), self._with_query))
             return
-        visit = exchange.context if isinstance(exchange.context, Visit) else Visit(self._clock.now())
-        request = visit.request
+        visit = exchange.context
+        assert isinstance(visit, Visit)
+        request, told = visit.request, _told(exchange.fields)
         entry = Entry(
             visit.client or client,
             status or _CLIENT_GONE,
@@ -97,8 +133,8 @@ class AccessLog:
             size - exchange.head_bytes,
             _asked(exchange),
             self._clock.now() - visit.began,
-            None if request is None else request.origin_seconds,
-            _told(exchange.fields),
+            visit.origin_seconds(told),
+            told,
             request.request_id.decode() if request is not None and request.request_id else None,
             exchange.closed,
         )

@@ -10,6 +10,7 @@ from ...rules.caching.http_fields import nominated
 from ...rules.caching.unkeyed import CLAIMS, NEVER_KEYED, OVERRIDES, trusted_key
 from ...wire.server import ServerExchange
 from ...wire.streams import Receiver, StreamClient, StreamExchange
+from ..cache.answers import PRODUCT
 from ..cache.protocols import ClientReply, InboundRequest
 from .request_ids import RequestIds
 from .uploads import Upload
@@ -47,7 +48,7 @@ def screen(request: InboundRequest, *, trust_forwarded: bool) -> None:
 class ProxyOrigin:
     """An Origin over HTTP. `trust_forwarded`: the client is a proxy of ours, whose X-Forwarded-For is kept.
 
-    `uploads`: the bodies of requests that have one. `ids`: every request gets an X-Request-Id.
+    `uploads`: the bodies of requests that have one. `ids`: every request gets an X-Request-Id. `name` is ours in Via.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class ProxyOrigin:
         trust_forwarded: bool = False,
         uploads: Mapping[ServerExchange, Upload] = MappingProxyType({}),
         ids: RequestIds | None = None,
+        name: bytes = PRODUCT,
     ) -> None:
+        self._name = name
         self._ids = ids
         self._client = client
         self._trust = trust_forwarded
@@ -107,7 +110,7 @@ class ProxyOrigin:
 
     def _forwarding(self, request: InboundRequest, forwarded_for: bytes, via: bytes) -> bytes:
         address = request.client.encode("latin-1", "replace")
-        text = b"X-Forwarded-For: %b%b\r\nVia: %b1.1 penstock\r\n" % (forwarded_for, address, via)
+        text = b"X-Forwarded-For: %b%b\r\nVia: %b1.1 %b\r\n" % (forwarded_for, address, via, self._name)
         if not self._trust:
             text += b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (request.scheme, request.host)
         return text

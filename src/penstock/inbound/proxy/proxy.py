@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -17,17 +18,18 @@ from ...stores.stored_response import StoredResponse
 from ...wire.server import Handler, Server, ServerExchange, ServerLimits
 from ...wire.server.answer_bytes import answer_head
 from ...wire.streams import StreamClient
-from ..cache.answers import age_right_until, fresh_until, hit_fields
+from ..cache.answers import PRODUCT, age_right_until, fresh_until, hit_fields
 from ..cache.engine import CacheEngine
 from ..cache.policy import Policy
 from ..cache.protocols import InboundRequest
 from ..cache.purging import purge
-from .access_log import AccessLog
+from .access_log import AccessLog, Visit
 from .admin import AdminHandler
 from .collector import StoreCollector
 from .known_hits import KnownHits
 from .metrics import MetricsHandler
 from .origin import SUSPECT, ProxyOrigin, screen
+from .own_address import refuse_itself
 from .request_ids import FIELD, RequestIds
 from .snapshot import Watched
 from .top_urls import TopUrls, reserve_keys
@@ -39,6 +41,9 @@ _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
 _OTHER_LIMITS = ServerLimits(max_connections=256, max_connections_per_address=None, max_head_bytes=32 * 1024)
 _MOST_TURNS = 8
 """A chain of so many caches of ours is none: one of them is its own origin."""
+_CIRCLE = b"""\
+This request has come back to the proxy that sent it on: what its --origin leads to sends requests back to it.
+"""
 _OTHER_DRAIN_SECONDS = 1.0
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -81,17 +86,20 @@ class Proxy:
         origin_tls: ssl.SSLContext | None = None,
     ) -> None:
         self.settings = settings
+        trust = settings.trust_forwarded
         self.store = MemoryStore(
             settings.memory, max_object_bytes=settings.max_object, max_variants_bytes=settings.max_variants_bytes
         )
         self.client = _client(settings, origin_tls)
         turns = UploadTurns(settings.origin_connections)
+        # By its own name a proxy sees that what it has sent comes back (RFC 9110, 7.6.3).
+        name = b"%b-%b" % (PRODUCT, os.urandom(4).hex().encode())
         # An id that no log knows finds nothing.
-        ids = None if access_log is None else RequestIds(trust_forwarded=settings.trust_forwarded)
+        ids = None if access_log is None else RequestIds(trust_forwarded=trust)
         self.uploads = Uploads(self.store, settings.request_buffer, turns, settings.first_byte_timeout)
         self.engine = CacheEngine(
             self.store,
-            ProxyOrigin(self.client, trust_forwarded=settings.trust_forwarded, uploads=self.uploads.under_way, ids=ids),
+            ProxyOrigin(self.client, uploads=self.uploads.under_way, ids=ids, name=name, trust_forwarded=trust),
             options=settings.options,
             policy=settings.policy,
             clock=clock or current_clock(),
@@ -104,7 +112,8 @@ class Proxy:
             self.uploads,
             self.client.origin.authority.encode(),
             settings.hosts,
-            trust_forwarded=settings.trust_forwarded,
+            name,
+            trust_forwarded=trust,
             log=access_log,
             ids=ids,
         )
@@ -114,7 +123,8 @@ class Proxy:
     async def start(
         self, host: str, port: int, *, tls: ssl.SSLContext | None = None, sock: socket.socket | None = None
     ) -> None:
-        """Listen. Raises UsageError where the address cannot be had."""
+        """Listen. Raises UsageError where the address cannot be had, or is that of the origin."""
+        await refuse_itself(self.client.origin, host, port, sock)
         await self.server.start(self.handler, host, port, tls=tls, limits=self.settings.limits, sock=sock)
 
     async def start_admin(self, host: str, port: int, token: str) -> int:
@@ -213,6 +223,7 @@ class ProxyHandler:
         uploads: Uploads,
         default_host: bytes,
         hosts: tuple[str, ...],
+        name: bytes,
         *,
         trust_forwarded: bool = False,
         log: AccessLog | None = None,
@@ -222,6 +233,10 @@ class ProxyHandler:
         self._uploads = uploads
         self._default_host = default_host
         self._trust = trust_forwarded
+        self.name = name
+        """What Via calls us: a word of this process alone."""
+        self.on_loop: Callable[[], None] | None = None
+        """Told of each request that has come back to who sent it."""
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self.known_hits = KnownHits(engine.store, engine.counters, engine.clock.now, ready_answer)
         engine.on_sweep = self.known_hits.drop_dead
@@ -240,8 +255,8 @@ class ProxyHandler:
             exchange.respond(421, b"Misdirected Request", _TEXT, b"This server does not answer for that host.\n")
             return
         fields = combine(head.fields)
-        if fields.get(b"via", b"").count(b" penstock") >= _MOST_TURNS:
-            exchange.respond(508, b"Loop Detected", _TEXT, b"This request goes round in circles.\n")
+        if b"via" in fields and self._goes_round(fields[b"via"]):
+            exchange.respond(508, b"Loop Detected", _TEXT, _CIRCLE)
             return
         request = InboundRequest(
             head.method, scheme, host, head.target, fields, head.fields, has_body=head.has_body, client=client
@@ -258,11 +273,25 @@ class ProxyHandler:
         if visit is not None:
             visit.request, visit.client = request, whose
         if head.has_body:
-            self._uploads.read(exchange, whose, lambda: self._engine.handle(request, exchange))
+            self._uploads.read(exchange, whose, lambda: self._handle(request, exchange, visit))
             return
         stored = self._engine.handle(request, exchange)
         if stored is not None and exchange.raw is not None:
             self._learn(exchange.raw, request, stored)
+
+    def _handle(self, request: InboundRequest, exchange: ServerExchange, visit: Visit | None) -> None:
+        """Of its body enough has come."""
+        if visit is not None:
+            visit.ready()
+        self._engine.handle(request, exchange)
+
+    def _goes_round(self, via: bytes) -> bool:
+        """To be asked before anything is looked up: it would wait for the answer to itself."""
+        if self.name not in via and via.count(b" penstock") < _MOST_TURNS:
+            return False
+        if self.on_loop is not None:
+            self.on_loop()
+        return True
 
     def _learn(self, raw: bytes, request: InboundRequest, stored: StoredResponse) -> None:
         fields = request.fields

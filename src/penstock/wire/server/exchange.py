@@ -93,6 +93,7 @@ class ServerExchange:
         "on_closed",
         "on_data",
         "on_end",
+        "on_head",
         "on_over",
         "on_resumed",
         "raw",
@@ -115,6 +116,8 @@ class ServerExchange:
         """Called once if the connection is gone before the answer is complete (not after `abort`)."""
         self.on_over: Callable[[], None] | None = None
         """Called once at the end, whatever it is: the answer is complete, was broken off, or the connection is gone."""
+        self.on_head: Callable[[], None] | None = None
+        """Called once when the answer begins, just before its head is written."""
         self.on_data: Callable[[bytes], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self.body_paused = False
@@ -326,6 +329,8 @@ class ServerExchange:
         data = answer_head(status, reason, fields, framing)
         self.status = status
         self.fields = fields
+        if self.on_head is not None:
+            self.on_head()
         self._close = close
         self._chunked = chunked
         return data

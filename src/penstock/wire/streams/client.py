@@ -87,6 +87,14 @@ class StreamClient:
             self._open_later(exchange, pool.acquire)
         return exchange
 
+    async def probe(self) -> None:
+        """Open a connection and close it again: no request is sent. Raises CallError where that is not possible."""
+        pool = self._pool or self._start()
+        connection = await pool.acquire_new()
+        # Not kept: a server that has one worker would wait for a request here, and for nobody else.
+        connection.close()
+        pool.unused(connection)
+
     @property
     def in_use(self) -> int:
         """Connections within an exchange or being opened."""
