@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from typing import NamedTuple
 
 from ..errors import UsageError
 
@@ -20,12 +21,20 @@ _READY = "PENSTOCK_READY_FD"
 _SYSTEMD_FIRST = 3
 
 
-def inherited_socket() -> socket.socket | None:
+class Inherited(NamedTuple):
+    """`ours`: it comes from a predecessor, and not from systemd, which keeps what it has made."""
+
+    sock: socket.socket
+    ours: bool
+
+
+def inherited_socket() -> Inherited | None:
     """The listening socket that a predecessor, or systemd (`LISTEN_FDS`), has handed to this process; None without.
 
     Raises UsageError where what was announced is not a socket.
     """
     number = os.environ.pop(_SOCKET, None)
+    ours = number is not None
     if number is None and os.environ.get("LISTEN_PID") == str(os.getpid()):
         number = str(_SYSTEMD_FIRST) if os.environ.get("LISTEN_FDS", "0") != "0" else None
     if number is None:
@@ -35,7 +44,7 @@ def inherited_socket() -> socket.socket | None:
         found.setblocking(False)
     except (OSError, ValueError) as error:
         raise UsageError(f"the listening socket that was handed over cannot be used: {error}") from None
-    return found
+    return Inherited(found, ours)
 
 
 def tell_ready() -> None:

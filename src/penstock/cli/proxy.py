@@ -19,13 +19,14 @@ from ..inbound.proxy.access_line import FORMATS
 from ..inbound.proxy.access_log import AccessLog
 from ..inbound.proxy.proxy import Proxy, ProxySettings
 from ..wire.server import ServerLimits
-from .handover import inherited_socket, start_successor, tell_ready
+from .handover import start_successor, tell_ready
+from .listening import Listening, where_to_listen
 from .loop import run_loop
 from .options import ByteRate, Duration, Size, log_option
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .proxy_check import check_config, warn_of_policy
 from .proxy_log import ProxyLog
-from .proxy_options import Address, Memory, ProxyCommand, cache_options
+from .proxy_options import Address, ListenAddress, Memory, Mode, ProxyCommand, cache_options
 
 _MEANWHILE = "stale answers where that is allowed, or 502"
 _SUCCESSOR_SECONDS = 30.0
@@ -35,13 +36,24 @@ Examples:
   penstock proxy --origin http://127.0.0.1:8000
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:80 --memory 2GiB --policy cache.toml
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:443 --cert site.pem --key site.key
+  penstock proxy --origin unix:/run/gunicorn.sock --listen unix:/run/penstock.sock --listen-mode 660 --trust-forwarded
   penstock proxy --origin http://127.0.0.1:8000 --admin 127.0.0.1:8081 --admin-token-file token --metrics :9464
 """
 
 
 @click.command(cls=ProxyCommand, epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
-@click.option("--origin", required=True, metavar="URL", help="The app: scheme, host and port.")
-@click.option("--listen", type=Address(), default="127.0.0.1:8080", show_default=True, help="Where clients connect.")
+@click.option("--origin", required=True, metavar="URL", help="The app: scheme, host and port, or unix:/run/app.sock.")
+@click.option(
+    "--listen",
+    type=ListenAddress(),
+    metavar="HOST:PORT|unix:PATH",
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Where clients connect.",
+)
+@click.option(
+    "--listen-mode", type=Mode(), default=None, help="Of the file of --listen unix:PATH. [default: what umask leaves]"
+)
 @click.option("--memory", type=Memory(), default="256MiB", show_default=True, help="What is kept takes at most this.")
 @click.option("--max-object", type=Size(), default=None, help="Larger answers pass through. [default: memory/8, 32MiB]")
 @click.option(
@@ -228,19 +240,24 @@ async def _serve(
     access_log = _access_log(options)
     proxy = Proxy(settings, access_log=access_log)
     proxy.keep_collector_away()
-    host, port = options["listen"]
     # The admin address comes first: whoever finds the clients' one open can purge already.
     await start_admin(proxy, options["admin"], token, options["metrics"], log)
-    await proxy.start(host, port, tls=tls, sock=inherited_socket())
-    url = f"{'http' if tls is None else 'https'}://{shown_address(host, proxy.port)}"
+    listening = where_to_listen(options, proxy.client.origin)
+    try:
+        await proxy.start(listening.host, listening.port, tls=tls, sock=listening.sock)
+    except BaseException:
+        listening.remove_file()
+        raise
+    url = _url(proxy, listening, tls)
     log.say("started", f"{url} answers for {settings.origin}", url=url, origin=settings.origin)
     warn_of_policy(settings.policy, log)
     tell_ready()
-    _listen(proxy, log)
+    _tell_of_origin(proxy, log)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, access_log, log)
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_look_at_origin(proxy))
-        await _until_done(proxy, options, token, log)
+        if not await _has_successor(proxy, options, token, log):
+            listening.remove_file()
         looking.cancel()
     await _drain(proxy, options["drain_timeout"], log)
     if access_log is not None:
@@ -248,7 +265,14 @@ async def _serve(
     return 0
 
 
-def _listen(proxy: Proxy, log: ProxyLog) -> None:
+def _url(proxy: Proxy, listening: Listening, tls: ssl.SSLContext | None) -> str:
+    name = proxy.server.sockets[0].getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    return f"{'http' if tls is None else 'https'}://{shown_address(listening.host, name[1])}"
+
+
+def _tell_of_origin(proxy: Proxy, log: ProxyLog) -> None:
     """Say what happens between it and the app."""
     origin = str(proxy.client.origin)
 
@@ -293,8 +317,8 @@ async def _drain(proxy: Proxy, timeout: float, log: ProxyLog) -> None:
         await proxy.aclose(0)
 
 
-async def _until_done(proxy: Proxy, options: dict[str, Any], token: str, log: ProxyLog) -> None:
-    """Until SIGTERM or SIGINT, or until a successor, which SIGUSR2 asks for, has taken over."""
+async def _has_successor(proxy: Proxy, options: dict[str, Any], token: str, log: ProxyLog) -> bool:
+    """Wait for SIGTERM or SIGINT, or (True) for a successor, which SIGUSR2 asks for, to take over."""
     loop = asyncio.get_running_loop()
     wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
 
@@ -309,9 +333,10 @@ async def _until_done(proxy: Proxy, options: dict[str, Any], token: str, log: Pr
         await proxy.close_others()
         if await start_successor(proxy.server.sockets[0], _SUCCESSOR_SECONDS):
             log.say("handed_over", "a new process has taken over")
-            return
+            return True
         log.say("not_handed_over", "the new process did not come up; this one goes on", level="error")
         await start_admin(proxy, options["admin"], token, options["metrics"], log)
+    return False
 
 
 def _access_log(options: dict[str, Any]) -> AccessLog | None:

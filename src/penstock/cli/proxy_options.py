@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from ..errors import UsageError
 from ..rules.caching.options import CacheOptions
 from ..rules.size import parse_memory
+from ..wire.unix_socket import PREFIX, socket_path
 from .options import Size
 
 
@@ -26,6 +28,41 @@ class Address(click.ParamType[Any]):
         if not colon or not port.isdigit() or int(port) > 65535:
             self.fail(f"{value!r} is not an address; write 127.0.0.1:8080", param, ctx)
         return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # whoever writes :8080 means all addresses
+
+
+class UnixAddress(NamedTuple):
+    """`unix:/run/penstock.sock`."""
+
+    path: str
+
+
+class ListenAddress(Address):
+    """As Address, or a Unix socket."""
+
+    name = "host:port|unix:path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Host and port, or a UnixAddress."""
+        if not isinstance(value, str) or not value.startswith(PREFIX):
+            return super().convert(value, param, ctx)
+        try:
+            return UnixAddress(socket_path(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Mode(click.ParamType[Any]):
+    """`660`: permissions in octal."""
+
+    name = "mode"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bits."""
+        if isinstance(value, int):
+            return value
+        if not re.fullmatch(r"0?[0-7]{3}", value):
+            self.fail(f"{value!r} is no mode of a file; write 660", param, ctx)
+        return int(value, 8)
 
 
 class Memory(Size):

@@ -23,6 +23,9 @@ Address = tuple[int, Any]
 HAPPY_EYEBALLS_DELAY = 0.25
 """Seconds before the next address is tried while the one before is silent (RFC 8305, 5)."""
 
+UNIX_QUEUE_DELAY = 0.01
+"""Seconds before a Unix socket whose queue is full is tried again."""
+
 
 def client_tls() -> ssl.SSLContext:
     """What verifies against the system's certificates. Reading them takes 20 ms, so it is made where it is needed."""
@@ -40,8 +43,7 @@ async def dial(
     """
     try:
         async with asyncio.timeout(timeout):
-            addresses = await _resolve(origin)
-            sock = await _connect_first(addresses, origin)
+            sock = await (_connect_unix(origin) if origin.path else _connect_first(await _resolve(origin), origin))
             return await _start(sock, origin, tls, factory)
     except TimeoutError as error:
         raise ConnectTimeout(f"{origin}: no connection within {timeout:g} s") from error
@@ -132,6 +134,35 @@ async def _connect(address: Address) -> socket.socket:
     return sock
 
 
+async def _connect_unix(origin: UrlOrigin) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(origin.path)
+                return sock
+            except BlockingIOError:
+                # Its queue is full. Nothing tells when there is room, and the loop's sock_connect takes it for begun.
+                await _turn()
+    except OSError as error:
+        sock.close()
+        raise ConnectError(f"{origin}: no connection ({reason_of(error)})") from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _turn() -> None:
+    """Let UNIX_QUEUE_DELAY seconds go by."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = asyncio.get_running_loop().call_later(UNIX_QUEUE_DELAY, over.set_result, None)
+    try:
+        await over
+    finally:
+        timer.cancel()
+
+
 async def _start(
     sock: socket.socket, origin: UrlOrigin, tls: ssl.SSLContext | None, factory: Callable[[], Connection]
 ) -> Connection:
@@ -139,7 +170,10 @@ async def _start(
     connection = factory()
     name = origin.host if tls is not None else None
     try:
-        transport, _ = await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
+        if origin.path:
+            transport, _ = await loop.create_unix_connection(lambda: connection, sock=sock)
+        else:
+            transport, _ = await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
     except BaseException as error:
         connection.discard()
         sock.close()

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from .unix_socket import PREFIX, socket_path
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[^#]*)", re.DOTALL)
@@ -20,6 +21,8 @@ class UrlOrigin:
     host: str
     """Without the brackets of an IPv6 literal."""
     port: int
+    path: str = ""
+    """Of a Unix socket, which is then called in place of host and port."""
 
     @property
     def authority(self) -> str:
@@ -28,7 +31,17 @@ class UrlOrigin:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+        return f"{PREFIX}{self.path}" if self.path else f"{self.scheme}://{self.authority}"
+
+
+def split_origin(text: str) -> UrlOrigin:
+    """Where a server listens: `http://host:port`, or `unix:/run/app.sock`. Raises UsageError for anything else."""
+    if text.startswith(PREFIX):
+        return UrlOrigin("http", "localhost", _DEFAULT_PORTS["http"], socket_path(text))
+    origin, target = split_url(text)
+    if target != "/":
+        raise UsageError(f"{text}: an origin is a scheme, a host and a port, without a path")
+    return origin
 
 
 def split_url(url: str) -> tuple[UrlOrigin, str]:

@@ -115,6 +115,22 @@ def test_a_client_that_goes_away_before_its_answer(tmp_path: Path) -> None:
     assert 0.03 < line["duration_s"] < 0.2
 
 
+def test_a_slow_upload_is_not_the_apps_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = AccessLog(current_clock(), tmp_path / "log")
+        async with rig(shop, access_log=log) as net:
+            client = await net.connect()
+            await client.send("/form", "Content-Length: 2", method="POST", body=b"x")
+            await asyncio.sleep(0.2)
+            client.writer.write(b"y")
+            assert (await client.answer())[0] == 200
+        log.close()
+
+    run_real(main)
+    (line,) = read(tmp_path / "log")
+    assert line["duration_s"] >= 0.2 > 0.1 > line["origin_s"]
+
+
 SANE = "a1B2-._~:+/=@"
 
 

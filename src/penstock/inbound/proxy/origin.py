@@ -109,8 +109,13 @@ class ProxyOrigin:
         return b"".join(lines)
 
     def _forwarding(self, request: InboundRequest, forwarded_for: bytes, via: bytes) -> bytes:
-        address = request.client.encode("latin-1", "replace")
-        text = b"X-Forwarded-For: %b%b\r\nVia: %b1.1 %b\r\n" % (forwarded_for, address, via, self._name)
+        text = b"Via: %b1.1 %b\r\n" % (via, self._name)
+        # Who comes over a Unix socket has no address, and adds none.
+        addresses = (
+            forwarded_for + request.client.encode("latin-1", "replace") if request.client else forwarded_for[:-2]
+        )
+        if addresses:
+            text += b"X-Forwarded-For: %b\r\n" % addresses
         if not self._trust:
             text += b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (request.scheme, request.host)
         return text

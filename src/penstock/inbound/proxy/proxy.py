@@ -265,8 +265,11 @@ class ProxyHandler:
             screen(request, trust_forwarded=self._trust)
         # What goes out is what an answer may vary with.
         said = fields.get(_FORWARDED_FOR) if self._trust else None
-        address = client.encode("latin-1", "replace")
-        fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
+        if client:
+            address = client.encode("latin-1", "replace")
+            fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
+        elif said is None:
+            fields.pop(_FORWARDED_FOR, None)
         whose = client if said is None else last_member(said)
         if self._ids is not None:
             self._ids.take(request)

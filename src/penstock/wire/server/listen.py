@@ -6,7 +6,8 @@ import asyncio
 import math
 import socket
 import ssl
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from ..reasons import reason_of
@@ -25,6 +26,8 @@ _SLICE = 500
 _LOOK_SECONDS = 100e-6
 """For each connection, from one look for those that can be spared to the next; the look takes about 3 us for each."""
 _ABORT_SECONDS = 5.0
+_KEEPS_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""The file of a Unix socket stays when the server ends: another process may go on with it."""
 _FIRST_REQUEST_SECONDS = 1.0
 
 
@@ -87,6 +90,10 @@ class Server:
                 self._listening = await loop.create_server(
                     make, host, port or 0, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
                 )
+            elif sock.family == socket.AF_UNIX:
+                self._listening = await loop.create_unix_server(
+                    make, sock=sock, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake, **_KEEPS_FILE
+                )
             else:
                 self._listening = await loop.create_server(
                     make, sock=sock, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
@@ -144,7 +151,7 @@ class Server:
                 connection.drain()
             return
         self.refused += 1
-        if count > 2 * most or here > 2 * most_here:
+        if count > 2 * most or (address and here > 2 * most_here):
             connection.abort()
         else:
             connection.refuse()

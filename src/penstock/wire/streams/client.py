@@ -15,7 +15,7 @@ from ..connection import Connection
 from ..dial import client_tls, dial
 from ..pool import OriginPool
 from ..request_bytes import RequestEncoder
-from ..url import split_url
+from ..url import split_origin
 from .connection import StreamConnection
 from .exchange import StreamExchange
 from .receiver import Receiver
@@ -24,7 +24,7 @@ _SWEEP_SECONDS = 0.25
 
 
 class StreamClient:
-    """Streams answers from one origin, `url` (scheme, host, port; no path).
+    """Streams answers from one origin, `url` (scheme, host, port; no path; or a Unix socket, see `split_origin`).
 
     - `max_connections`: open at once; requests over it wait, first come first served.
     - `connect_timeout`: seconds to resolve, connect and shake hands.
@@ -48,9 +48,7 @@ class StreamClient:
         tls: ssl.SSLContext | None = None,
         lenient: bool = False,
     ) -> None:
-        self.origin, target = split_url(url)
-        if target != "/":
-            raise UsageError(f"{url}: an origin is a scheme, a host and a port, without a path")
+        self.origin = split_origin(url)
         self._connect_timeout = connect_timeout
         self._first_byte_timeout = first_byte_timeout
         self._between_bytes_timeout = between_bytes_timeout
