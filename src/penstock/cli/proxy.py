@@ -25,7 +25,7 @@ from .loop import run_loop
 from .options import ByteRate, Duration, Size, log_option
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .proxy_check import check_config, warn_of_policy
-from .proxy_log import ProxyLog
+from .proxy_log import ProxyLog, Refusals
 from .proxy_options import Address, ListenAddress, Memory, Mode, ProxyCommand, cache_options
 
 _MEANWHILE = "stale answers where that is allowed, or 502"
@@ -252,7 +252,7 @@ async def _serve(
     log.say("started", f"{url} answers for {settings.origin}", url=url, origin=settings.origin)
     warn_of_policy(settings.policy, log)
     tell_ready()
-    _tell_of_origin(proxy, log)
+    _tell_of_trouble(proxy, log)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, access_log, log)
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_look_at_origin(proxy))
@@ -272,8 +272,8 @@ def _url(proxy: Proxy, listening: Listening, tls: ssl.SSLContext | None) -> str:
     return f"{'http' if tls is None else 'https'}://{shown_address(listening.host, name[1])}"
 
 
-def _tell_of_origin(proxy: Proxy, log: ProxyLog) -> None:
-    """Say what happens between it and the app."""
+def _tell_of_trouble(proxy: Proxy, log: ProxyLog) -> None:
+    """Say what happens between it and the app, and of clients that are too many."""
     origin = str(proxy.client.origin)
 
     def changed(up: bool, why: str) -> None:
@@ -292,6 +292,7 @@ def _tell_of_origin(proxy: Proxy, log: ProxyLog) -> None:
 
     proxy.engine.health.on_change = changed
     proxy.handler.on_loop = goes_round
+    proxy.server.on_refused = Refusals(log, proxy.engine.clock.now).refused
 
 
 async def _look_at_origin(proxy: Proxy) -> None:

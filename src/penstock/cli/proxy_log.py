@@ -6,12 +6,15 @@ docs/reference/metrics.md lists the events and their fields.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .log import JsonLog
 from .terminal import echo
+
+_QUIET_SECONDS = 60.0
 
 
 class ProxyLog:
@@ -44,6 +47,34 @@ class ProxyLog:
             yield
         finally:
             root.removeHandler(handler)
+
+
+class Refusals:
+    """Says that connections are refused, at most once a minute: whoever causes it must not fill the log."""
+
+    def __init__(self, log: ProxyLog, now: Callable[[], float]) -> None:
+        self._log = log
+        self._now = now
+        self._quiet_until = -math.inf
+        self._count = 0
+
+    def refused(self, address: str, of_one: bool) -> None:
+        """For `Server.on_refused`."""
+        self._count += 1
+        if self._now() < self._quiet_until:
+            return
+        self._quiet_until = self._now() + _QUIET_SECONDS
+        count, self._count = self._count, 0
+        client = address or "unix:"
+        bound = "max-connections-per-address" if of_one else "max-connections"
+        self._log.say(
+            "refused",
+            f"connections are refused ({count} since this was last said), the last one of {client}: --{bound}",
+            level="warning",
+            connections=count,
+            client=client,
+            bound=bound.replace("-", "_"),
+        )
 
 
 class _Events(logging.Handler):

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from penstock.cli.proxy_log import ProxyLog
+from penstock.cli.proxy_log import ProxyLog, Refusals
 from penstock.inbound.cache.health import OriginHealth
 
 TOKEN = {"PENSTOCK_ADMIN_TOKEN": "a-token-for-this-test"}
@@ -218,6 +218,36 @@ def test_what_modules_log_is_an_event_too(capsys: pytest.CaptureFixture[str]) ->
     assert first["message"] == "the access log loses lines: no space left on device"
     assert (second["event"], second["level"]) == ("error", "error")
     assert second["traceback"].endswith("RuntimeError: own")
+
+
+@pytest.mark.real
+def test_refused_connections_are_said_once_a_minute(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = tmp_path / "log"
+        more = ["--log", "json", "--max-connections-per-address", "2"]
+        async with proxy(free_port(), log, *more) as (_, port):
+            connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+            await comes(log, '"refused"')
+            for _, writer in connections:
+                writer.close()
+        (line,) = [each for each in map(orjson.loads, log.read_text().splitlines()) if each["event"] == "refused"]
+        assert (line["connections"], line["client"]) == (1, "127.0.0.1")
+        assert (line["bound"], line["level"]) == ("max_connections_per_address", "warning")
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+@pytest.mark.parametrize(("of_one", "bound"), [(True, "--max-connections-per-address"), (False, "--max-connections")])
+def test_how_refused_connections_are_counted(capsys: pytest.CaptureFixture[str], of_one: bool, bound: str) -> None:
+    # Two looks at the clock for each that is said, one for each that is not.
+    moments = iter([0.0, 0.0, 1.0, 59.0, 60.0, 60.0, 61.0])
+    refusals = Refusals(ProxyLog(), lambda: next(moments))
+    for _ in range(5):
+        refusals.refused("192.0.2.1", of_one)
+    assert capsys.readouterr().err.splitlines() == [
+        f"penstock: connections are refused ({count} since this was last said), the last one of 192.0.2.1: {bound}"
+        for count in (1, 3)
+    ]
 
 
 @pytest.mark.real

@@ -7,12 +7,14 @@ import math
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from ..reasons import reason_of
 from .connection import ServerConnection
 from .exchange import Handler, OnAnswered, OnKnown
+from .keeper import tell
 from .limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Server:
     def __init__(self, on_answered: OnAnswered | None = None, on_known: OnKnown | None = None) -> None:
         self.on_answered = on_answered
         self.on_known = on_known
+        self.on_refused: Callable[[str, bool], None] | None = None
+        """Told of each connection over a bound: its address, and whether it is the bound of one address."""
         self.handler: Handler
         self.limits = ServerLimits()
         self.accepted = 0
@@ -151,6 +155,7 @@ class Server:
                 connection.drain()
             return
         self.refused += 1
+        tell(self.on_refused, address, count <= most or here >= most_here)
         if count > 2 * most or (address and here > 2 * most_here):
             connection.abort()
         else:
