@@ -41,11 +41,11 @@ Choices = tuple[Choice, ...]
 def offer_of(value: bytes | None) -> int:
     """The codings that this Accept-Encoding accepts (RFC 9110, 12.5.3): bits of CODINGS, and whether it is unusual.
 
-    Where it has none, any would be acceptable; but who can read none does not say so either: identity alone. What
-    cannot be read is not accepted.
+    Where it has none, any would be acceptable, and the client may not be able to read one: so it offers nothing, and
+    shares with its like alone. What cannot be read is not accepted.
     """
     if value is None:
-        return _IDENTITY
+        return 0
     return _offer(value) if len(value) > LONGEST_REMEMBERED else _remembered_offer(value)
 
 
