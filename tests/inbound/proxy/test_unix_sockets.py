@@ -79,7 +79,7 @@ def test_whose_address_it_is(
                 assert (await client.get("/a", *sent))[0] == 200
             await client.send("/form", *sent, "Content-Length: 1", method="POST", body=b"x")
             await client.answer()
-            client.writer.close()
+            client.writer.transport.abort()
             first, form = origin.asked
             assert first.fields["host"] == "shop", "the Host of the client, not that of the socket"
             assert [asked.fields.get("x-forwarded-for") for asked in (first, form)] == [reaches] * 2
@@ -103,7 +103,7 @@ def test_the_bound_of_one_address_does_not_hold(tmp_path: Path, run: Callable[[A
                 assert (await client.get("/a"))[0] == 200
             assert proxy.server.refused == 0
             for client in clients:
-                client.writer.close()
+                client.writer.transport.abort()
 
     run(asyncio.wait_for(main(), 30))
 
@@ -125,9 +125,10 @@ def test_an_app_that_is_not_there_and_then_is(tmp_path: Path, run: Callable[[Any
         origin = RealOrigin(shop)
         server = await asyncio.start_unix_server(origin.serve, str(tmp_path / "app"))
         assert (await client.get("/a"))[0] == 200
-        client.writer.close()
+        client.writer.transport.abort()
         await proxy.aclose(1.0)
         server.close()
+        await origin.left_alone()
         assert said == [f"unix:{tmp_path}/app: no connection (no such file or directory)", "up"]
 
     run(asyncio.wait_for(main(), 30))
@@ -142,20 +143,22 @@ def test_an_app_whose_queue_is_full_is_waited_for(tmp_path: Path, run: Callable[
         busy = socket.socket(socket.AF_UNIX)
         busy.bind(path)
         busy.listen(0)
-        others = [socket.socket(socket.AF_UNIX)]
-        others[0].connect(path)
+        other = socket.socket(socket.AF_UNIX)
+        other.connect(path)
         proxy = Proxy(ProxySettings(f"unix:{path}", connect_timeout=10.0))
         await proxy.start("", 0, sock=open_unix_socket(str(tmp_path / "proxy")))
         client = await connect(tmp_path)
         await client.send("/a")
         await asyncio.sleep(0.1)
         busy.setblocking(False)
-        server = await asyncio.start_unix_server(RealOrigin(shop).serve, sock=busy)
+        origin = RealOrigin(shop)
+        server = await asyncio.start_unix_server(origin.serve, sock=busy)
         assert (await client.answer())[0] == 200
-        client.writer.close()
+        client.writer.transport.abort()
+        other.close()
         await proxy.aclose(1.0)
         server.close()
-        others[0].close()
+        await origin.left_alone()
 
     run(asyncio.wait_for(main(), 30))
 
@@ -195,6 +198,7 @@ def test_the_command_from_its_start_over_a_restart_to_its_end(tmp_path: Path, mo
         while (tmp_path / "proxy").exists():
             await asyncio.sleep(0.05)
         server.close()
+        await origin.left_alone()
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
@@ -219,7 +223,7 @@ def test_a_socket_of_systemd_keeps_its_file(tmp_path: Path) -> None:
             await asyncio.sleep(0.05)
         client = await connect(tmp_path)
         assert (await client.get("/a"))[0] == 502, "it answers, and there is no app"
-        client.writer.close()
+        client.writer.transport.abort()
         process.terminate()
         assert await process.wait() == 0
         assert (tmp_path / "proxy").exists()
