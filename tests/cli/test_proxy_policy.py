@@ -68,6 +68,20 @@ def test_what_is_doubtful_is_warned_about(capsys: pytest.CaptureFixture[str], tm
     assert "1 [[path]]" in out
 
 
+def test_what_a_start_would_refuse_of_listen_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The proxy itself as its app, by an address or a Unix socket; a mode without a file."""
+    assert check(capsys, "--listen", f"unix:{tmp_path}/p.sock", "--listen-mode", "660")[0] == 0
+    assert f"listen    unix:{tmp_path}/p.sock" in check(capsys, "--listen", f"unix:{tmp_path}/p.sock")[1]
+    code, _, err = check(capsys, "--listen", "127.0.0.1:9")
+    assert (code, "this proxy itself" in err) == (2, True)
+    code, _, err = check(capsys, "--listen-mode", "660")
+    assert (code, "--listen-mode is for" in err) == (2, True)
+    code = run_command(
+        ["proxy", "--check-config", "--origin", f"unix:{tmp_path}/p.sock", "--listen", f"unix:{tmp_path}/p.sock"]
+    )
+    assert (code, "this proxy itself" in capsys.readouterr().err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("text", "options", "says"),
     [
@@ -81,7 +95,7 @@ def test_what_is_doubtful_is_warned_about(capsys: pytest.CaptureFixture[str], tm
         ("ttl = 1", ("--key", "nowhere.pem"), "--key needs --cert"),
         ("ttl = 1", ("--admin-token-file", "nowhere"), "--admin-token-file needs --admin"),
         ("ttl = 1", ("--memory", "lots"), "lots"),
-        ("ttl = 1", ("--origin", "127.0.0.1:9"), "127.0.0.1:9"),
+        ("ttl = 1", ("--origin", "127.0.0.1:9"), "--origin is given 2 times"),
     ],
 )
 def test_what_a_start_would_refuse_is_refused(

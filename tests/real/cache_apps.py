@@ -174,7 +174,7 @@ def litestar_app() -> Any:
     return Litestar(
         [get("/{name:str}")(page), post("/purge")(purge)],
         lifespan=[lifespan],
-        middleware=[DefineMiddleware(CacheMiddleware, cache=SharedCache(memory="8MiB"))],
+        middleware=[DefineMiddleware(CacheMiddleware, cache=SharedCache(memory="8MiB"))],  # type: ignore[arg-type,unused-ignore]  # its types of scopes are its own
     )
 
 

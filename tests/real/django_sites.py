@@ -93,7 +93,7 @@ def _python(project: Project, *arguments: str, **environment: str) -> None:
         env={**project.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     if done.returncode:

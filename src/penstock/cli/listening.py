@@ -29,18 +29,25 @@ class Listening:
             self.file = None
 
 
+def check_listen(options: dict[str, Any], origin: UrlOrigin) -> None:
+    """Raise UsageError for a --listen that cannot be meant, as far as that is seen without a socket."""
+    listen = options["listen"]
+    if not isinstance(listen, UnixAddress):
+        if options["listen_mode"] is not None:
+            raise UsageError("--listen-mode is for --listen unix:/path")
+    elif origin.path and is_same_socket(listen.path, origin.path):
+        raise UsageError(f"--origin {origin} is this proxy itself, which listens there: say where the app listens")
+
+
 def where_to_listen(options: dict[str, Any], origin: UrlOrigin) -> Listening:
     """What --listen says, or who started us. Raises UsageError."""
+    check_listen(options, origin)
     listen, mode = options["listen"], options["listen_mode"]
-    if mode is not None and not isinstance(listen, UnixAddress):
-        raise UsageError("--listen-mode is for --listen unix:/path")
     inherited = inherited_socket()
     if inherited is not None:
         return _of_inherited(inherited.sock, ours=inherited.ours)
     if not isinstance(listen, UnixAddress):
         return Listening(*listen)
-    if origin.path and is_same_socket(listen.path, origin.path):
-        raise UsageError(f"--origin {origin} is this proxy itself, which listens there: say where the app listens")
     sock = open_unix_socket(listen.path, mode)
     return Listening(sock=sock, file=SocketFile(listen.path))
 

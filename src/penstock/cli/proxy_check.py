@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ..inbound.cache.policy import PathPolicy, Policy
 from ..inbound.cache.policy_checks import DURATIONS, WHERE
 from ..inbound.cache.policy_warnings import warnings_of
+from ..inbound.proxy.own_address import refuse_itself
 from ..inbound.proxy.proxy import Proxy, ProxySettings
+from .listening import check_listen
 from .proxy_admin import shown_address
 from .proxy_log import ProxyLog
+from .proxy_options import UnixAddress
 from .terminal import echo
 
 
@@ -22,20 +25,25 @@ def warn_of_policy(policy: Policy, log: ProxyLog) -> None:
 
 
 async def check_config(
-    settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping[str, Any], log: ProxyLog
+    settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], log: ProxyLog
 ) -> int:
     """Print what was found and what is doubtful. Raises UsageError for what a start would refuse."""
     # It listens nowhere and asks nobody; only to be made it looks at what it is made of.
-    await Proxy(settings).aclose(0)
+    proxy = Proxy(settings)
+    check_listen(options, proxy.client.origin)
+    listen = options["listen"]
+    if not isinstance(listen, UnixAddress):
+        await refuse_itself(proxy.client.origin, listen[0], listen[1], None)
+    await proxy.aclose(0)
     for line in _found(settings, tls, options):
         echo(line, err=False)
     warn_of_policy(settings.policy, log)
     return 0
 
 
-def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping[str, Any]) -> Iterator[str]:
+def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any]) -> Iterator[str]:
     yield f"origin    {settings.origin}"
-    yield f"listen    {'http' if tls is None else 'https'}://{shown_address(*options['listen'])}"
+    yield f"listen    {_url(options['listen'], tls)}"
     yield f"memory    {settings.memory:,} bytes"
     if tls is not None:
         yield f"cert      {options['cert']}"
@@ -48,6 +56,12 @@ def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: Mapping
         yield _entry(policy, entry)
     if policy.default.said():
         yield _entry(policy, policy.default)
+
+
+def _url(listen: Any, tls: ssl.SSLContext | None) -> str:
+    if isinstance(listen, UnixAddress):
+        return f"unix:{listen.path}"
+    return f"{'http' if tls is None else 'https'}://{shown_address(*listen)}"
 
 
 def _entry(policy: Policy, entry: PathPolicy) -> str:

@@ -75,8 +75,8 @@ def test_what_became_of_each_request(tmp_path: Path) -> None:
         ("hit", None, None, 200),
         ("hit", None, None, 200),
         ("hit", None, None, 200),
-        ("miss", "uri-miss", None, 200),
-        ("bypass", "method", None, 200),
+        ("miss", "uri-miss", "private", 200),
+        ("bypass", "method", "method-not-shared", 200),
     ]
     assert sorted(told[6:8]) == [("collapsed", "uri-miss", None, 200), ("miss", "uri-miss", None, 200)]
     assert told[8:10] == [("miss", "uri-miss", None, 200), ("stale", None, "stale-while-revalidate", 200)]

@@ -91,12 +91,10 @@ class Proxy:
             settings.memory, max_object_bytes=settings.max_object, max_variants_bytes=settings.max_variants_bytes
         )
         self.client = _client(settings, origin_tls)
-        turns = UploadTurns(settings.origin_connections)
-        # By its own name a proxy sees that what it has sent comes back (RFC 9110, 7.6.3).
-        name = b"%b-%b" % (PRODUCT, os.urandom(4).hex().encode())
+        name = _name()
         # An id that no log knows finds nothing.
         ids = None if access_log is None else RequestIds(trust_forwarded=trust)
-        self.uploads = Uploads(self.store, settings.request_buffer, turns, settings.first_byte_timeout)
+        self.uploads = _uploads(settings, self.store)
         self.engine = CacheEngine(
             self.store,
             ProxyOrigin(self.client, uploads=self.uploads.under_way, ids=ids, name=name, trust_forwarded=trust),
@@ -308,6 +306,16 @@ class ProxyHandler:
         if not apart or not any(_FORWARDED_FOR in names or FIELD in names for names in resource.vary_lists):
             by_cookie = bool(request.policy.bypass_cookies) or stored.freshness.strangers_only
             self.known_hits.learn(raw, resource, stored, fresh_until(stored), by_cookie=by_cookie)
+
+
+def _uploads(settings: ProxySettings, store: MemoryStore) -> Uploads:
+    turns = UploadTurns(settings.origin_connections)
+    return Uploads(store, settings.request_buffer, turns, settings.first_byte_timeout)
+
+
+def _name() -> bytes:
+    """Of this one alone: by it a proxy sees that what it has sent comes back (RFC 9110, 7.6.3)."""
+    return b"%b-%b" % (PRODUCT, os.urandom(4).hex().encode())
 
 
 def last_member(value: bytes) -> str:
