@@ -28,6 +28,7 @@ NAMES = {
     "cache_story": "45,000 requests a second, a third of them unique, open loop (two minutes)",
     "cache_cold": "1,000 clients at once on a cold key, and on one that may not be shared (a minute)",
     "cache_variants": "one URL that varies with 300 languages, six codings, or the cookie: hits (three minutes)",
+    "cache_ranges": "first byte of ranges of an answer that takes three seconds; cold ranges (a minute)",
     "cache_outage": "the app is down for ten minutes, twenty times as fast: who still answers (two minutes)",
     "cache_slow": "hits while 10,000 slow connections are open (a minute)",
     "cache_django": "Django's tutorial, a shop and Wagtail behind the proxy: forms, users, hits (two minutes)",

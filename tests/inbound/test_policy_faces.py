@@ -92,9 +92,9 @@ def is_stored(kind: Any, status: int, **settings: Any) -> bool:
     found = []
 
     async def main() -> None:
-        fields = [("content-range", "bytes 0-1/9")] if status == 206 else []
+        fields = [("content-range", "bytes 7-8/9")] if status == 206 else []
         face = kind(lambda _target, _seen: (status, fields, "ok"), Policy((PathPolicy("/*", **settings),)))
-        asked = {"range": "bytes=0-1"} if status == 206 else {}
+        asked = {"range": "bytes=-2"} if status == 206 else {}
         for _ in range(2):
             found.append("hit" in (await face.get(**asked))[1])
         await face.close()
@@ -625,7 +625,7 @@ def test_what_is_confirmed_for_strangers_is_not_joined_when_the_store_has_let_go
 
 def test_a_part_that_a_policy_keeps_is_not_completed_for_a_user() -> None:
     async def main() -> None:
-        bench = Bench(Policy((PathPolicy("/*", ttl=60.0),)))
+        bench = Bench(Policy((PathPolicy("/*", ttl=60.0),)), whole_ranges=0)
         part = ("content-range", "bytes 0-2/6")
         bench.send(range="bytes=0-2")
         bench.origin[0].answer(part, ("etag", '"1"'), status=206, body=b"nob")

@@ -63,6 +63,12 @@ Examples:
     help="All variants of one URL take at most this. [default: memory/8]",
 )
 @click.option(
+    "--whole-ranges",
+    type=Size(),
+    default=None,
+    help="Up to this length the whole is fetched for who wants a range of it. 0: never. [default: --max-object]",
+)
+@click.option(
     "--policy", type=click.Path(path_type=Path), default=None, help="TOML file for what the app does not say."
 )
 @click.option(
@@ -181,6 +187,7 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         memory=options["memory"],
         max_object=options["max_object"],
         max_variants_bytes=options["max_variants_bytes"],
+        whole_ranges=options["whole_ranges"],
         policy=_policy(options["policy"]),
         options=cache_options(
             profile=options["profile"],

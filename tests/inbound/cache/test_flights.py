@@ -136,6 +136,9 @@ def test_a_room_counts_its_refreshes() -> None:
         ({"range": "bytes=0-1"}, {"range": "bytes=0-2"}, "a whole", True),
         ({"range": "bytes=0-1"}, {}, "a whole", True),
         ({"range": "bytes=0-1", "x_user": "a"}, {"range": "bytes=0-1", "x_user": "b"}, "nothing", False),
+        ({"range": "bytes=0-1"}, {"range": "bytes=0-2"}, "nothing, asked for the whole", True),
+        ({"range": "bytes=0-1"}, {}, "nothing, asked for the whole", True),
+        ({"range": "bytes=0-1", "x_user": "a"}, {"x_user": "b"}, "nothing, asked for the whole", False),
     ],
 )
 def test_whose_answer_a_request_can_share(
@@ -146,12 +149,14 @@ def test_whose_answer_a_request_can_share(
     async def main() -> None:
         bench = Bench()
         bench.fill(FRESH, ("etag", '"1"'), target="/kept")
-        stored = None if kept == "nothing" else only(bench.store.get(KEY + b"kept"))
+        stored = only(bench.store.get(KEY + b"kept")) if kept == "a whole" else None
+        whole = kept.endswith("whole")
         flights = bench.engine.flights
         for key in (KEY, KEY + b"2"):
             flights.vary_hints.keep(key, VaryHint((b"x-user",), ()))
         first, second = asked(one), asked(other)
-        assert (flights.key_of(first, KEY, stored) == flights.key_of(second, KEY, stored)) is equal
+        one_key = flights.key_of(first, KEY, stored, whole=whole)
+        assert (one_key == flights.key_of(second, KEY, stored, whole=whole)) is equal
         assert flights.key_of(first, KEY, stored) != flights.key_of(first, KEY + b"2", stored)
         bench.at_rest()
 
@@ -172,7 +177,7 @@ def asked(fields: dict[str, str]) -> InboundRequest:
 
 def test_who_confirms_a_part_is_not_waited_for_by_who_asks_for_a_whole() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         bench.fill(FRESH, target="/whole")
         part = [FRESH, ("etag", '"1"'), ("content-range", "bytes 0-4/10")]
         bench.fill(*part, body=b"01234", status=206, target="/part", range="bytes=0-4")

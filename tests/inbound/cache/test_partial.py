@@ -16,7 +16,7 @@ PART = ("content-range", "bytes 0-4/10")
 
 def test_of_what_is_stored() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         bench.fill(FRESH, ETAG, body=b"0123456789")
         table = [
             ("bytes=2-4", 206, b"234"),
@@ -54,7 +54,7 @@ def test_equal_ranges_share_an_answer_as_it_came(
     wanted: dict[str, str], content_range: str, body: bytes, streaming: bool
 ) -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         replies = [bench.send(**wanted), bench.send(**wanted)]
         assert len(bench.origin) == 1
         bench.origin[0].head(FRESH, ETAG, ("content-range", content_range), status=206)
@@ -71,7 +71,7 @@ def test_equal_ranges_share_an_answer_as_it_came(
 
 def test_other_ranges_do_not_wait_for_each_other() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         bench.send(range="bytes=0-4"), bench.send(range="bytes=5-9"), bench.send()
         assert len(bench.origin) == 3
         for fetch in bench.origin.fetches:
@@ -83,7 +83,7 @@ def test_other_ranges_do_not_wait_for_each_other() -> None:
 
 def test_a_stored_part_answers_what_lies_in_it() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         bench.fill(FRESH, ETAG, PART, body=b"01234", status=206, range="bytes=0-4")
         reply = bench.send(range="bytes=1-2")
         assert (reply.status, reply.body, reply.fields[b"content-range"]) == (206, b"12", b"bytes 1-2/10")
@@ -98,7 +98,7 @@ def test_a_stored_part_answers_what_lies_in_it() -> None:
 
 def test_a_plain_request_does_not_wait_for_a_part_to_be_confirmed() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         bench.fill(SHORT, ETAG, PART, body=b"01234", status=206, range="bytes=0-4")
         await bench.wait(2)
         ranged = bench.send(range="bytes=1-2")
@@ -116,7 +116,7 @@ def test_a_plain_request_does_not_wait_for_a_part_to_be_confirmed() -> None:
 
 def test_a_range_that_the_client_asked_for_alone_streams_though_the_origin_sends_all() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         bench.fill(("cache-control", "private"))
         reply = bench.send(range="bytes=0-1")
         bench.origin[1].head(FRESH, length=6)
@@ -132,7 +132,7 @@ def test_a_range_that_the_client_asked_for_alone_streams_though_the_origin_sends
 
 def test_a_part_does_not_replace_the_whole_that_came_first() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         ranged, plain = bench.send(range="bytes=0-4"), bench.send()
         bench.origin[1].answer(FRESH, ETAG, body=b"0123456789")
         bench.origin[0].answer(FRESH, ETAG, PART, status=206, body=b"01234")
@@ -151,7 +151,7 @@ def _half(bench: Bench, *more: tuple[str, str]) -> None:
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_plain_request_is_completed_from_a_stored_beginning(streaming: bool) -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         _half(bench, ETAG, ("content-type", "text/plain"))
         replies = [bench.send(), bench.send()]
         fetch = bench.origin[1]
@@ -192,7 +192,7 @@ def test_what_cannot_be_joined_is_followed_by_one_plain_request(
     fields: list[tuple[str, str]], status: int, length: int | None
 ) -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         _half(bench, ETAG)
         replies = [bench.send(), bench.send()]
         bench.origin[1].head(FRESH, *fields, status=status, length=length)
@@ -210,7 +210,7 @@ def test_what_cannot_be_joined_is_followed_by_one_plain_request(
 @pytest.mark.parametrize("tag", [[], [("etag", 'W/"1"')]])
 def test_without_a_strong_etag_the_rest_is_asked_for_without_if_range(tag: list[tuple[str, str]]) -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         _half(bench, *tag)
         reply = bench.send()
         assert bench.origin[1].fields[b"range"] == b"bytes=5-"
@@ -226,7 +226,7 @@ def test_without_a_strong_etag_the_rest_is_asked_for_without_if_range(tag: list[
 @pytest.mark.parametrize("status", [200, 404, 503])
 def test_another_answer_to_the_request_for_the_rest_is_used_as_usual(status: int) -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         _half(bench, ETAG)
         reply = bench.send()
         bench.origin[1].answer(FRESH, body=b"whole", status=status)
@@ -239,7 +239,7 @@ def test_another_answer_to_the_request_for_the_rest_is_used_as_usual(status: int
 @pytest.mark.parametrize("how", ["private", "cookie", "lost"])
 def test_a_completed_answer_obeys_the_rules_of_all(how: str) -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         _half(bench, ETAG)
         leader, follower = bench.send(), bench.send()
         place = ("content-range", "bytes 5-9/10")
@@ -263,7 +263,7 @@ def test_a_completed_answer_obeys_the_rules_of_all(how: str) -> None:
 
 def test_no_part_of_another_variant_or_that_was_purged_is_completed() -> None:
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(whole_ranges=0)
         vary = ("vary", "accept-language")
         asked = {"range": "bytes=0-4", "accept_language": "en"}
         bench.fill(FRESH, ETAG, PART, vary, body=b"01234", status=206, **asked)
@@ -282,10 +282,10 @@ def test_no_part_of_another_variant_or_that_was_purged_is_completed() -> None:
 def test_a_lenient_cache_believes_the_length_of_a_part() -> None:
     async def main() -> None:
         wrong = ("content-range", "bytes 4-9/10")
-        strict = Bench()
+        strict = Bench(whole_ranges=0)
         strict.fill(FRESH, wrong, body=b"01234", status=206, range="bytes=-5")
         assert strict.store.objects == 0
-        bench = Bench(options=CacheOptions(lenient_origin=True))
+        bench = Bench(options=CacheOptions(lenient_origin=True), whole_ranges=0)
         bench.fill(FRESH, wrong, body=b"01234", status=206, range="bytes=-5")
         for wanted, body in (("-5", b"01234"), ("6-8", b"234"), ("6-", b"234"), ("-1", b"4")):
             reply = bench.send(range="bytes=" + wanted)

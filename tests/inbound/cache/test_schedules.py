@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import AttemptTimeout, ConnectionLost, ConnectTimeout, ProtocolError
 from penstock.inbound.cache.protocols import InboundRequest
+from penstock.rules.caching import ranges
 from penstock.testing import run_virtual
 
 from .fakes import Bench, RecordingReply, ScriptedFetch
@@ -67,6 +69,12 @@ _OTHERS = st.fixed_dictionaries(
         "seconds": st.sampled_from([0.5, 1.5, 3.0, 10.0, 130.0]),
     }
 )
+_RANGES: dict[str, dict[str, int]] = {
+    "as usual": {},
+    "any range is far behind": {"near": 0},
+    "any whole is too long for a range": {"whole_ranges": 10},
+    "ranges go as they are": {"whole_ranges": 0},
+}
 SCHEDULES = st.lists(st.one_of(_ARRIVE, _ARRIVE, _HEAD, _HEAD, _OTHERS), min_size=12, max_size=60)
 
 
@@ -95,8 +103,8 @@ class Answering:
 class Play:
     """One schedule."""
 
-    def __init__(self) -> None:
-        self.bench = Bench(max_refreshes=2)
+    def __init__(self, **settings: int) -> None:
+        self.bench = Bench(max_refreshes=2, **settings)  # type: ignore[arg-type]
         self.now = 0
         self.clients: list[tuple[dict[str, Any], int, RecordingReply]] = []
         self.asked_at: list[int] = []
@@ -320,13 +328,17 @@ def _span(wanted: str, total: int) -> tuple[int, int]:
     max_examples=int(os.environ.get("PENSTOCK_SCHEDULES", "300")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(SCHEDULES)
-def test_any_schedule(schedule: list[dict[str, Any]]) -> None:
+@given(SCHEDULES, st.sampled_from(list(_RANGES)))
+def test_any_schedule(schedule: list[dict[str, Any]], how: str) -> None:
+    chosen = _RANGES[how].copy()
+
     async def main() -> None:
-        play = Play()
+        play = Play(**chosen)
         for op in schedule:
             await play.step(op)
         await play.to_the_end()
         play.judge()
 
-    run_virtual(main())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "NEAR", chosen.pop("near", ranges.NEAR))
+        run_virtual(main())

@@ -14,7 +14,7 @@ from ...rules.caching.lookup import BARRED, Act
 from ...rules.caching.options import CacheOptions
 from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
-from ..cache.flight import Found
+from ..cache.found import Found
 from ..cache.policy import NO_POLICY, Policy
 from .app_shape import check_app
 from .known import KnownAnswer
@@ -65,6 +65,7 @@ class CacheMiddleware:
         trust_forwarded: bool = False,
         max_object: int | str | None = None,
         max_variants_bytes: int | str | None = None,
+        whole_ranges: int | str | None = None,
         max_refreshes: int = 32,
         uncacheable_ttl: float = 120.0,
         shutdown_timeout: float = 10.0,
@@ -79,6 +80,7 @@ class CacheMiddleware:
             trust_forwarded=trust_forwarded,
             max_object=max_object,
             max_variants_bytes=max_variants_bytes,
+            whole_ranges=whole_ranges,
             max_refreshes=max_refreshes,
             uncacheable_ttl=uncacheable_ttl,
             shutdown_timeout=shutdown_timeout,

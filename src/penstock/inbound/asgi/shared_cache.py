@@ -62,6 +62,8 @@ class SharedCache:
       `memory`, and at most 32 MiB.
     - `max_variants_bytes`: bytes, or a text: what the variants of one URL take together, by default an eighth of
       `memory`. What goes then is what nobody asked for again.
+    - `whole_ranges`: bytes, or a text: of what is not stored and no longer than that the app is asked for the whole
+      where clients want ranges, and all of them are cut from it; 0 for never, by default what `max_object` is.
     - `max_refreshes`: how many stale responses are refreshed in the background at once.
     - `uncacheable_ttl`: seconds for which it is remembered that a URL's response could not be stored; meanwhile
       requests for it do not wait for one another.
@@ -79,6 +81,7 @@ class SharedCache:
         trust_forwarded: bool = False,
         max_object: int | str | None = None,
         max_variants_bytes: int | str | None = None,
+        whole_ranges: int | str | None = None,
         max_refreshes: int = 32,
         uncacheable_ttl: float = 120.0,
         shutdown_timeout: float = 10.0,
@@ -98,6 +101,7 @@ class SharedCache:
         self._memory = parse_memory(memory)
         self._max_object = None if max_object is None else parse_size(max_object)
         self._max_variants_bytes = None if max_variants_bytes is None else parse_size(max_variants_bytes)
+        self._whole_ranges = None if whole_ranges is None else parse_size(whole_ranges, least=0)
         self._policy = (
             policy if isinstance(policy, Policy) else Policy() if policy is None else read_policy(str(policy))
         )
@@ -170,6 +174,7 @@ class SharedCache:
             clock=current_clock(),
             max_refreshes=self._max_refreshes,
             uncacheable_ttl=self._uncacheable_ttl,
+            whole_ranges=self._whole_ranges,
             adds_date=False,
         )
         return Site(loop, engine, origin)

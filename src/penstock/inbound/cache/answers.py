@@ -8,7 +8,7 @@ from ...messages import RawFields
 from ...rules.caching.cache_status import cache_status
 from ...rules.caching.freshness import generated_age
 from ...rules.caching.http_fields import combine
-from ...rules.caching.ranges import answer_from_part, answer_range
+from ...rules.caching.ranges import RangeAnswer, answer_from_part, answer_range
 from ...rules.caching.request import CacheRequest
 from ...rules.caching.validation import answers_not_modified, fields_of_304
 from ...stores.stored_response import StoredResponse
@@ -82,16 +82,21 @@ def _answer_range(
 ) -> int:
     total = len(body)
     answer = answer_range(request.fields.get(b"range"), request.fields.get(b"if-range"), total, combine(fields))
+    status, reason, fields = head_of(answer, total, reason, fields)
+    if answer.kind != "whole":
+        body = body[answer.first : answer.last + 1] if answer.kind == "part" else b""
+    reply.respond(status, reason, fields + added, body)
+    return status
+
+
+def head_of(answer: RangeAnswer, total: int, reason: bytes, fields: RawFields) -> tuple[int, bytes, RawFields]:
+    """Status, reason and fields of what is made of a 200 with `total` bytes for who wants a part of it."""
     if answer.kind == "whole":
-        reply.respond(200, reason, fields + added, body)
-        return 200
+        return 200, reason, fields
     if answer.kind == "unsatisfiable":
-        where = [(b"content-range", b"bytes */%d" % total)]
-        reply.respond(416, b"Range Not Satisfiable", where + added, b"")
-        return 416
-    where = [(b"content-range", b"bytes %d-%d/%d" % (answer.first, answer.last, total))]
-    reply.respond(206, b"Partial Content", fields + where + added, body[answer.first : answer.last + 1])
-    return 206
+        return 416, b"Range Not Satisfiable", [(b"content-range", b"bytes */%d" % total)]
+    where = (b"content-range", b"bytes %d-%d/%d" % (answer.first, answer.last, total))
+    return 206, b"Partial Content", [*fields, where]
 
 
 def _answer_part(reply: ClientReply, request: CacheRequest, stored: StoredResponse, added: RawFields) -> int:

@@ -21,9 +21,11 @@ from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from ...stores.variants import Resource
 from .answers import answer_stored, hit_fields, part_of
+from .cold_ranges import ColdRanges
 from .counters import CacheCounters, count
-from .flight import Flight, Found
+from .flight import RANGE, Flight
 from .flights import Flights
+from .found import Found
 from .health import OriginHealth
 from .hit_for_miss import HitForMiss
 from .origin_response import OriginResponse
@@ -32,7 +34,7 @@ from .policy import NO_POLICY, PathPolicy, Policy
 from .protocols import ClientReply, InboundRequest, Origin
 
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
-_OWN = _CONDITIONS | {b"range", b"if-range"}
+_OWN = _CONDITIONS | RANGE
 """What a request that is shared goes without: an answer for everybody must not depend on what one client has."""
 _NOTHING: frozenset[bytes] = frozenset()
 _SWEEP_SECONDS = 1.0
@@ -45,8 +47,9 @@ _SLICE_OBJECTS = 500
 class CacheEngine:
     """One cache in front of one origin, on one event loop.
 
-    `max_refreshes` is how many stale responses may be refreshed in the background at once. `adds_date`: answers without
-    a Date get one (RFC 9110, 6.6.1); False where the server that sends them does that itself.
+    `max_refreshes` is how many stale responses may be refreshed in the background at once. `whole_ranges`: up to how
+    many bytes a whole is fetched for who wants a range of it (None: what one response may have; 0: never). `adds_date`:
+    answers without a Date get one (RFC 9110, 6.6.1); False where the server that sends them does that itself.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class CacheEngine:
         clock: Clock | None = None,
         max_refreshes: int = 32,
         uncacheable_ttl: float = 120.0,
+        whole_ranges: int | None = None,
         adds_date: bool = True,
     ) -> None:
         self.store = store
@@ -69,6 +73,7 @@ class CacheEngine:
         self.adds_date = adds_date
         self.counters = CacheCounters()
         self.refusals = HitForMiss(store, uncacheable_ttl)
+        self.cold_ranges = ColdRanges(store, whole_ranges, uncacheable_ttl)
         self.health = OriginHealth()
         self.flights = Flights(store, max_refreshes)
         self.on_looked_up: Callable[[InboundRequest, str, StoredResponse | None], None] | None = None
@@ -100,6 +105,10 @@ class CacheEngine:
         stored, _ = self.select(self.store.get(key), request)
         self._ask(request, reply, Found(LET_GO, key, self._now(), stored=stored), alone=True)
 
+    def handle_verbatim(self, request: InboundRequest, reply: ClientReply) -> None:
+        """For who can have its range from nobody but the origin: it is asked with the client's own fields."""
+        self._ask(request, reply, Found(LET_GO, self.key_of(request), self._now()), alone=True)
+
     def look_up(self, request: InboundRequest) -> Found:
         """What is to be done with `request`, to which the policy was applied; changes nothing.
 
@@ -118,7 +127,13 @@ class CacheEngine:
             plan = reuse(request.method, stored.freshness, resident, soft_purged=soft, origin_down=down)
             if plan is not None:
                 return Found(plan, key, now, resource, stored)
+        whole = False
         flight_key = self.flights.key_of(request, key, stored)
+        if stored is None and b"range" in request.fields:
+            of_whole = self.flights.key_of(request, key, None, whole=True)
+            on_its_way = self.flights.find(of_whole) is not None
+            whole = self.cold_ranges.asks_for_whole(request, key, now, on_its_way=on_its_way)
+            flight_key = of_whole if whole else flight_key
         flight = self.flights.find(flight_key)
         others = resource if stored is None else None
         if (flight is not None or others is not None) and _is_kept_from(request, others, flight):
@@ -133,7 +148,7 @@ class CacheEngine:
             on_its_way=on_its_way,
             refused=None if refusal is None else refusal.verdict,
         )
-        return Found(plan, key, now, resource, stored, flight_key)
+        return Found(plan, key, now, resource, stored, flight_key, whole)
 
     def key_of(self, request: InboundRequest) -> bytes:
         """The primary key (RFC 9111, 2): scheme, host and raw target."""
@@ -159,6 +174,7 @@ class CacheEngine:
         """
         self.flights.close_url(key)
         self.refusals.forget_all_kinds(key)
+        self.cold_ranges.forget(key)
         return self.store.expire(key) if soft else self.store.delete(key)
 
     def purge_tag(self, tag: bytes, *, soft: bool = False) -> int:
@@ -170,6 +186,7 @@ class CacheEngine:
         """Purge everything; how many objects that concerned."""
         self.flights.close_all()
         self.refusals.clear()
+        self.cold_ranges.clear()
         return self.store.purge_all(soft=soft)
 
     def close(self) -> None:
@@ -229,7 +246,7 @@ class CacheEngine:
         added = [] if stored is None else validators(dict(stored.fields), request.method)
         conditional = bool(added)
         out = _NOTHING if alone else _CONDITIONS
-        if conditional or (stored is not None and not alone):
+        if conditional or ((stored is not None or found.whole) and not alone):
             out = _OWN
         elif found.resource is not None and not alone:
             alive = (part for part in beginnings(found.resource, request) if self.store.state(part) != "gone")
@@ -241,6 +258,7 @@ class CacheEngine:
             request,
             found,
             self.store.sequence(),
+            request.without(RANGE) if out is _OWN else request,
             alone=alone,
             part=part,
             conditional=conditional,

@@ -13,7 +13,7 @@ from ...rules.caching.validation import validators
 from ...stores.stored_response import StoredResponse
 from .advice import Unstored
 from .engine import CacheEngine
-from .flight import Found
+from .found import Found
 from .policy import NO_POLICY, PathPolicy
 from .policy_effects import Stored, effects
 from .protocols import InboundRequest

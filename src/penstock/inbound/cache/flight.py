@@ -16,25 +16,17 @@ from typing import NamedTuple, Protocol
 from ...errors import CallError
 from ...messages import RawFields
 from ...rules.caching.decisions import Decision
-from ...rules.caching.lookup import Act, Plan
+from ...rules.caching.lookup import Act
 from ...stores.stored_response import StoredResponse
-from ...stores.variants import Resource
+from .found import Found
 from .protocols import ClientReply, Fetch, InboundRequest, Origin
 
 WINDOW = 256 * 1024
 """Bytes that a body which is not kept may be ahead of its slowest client before the origin has to wait."""
 
 
-class Found(NamedTuple):
-    """The plan for a request, and what it was made from; what it did not need is empty."""
-
-    plan: Plan
-    key: bytes
-    now: float
-    resource: Resource | None = None
-    stored: StoredResponse | None = None
-    """Of `resource`, what the request selects."""
-    flight_key: bytes = b""
+RANGE = frozenset({b"range", b"if-range"})
+"""What an answer that others share is asked for without."""
 
 
 class Head(NamedTuple):
@@ -68,12 +60,8 @@ class FlightJudge(Protocol):
         """No complete answer will come; whoever was sent a part has been broken off."""
         ...
 
-    def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
-        """These have had nothing and get nothing here: each is to be answered by itself."""
-        ...
-
     def begin_answer(self, flight: Flight, delivery: Delivery) -> bool:
-        """Send the head for `delivery`; False where it has its whole answer with that, or must wait for the end."""
+        """Send the head for `delivery`; False where nothing more is to be sent to it from here, or not yet."""
         ...
 
     def answer_whole(self, flight: Flight, delivery: Delivery, body: bytes) -> None:
@@ -107,9 +95,13 @@ class FlightState(enum.Enum):
 
 
 class Delivery:
-    """One client of a flight, and how far it has got."""
+    """One client of a flight, and how far it has got.
 
-    __slots__ = ("collapsed", "flight", "position", "reply", "request", "started", "waits_for_all")
+    It gets the bytes from `first` up to `end`, which is None where it gets all that come. `position` counts the chunks
+    that it is done with, `reached` their bytes; where it gets all, only the chunks are counted.
+    """
+
+    __slots__ = ("collapsed", "end", "first", "flight", "position", "reached", "reply", "request", "started")
 
     def __init__(self, flight: Flight, request: InboundRequest, reply: ClientReply, *, collapsed: bool) -> None:
         self.flight = flight
@@ -119,7 +111,8 @@ class Delivery:
         """It came while somebody else's request was on its way, and shares that."""
         self.position = 0
         self.started = False
-        self.waits_for_all = False
+        self.first = self.reached = 0
+        self.end: int | None = None
         reply.on_closed = self.closed
 
     def closed(self) -> None:
@@ -131,9 +124,17 @@ class Delivery:
         self.flight.pump(self)
         self.flight.balance()
 
-    def wait_for_all(self) -> None:
-        """It can only be answered once the whole body is there."""
-        self.waits_for_all = True
+    def cut(self, first: int, last: int) -> None:
+        """It gets these bytes only, the `last` included."""
+        self.first, self.end = first, last + 1
+
+    def piece_of(self, chunk: bytes) -> bytes:
+        """What it gets of the next chunk; only where its bytes are counted."""
+        start = self.reached
+        self.reached = start + len(chunk)
+        if self.end is not None and (start < self.first or self.reached > self.end):
+            return chunk[max(self.first - start, 0) : max(self.end - start, 0)]
+        return chunk
 
     def release(self) -> None:
         """Its answer no longer comes from here."""
@@ -146,9 +147,10 @@ class Delivery:
 class Flight:
     """Made by the engine; a Receiver for the origin.
 
-    `alone`: nobody else may join. `part`: the beginning that is stored; the origin is asked for the rest.
-    `conditional`: it is asked whether what is stored still holds, so it may answer 304. `verbatim`: the client's own
-    conditions and range go to the origin, so the answer is right as it comes.
+    `sent`: the request as the origin sees it, where the client's Range is left out; for the rules. `alone`: nobody else
+    may join. `part`: the beginning that is stored; the origin is asked for the rest. `conditional`: it is asked whether
+    what is stored still holds, so it may answer 304. `verbatim`: the client's own conditions and range go to the
+    origin, so the answer is right as it comes.
     """
 
     judge: FlightJudge
@@ -156,6 +158,7 @@ class Flight:
     request: InboundRequest
     found: InitVar[Found]
     sequence: int
+    sent: InboundRequest
     alone: bool = False
     part: StoredResponse | None = None
     conditional: bool = False
@@ -163,6 +166,8 @@ class Flight:
     key: bytes = field(init=False)
     flight_key: bytes = field(init=False)
     began: float = field(init=False)
+    whole: bool = field(init=False)
+    """Nothing was stored, and the whole was asked for where the first client wanted a range."""
     note: str = field(init=False)
     """For Cache-Status: why the origin was asked."""
     detail: str | None = field(default=None, init=False)
@@ -186,11 +191,17 @@ class Flight:
     _streaming: bool = field(default=False, init=False)
     _passed_by: str | None = field(default=None, init=False)
     """Why the cache had nothing to do with the request from the first."""
+    _since: float = field(default=0.0, init=False)
+    """When it began to stream."""
+    _undecided: list[Delivery] = field(default_factory=list, init=False)
+    """Who gets a part that begins far behind what has come: whether from here is seen at a second look."""
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def __post_init__(self, found: Found) -> None:
         self.key = found.key
         self.flight_key = found.flight_key
         self.began = found.now
+        self.whole = found.whole and not self.alone
         self.note = found.plan.word
         if found.plan.act is Act.STRAIGHT:
             self._passed_by = found.plan.reason
@@ -206,6 +217,7 @@ class Flight:
         """What came does not fit what is stored: the next `ask` is for all, and without a condition."""
         self.forget_stored()
         self.conditional = self.verbatim = False
+        self.sent = self.request.without(RANGE)
         if self.fetch is not None:
             # The rest of the answer that is being read now is nobody's.
             self.fetch.cancel()
@@ -230,6 +242,11 @@ class Flight:
     def count_purges_from(self, sequence: int) -> None:
         """The answer is newer than what was purged before the store's `sequence`."""
         self.sequence = sequence
+
+    @property
+    def owes_range(self) -> bool:
+        """The first client's Range was not sent, so its answer has to be cut."""
+        return self.sent is not self.request
 
     def share(self, head: Head, storing: StoredResponse) -> None:
         """The answer is for everybody who is here, and is kept whole to be stored."""
@@ -259,18 +276,24 @@ class Flight:
         self.tell(reason)
 
     def stop_keeping(self) -> None:
-        """It will not be stored: from now on only what its clients lack is held, and who waits for all is let go."""
+        """It will not be stored: from now on only what its clients lack is held."""
         self.keeping = False
         self.storing = None
         self.room.over(self)
-        waiting = [d for d in self.deliveries if b"range" in d.request.fields and not d.started and not self.verbatim]
-        for delivery in waiting:
-            delivery.release()
         if self.deliveries:
             self._trim()
         else:
             self.give_up()
-        self.judge.answer_elsewhere(waiting)
+
+    def look_again(self, delivery: Delivery, seconds: float) -> None:
+        """Ask the judge once more how to begin with `delivery`, at the latest after so many seconds."""
+        self._undecided.append(delivery)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._look_by_time)
+
+    def streamed_for(self) -> float:
+        """Seconds since the body began to be handed on."""
+        return asyncio.get_running_loop().time() - self._since
 
     def begin_with(self, body: bytes) -> None:
         """The first bytes of the body, which the origin need not send."""
@@ -346,7 +369,7 @@ class Flight:
             for delivery in self.take_deliveries():
                 self.judge.answer_whole(self, delivery, body)
             return
-        self.pump_all(body)
+        self.pump_all()
         # What is stored has a copy of its own; the slow need only what they lack.
         self.keeping = False
         self.balance()
@@ -364,6 +387,17 @@ class Flight:
         self.judge.on_flight_failed(self, error)
 
     # From the clients.
+
+    def let_go(self, delivery: Delivery) -> None:
+        """One is answered in another way, all others go on."""
+        delivery.release()
+        self.left(delivery)
+
+    def finish(self, delivery: Delivery) -> None:
+        """One has all that it gets. What is kept goes on without anybody."""
+        delivery.release()
+        if not (self.deliveries or self.keeping or self.complete):
+            self.give_up()
 
     def left(self, delivery: Delivery) -> None:
         """A client has gone. What is shared goes on without it; what is passed has no reason to."""
@@ -387,17 +421,39 @@ class Flight:
                     reply.end()
                 return
             delivery.position += 1
-            reply.write(self.chunks[index])
+            if delivery.end is None:
+                reply.write(self.chunks[index])
+            elif self._write_part(delivery, self.chunks[index], delivery.end):
+                return
 
-    def pump_all(self, body: bytes = b"") -> None:
-        """Send everybody what is there; `body` is all of it, once it is complete and kept."""
+    def _write_part(self, delivery: Delivery, chunk: bytes, end: int) -> bool:
+        """Send what `delivery` gets of `chunk`; whether that was the last."""
+        if piece := delivery.piece_of(chunk):
+            delivery.reply.write(piece)
+        if delivery.reached < end:
+            return False
+        self.finish(delivery)
+        delivery.reply.end()
+        return True
+
+    def pump_all(self) -> None:
+        """Send everybody what is there."""
         for delivery in [*self.deliveries]:
-            if delivery.waits_for_all and self.complete:
-                delivery.release()
-                self.judge.answer_whole(self, delivery, body)
-            else:
-                self.pump(delivery)
+            self.pump(delivery)
+        if self._undecided:
+            self._look()
         self.balance()
+
+    def _look_by_time(self) -> None:
+        self._timer = None
+        self._look()
+
+    def _look(self) -> None:
+        """Begin with those whose part has come near, or whose time for another look it is."""
+        undecided, self._undecided = self._undecided, []
+        for delivery in undecided:
+            if delivery in self.deliveries:
+                self._start(delivery)
 
     def balance(self) -> None:
         """Drop what everybody has, and let the origin wait where a client is too far behind."""
@@ -426,6 +482,7 @@ class Flight:
         if self._streaming or self.state not in {FlightState.SHARED, FlightState.PASSING} or self.complete:
             return
         self._streaming = True
+        self._since = asyncio.get_running_loop().time()
         for delivery in [*self.deliveries]:
             self._start(delivery)
         self.balance()

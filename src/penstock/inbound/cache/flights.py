@@ -58,18 +58,25 @@ class Flights:
         self._max_refreshes = max_refreshes
 
     def key_of(
-        self, request: InboundRequest, key: bytes, stored: StoredResponse | None, variant: bytes | None = None
+        self,
+        request: InboundRequest,
+        key: bytes,
+        stored: StoredResponse | None,
+        variant: bytes | None = None,
+        *,
+        whole: bool = False,
     ) -> bytes:
         """Equal for requests that one answer can serve, as far as that is known beforehand.
 
         `variant`: of the answer, where that is there; one that is only for these words is the key of no request.
+        `whole`: with nothing stored the origin is asked for the whole, whatever the range.
         """
         # Seldom, so most requests need no digest of their key.
         hint = self._hints.get(short_key(key)) if self._hints else None
         if hint is not None:
             key = key + b"\0v" + (variant or shared_variant(hint.names, request.fields, hint.choices))
-        if stored is None and b"range" in request.fields:
-            # With nothing stored the range goes to the origin as it is, and its answer fits only the same range.
+        if stored is None and not whole and b"range" in request.fields:
+            # The range goes to the origin as it is, and its answer fits only the same range.
             key = b"%b\0r%b\0%b" % (key, request.fields[b"range"], request.fields.get(b"if-range", b""))
         elif stored is not None and stored.status == 206:
             # What confirms a part is no answer for who wants the whole.
@@ -121,7 +128,9 @@ class Flights:
             return
         # One that a purge has closed stays closed: who comes now must not get what was asked for before.
         if self.close(flight):
-            flight.flight_key = self.key_of(flight.request, flight.key, flight.stale, storing.variant)
+            flight.flight_key = self.key_of(
+                flight.request, flight.key, flight.stale, storing.variant, whole=flight.whole
+            )
             self._joinable.setdefault(flight.flight_key, flight)
 
     def _remember(self, key: bytes, hint: VaryHint) -> None:

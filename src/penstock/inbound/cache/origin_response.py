@@ -16,12 +16,13 @@ from ...rules.caching.freshness import freshness_of, may_serve_on_error
 from ...rules.caching.http_date import format_http_date
 from ...rules.caching.http_fields import FieldMap, combine, end_to_end
 from ...rules.caching.invalidation import invalidated, is_unsafe
-from ...rules.caching.lookup import SHAREABLE, is_for_all, is_kept_from
+from ...rules.caching.lookup import is_for_all, is_kept_from
 from ...rules.caching.options import CacheOptions, with_heuristic
 from ...rules.caching.ranges import parse_content_range
 from ...rules.caching.storing import (
     MUST_VALIDATE,
     PERSONAL,
+    TOO_LARGE,
     fields_to_store,
     is_outdone,
     may_share,
@@ -31,8 +32,6 @@ from ...rules.caching.storing import (
 from ...rules.caching.surrogate_tags import tags_of
 from ...rules.caching.targeted import response_directives
 from ...rules.caching.validation import (
-    answers_not_modified,
-    fields_of_304,
     head_confirms,
     merge_not_modified,
     never_less_vary,
@@ -41,6 +40,7 @@ from ...rules.caching.validation import (
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
+from .cold_ranges import ColdRanges
 from .counters import CacheCounters, count
 from .flight import Delivery, Flight, FlightState, Head
 from .flights import Flights
@@ -48,6 +48,7 @@ from .health import OriginHealth
 from .hit_for_miss import HitForMiss, of_kind
 from .partial import as_believed, fields_of_both
 from .protocols import ClientReply, InboundRequest
+from .under_way import answer_whole, begin_answer
 
 _ERRORS = frozenset({500, 502, 503, 504})
 _LENGTH = frozenset({b"content-length"})
@@ -65,6 +66,7 @@ class Asker(Protocol):
     adds_date: bool
     counters: CacheCounters
     refusals: HitForMiss
+    cold_ranges: ColdRanges
     health: OriginHealth
     flights: Flights
 
@@ -82,6 +84,10 @@ class Asker(Protocol):
 
     def handle_alone(self, request: InboundRequest, reply: ClientReply) -> None:
         """Ask the origin for this client alone."""
+        ...
+
+    def handle_verbatim(self, request: InboundRequest, reply: ClientReply) -> None:
+        """Ask the origin for this client alone, with its own conditions and range."""
         ...
 
 
@@ -187,7 +193,7 @@ class OriginResponse:
 
     def _land(self, flight: Flight, head: Head) -> None:
         """The answer is a new one: share it and keep it, or let the others go."""
-        asker, request = self._asker, flight.request
+        asker, request = self._asker, flight.sent
         combined = combine(head.fields)
         if asker.adds_date and b"date" not in combined:
             head.fields.append(self._date())
@@ -196,6 +202,9 @@ class OriginResponse:
             self.invalidate(request, head.status, combined)
             # Its own answer is newer than what it made invalid, and may be stored (RFC 9110, 9.3.3).
             flight.count_purges_from(asker.store.sequence())
+        if flight.whole and (head.length or 0) > asker.cold_ranges.most_bytes:
+            self._too_long(flight, head)
+            return
         kept = head
         if request.policy.strip_set_cookie:
             kept = head._replace(fields=self.without_cookies(request, head.status, head.fields))
@@ -211,7 +220,7 @@ class OriginResponse:
         if storing.freshness.strangers_only:
             # The leader is one of them, or it would not be stored.
             kept_from = flight.take_deliveries(lambda d: is_kept_from(storing.freshness, d.request.fields))
-            self.answer_elsewhere(kept_from)
+            self._release_alone(kept_from)
         if not may_share(storing.freshness):
             # It may be stored, but each use must be confirmed, so nobody may share this one.
             self._note(flight, MUST_VALIDATE, head.status)
@@ -255,7 +264,7 @@ class OriginResponse:
         return verdict, StoredResponse(
             key=flight.key,
             vary=vary,
-            variant=variant_of(vary, request.fields, coding) if vary else b"",
+            variant=variant_of(vary, flight.request.fields, coding) if vary else b"",
             codings=choices,
             status=status,
             reason=reason,
@@ -301,6 +310,16 @@ class OriginResponse:
         self._release_followers(flight)
         flight.pass_to_leader(head)
 
+    def _too_long(self, flight: Flight, head: Head) -> None:
+        """Nobody fetches so much for the sake of a range: who wants one asks for it, from now on at once."""
+        count(self._counters.uncacheable, TOO_LARGE.reason)
+        flight.tell(TOO_LARGE.reason)
+        self._asker.cold_ranges.note(flight.key, head.length, self._asker.clock.now())
+        self._flights.over(flight)
+        for delivery in flight.take_deliveries(lambda d: d.collapsed):
+            self._asker.handle_again(delivery.request, delivery.reply)
+        flight.pass_to_leader(head)
+
     def _release_others(self, flight: Flight) -> None:
         """What was refused for the leader's credentials says nothing of those who have none: they go together."""
         mine = of_kind(b"", flight.request.fields)
@@ -310,16 +329,17 @@ class OriginResponse:
     def _note(self, flight: Flight, verdict: Decision, status: int) -> None:
         count(self._counters.uncacheable, verdict.reason)
         flight.tell(verdict.reason)
-        request = flight.request
+        request, now = flight.sent, self._asker.clock.now()
+        if verdict is TOO_LARGE:
+            self._asker.cold_ranges.note(flight.key, None, now)
         if is_for_all(request, status, flight.note, verdict):
-            self._asker.refusals.note(flight.key, request.fields, self._asker.clock.now(), verdict, status)
+            self._asker.refusals.note(flight.key, request.fields, now, verdict, status)
 
     def _release_followers(self, flight: Flight) -> None:
         """Send everybody but the first client to the origin, all at once."""
-        self.answer_elsewhere(flight.take_deliveries(lambda d: d.collapsed))
+        self._release_alone(flight.take_deliveries(lambda d: d.collapsed))
 
-    def answer_elsewhere(self, deliveries: list[Delivery]) -> None:
-        """Send each of these to the origin by itself."""
+    def _release_alone(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             self._asker.handle_alone(delivery.request, delivery.reply)
 
@@ -341,7 +361,7 @@ class OriginResponse:
         rfc = asker.options.profile == "rfc"
         kept = self.without_cookies(flight.request, stale.status, fields)
         merged = merge_not_modified(stale.fields, never_less_vary(stale.vary, kept), set_cookie=rfc)
-        verdict, candidate = self._renew(flight, flight.request, stale, merged)
+        verdict, candidate = self._renew(flight, flight.sent, stale, merged)
         # A cookie that comes with the 304 is for the one client whose request it was.
         said_alone = [] if rfc else kept if verdict.allowed else fields
         cookies = [field for field in said_alone if field[0] == b"set-cookie"]
@@ -390,6 +410,7 @@ class OriginResponse:
                 count(self._counters.uncacheable, "partial-mismatch")
                 flight.keep_unstored("partial-mismatch")
                 return
+            asker.cold_ranges.note(flight.key, storing.total_length, storing.received_at)
         if asker.store.get(flight.key) is not None and self._is_outdone(storing, storing.received_at):
             flight.keep_unstored("outdone")
         elif asker.store.put(storing):
@@ -459,33 +480,7 @@ class OriginResponse:
         reply.respond(status, reason, [_TEXT, (b"cache-control", b"no-store"), note], text)
 
     def begin_answer(self, flight: Flight, delivery: Delivery) -> bool:
-        """Send the head, a 304 instead, or nothing yet to who wants a range of what is on its way."""
-        request, reply = delivery.request, delivery.reply
-        status, reason, fields, length = flight.head
-        note = miss_status(
-            flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed, detail=flight.detail
-        )
-        if flight.state is FlightState.SHARED and not flight.verbatim:
-            if b"range" in request.fields and status == 200 and flight.keeping:
-                delivery.wait_for_all()
-                return False
-            if request.method in SHAREABLE and answers_not_modified(request.fields, status, combine(fields)):
-                delivery.release()
-                reply.respond(304, b"Not Modified", [*fields_of_304(fields), note], b"")
-                return False
-        reply.start(status, reason, [*fields, note], length)
-        return True
+        """Send the head for `delivery`; False where nothing more is to be sent to it from here, or not yet."""
+        return begin_answer(flight, delivery, self._asker.handle_verbatim)
 
-    def answer_whole(self, flight: Flight, delivery: Delivery, body: bytes) -> None:
-        """Send all at once: as it came, or the 304 or the range that was asked for."""
-        request, reply = delivery.request, delivery.reply
-        status, reason, fields, _ = flight.head
-        note = miss_status(
-            flight.note, stored=flight.storing is not None, collapsed=delivery.collapsed, detail=flight.detail
-        )
-        as_it_came = flight.state is FlightState.PASSING or flight.verbatim or request.method not in SHAREABLE
-        if as_it_came or status == 206:
-            # A 206 is shared only by those who asked for the same range, in the same words.
-            reply.respond(status, reason, [*fields, note], body)
-        else:
-            answer_with(reply, request, status, reason, fields, body, [note])
+    answer_whole = staticmethod(answer_whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ...messages import RawFields
@@ -36,6 +36,16 @@ class InboundRequest(CacheRequest):
         for name in names.intersection(self.fields):
             del self.fields[name]
         self.raw = [line for line in self.raw if line[0] not in names]
+
+    def without(self, names: frozenset[bytes]) -> InboundRequest:
+        """For the rules: the request as the origin sees it, where the fields `names` are not sent.
+
+        Itself, if it has none of them.
+        """
+        if names.isdisjoint(self.fields):
+            return self
+        left = {name: value for name, value in self.fields.items() if name not in names}
+        return replace(self, fields=left)
 
     def put_under(self, policy: PathPolicy) -> None:
         """Make of it what `policy` makes of it: without the parameters and the cookies that the policy drops.

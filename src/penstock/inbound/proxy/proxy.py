@@ -54,6 +54,7 @@ class ProxySettings:
 
     `hosts`: which Host fields are answered; empty means all. `trust_forwarded`: the clients are proxies of ours, whose
     X-Forwarded fields are passed on instead of replaced. `request_buffer`: of a body, before the origin is asked.
+    `whole_ranges`: see `CacheEngine`.
     """
 
     origin: str
@@ -63,6 +64,7 @@ class ProxySettings:
     limits: ServerLimits = field(default_factory=ServerLimits)
     max_object: int | None = None
     max_variants_bytes: int | None = None
+    whole_ranges: int | None = None
     max_refreshes: int = 32
     uncacheable_ttl: float = 120.0
     hosts: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ class Proxy:
             clock=clock or current_clock(),
             max_refreshes=settings.max_refreshes,
             uncacheable_ttl=settings.uncacheable_ttl,
+            whole_ranges=settings.whole_ranges,
         )
         self.server = Server() if access_log is None else Server(access_log.answered, access_log.known)
         self.handler = ProxyHandler(

@@ -13,6 +13,7 @@ from .cookies import is_personal
 from .decisions import Decision
 from .freshness import Freshness, Use, may_serve_on_error, remaining, use_of
 from .http_fields import FieldMap
+from .ranges import is_single, is_suffix
 from .request import CacheRequest
 from .storing import ERRORS_OF_ONE, NO_ROOM, STRANGERS_ONLY
 
@@ -143,6 +144,15 @@ def ask(
     if on_its_way:
         return _JOIN
     return plan if refused is None else Plan(Act.ALONE, "miss", refused.reason, refused.clause)
+
+
+def asks_for_whole(method: bytes, range_value: bytes, *, on_its_way: bool) -> bool:
+    """Whether a request for a range of what is not stored shares the whole, from which all ranges can be cut.
+
+    `on_its_way`: the whole is asked for already. A suffix goes for it only then: where it begins nobody knows, and
+    whoever asks for the end of a file first would wait for all of it. Several ranges, and what is none, go as they are.
+    """
+    return method == b"GET" and is_single(range_value) and (on_its_way or not is_suffix(range_value))
 
 
 def is_for_all(request: CacheRequest, status: int, word: str, verdict: Decision) -> bool:

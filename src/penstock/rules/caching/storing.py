@@ -38,7 +38,7 @@ _BYPASS = Decision(False, "policy-bypass", "policy file")
 _BYPASS_COOKIE = Decision(False, "bypass-cookie", "policy file")
 _UNKEYED = Decision(False, "unkeyed-field", "RFC 9111, 7.1")
 _EVENT_STREAM = Decision(False, "event-stream", "engine")
-_TOO_LARGE = Decision(False, "too-large", "engine")
+TOO_LARGE = Decision(False, "too-large", "engine")
 _PROVOKED = Decision(False, "provoked-error", "RFC 9110, 15.5")
 _FORBIDDEN_STATUS = Decision(False, "status-forbidden", "RFC 6585, 3 to 6")
 PERSONAL = frozenset({"authorization", "request-cookie", "policy-personal"})
@@ -108,7 +108,7 @@ def may_keep(size: int, max_length: float, *, held_by_others: int = 0, most_held
     One alone is kept however large it may be: only what the others hold counts against the `most_held` bytes of all.
     """
     if size > max_length:
-        return _TOO_LARGE
+        return TOO_LARGE
     return NO_ROOM if held_by_others > most_held else None
 
 
@@ -152,7 +152,7 @@ def _by_circumstance(
         return _UNASKED_PART
     if fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
         return _EVENT_STREAM
-    return _TOO_LARGE if length is not None and length > max_length else None
+    return TOO_LARGE if length is not None and length > max_length else None
 
 
 def _by_method(
