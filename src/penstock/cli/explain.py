@@ -12,6 +12,7 @@ import click
 import orjson
 
 from ..errors import CallError, UsageError
+from ..inbound.cache.app_clock import clock_in_words
 from ..inbound.cache.policy_file import read_policy
 from ..inbound.cache.purging import requests_for
 from ..inbound.proxy.explain_origin import explain_origin
@@ -161,6 +162,7 @@ def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
             "          requests for it go to the app side by side, without waiting for each other, for another "
             f"{duration(refusal['forgotten_in_s'])}"
         )
+    yield from _clock_lines(found)
     if found["under_way"]:
         yield f"under way {found['under_way']} requests to the app that others may join"
 
@@ -172,6 +174,7 @@ def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:
         yield f"          {name}: {value}"
     if answer["sets_cookie"]:
         yield "          set-cookie: (hidden)"
+    yield from _clock_lines(found)
     yield f"key       {found['key']}"
     yield from policy_lines(found)
     if not found["stored"]:
@@ -182,6 +185,12 @@ def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:
     for variant in found["variants"]:
         yield from _variant_lines(variant)
     yield f"next      the same request {_WOULD[found['would_next']['would']]}{_because(found['would_next'])}"
+
+
+def _clock_lines(found: dict[str, Any]) -> Iterator[str]:
+    behind = found["clock_behind_s"]
+    if behind:
+        yield f"clock     the app's is {clock_in_words(behind)}: ages are counted by ours [RFC 9111, 4.2.3]"
 
 
 def _because(found: dict[str, Any]) -> str:

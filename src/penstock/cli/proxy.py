@@ -13,6 +13,7 @@ import click
 
 from ..clock import current_clock
 from ..errors import CallError, PenstockError, UsageError
+from ..inbound.cache.app_clock import clock_in_words
 from ..inbound.cache.policy import Policy
 from ..inbound.cache.policy_file import read_policy
 from ..inbound.proxy.access_line import FORMATS
@@ -291,6 +292,10 @@ def _tell_of_trouble(proxy: Proxy, log: ProxyLog) -> None:
             text = f"{origin} does not answer: {reason}; until it does, {_MEANWHILE}"
             log.say("outage", text, level="warning", origin=origin, reason=reason)
 
+    def clock_is(behind: float) -> None:
+        text = f"the clock of {origin} is {clock_in_words(behind)}"
+        log.say("clock", text, level="warning" if behind else "info", origin=origin, behind_s=round(behind))
+
     def goes_round() -> None:
         proxy.handler.on_loop = None
         log.caution(
@@ -298,6 +303,7 @@ def _tell_of_trouble(proxy: Proxy, log: ProxyLog) -> None:
         )
 
     proxy.engine.health.on_change = changed
+    proxy.engine.app_clock.on_change = clock_is
     proxy.handler.on_loop = goes_round
     proxy.server.on_refused = Refusals(log, proxy.engine.clock.now).refused
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.clock import current_clock
+from penstock.rules.caching.http_date import format_http_date
 from penstock.testing import run_virtual
 
 from .clients import Client, Site
@@ -125,3 +127,22 @@ def test_fifty_requests_at_once_are_one_to_the_app() -> None:
 
     run_virtual(scenario())
     assert site.calls == 1
+
+
+def test_an_app_that_says_an_old_date_is_cached_and_that_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its Date is its clock: the age of its answers is counted by ours."""
+    site = Site()
+
+    async def scenario() -> None:
+        app = penstock.CacheMiddleware(site)
+        for target in ("/a", "/b", "/a"):
+            site.fields = [
+                (b"cache-control", b"max-age=60"),
+                (b"date", format_http_date(current_clock().wall() - 120)),
+            ]
+            last = await Client(app, target).go()
+            await asyncio.sleep(2)
+        assert last.cache_status == "penstock; hit; ttl=56"
+
+    run_virtual(scenario())
+    assert [record.getMessage() for record in caplog.records] == ["the app's clock is 120 s behind ours"]

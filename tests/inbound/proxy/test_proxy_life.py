@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 from penstock.cli.proxy_log import ProxyLog, Refusals
 from penstock.inbound.cache.health import OriginHealth
+from penstock.rules.caching.http_date import format_http_date
 
 TOKEN = {"PENSTOCK_ADMIN_TOKEN": "a-token-for-this-test"}
 _STARTED = re.compile(r'penstock: \S+:(\d+) answers for |"event":"started".*"url":"\S+?:(?=\d+")(\d+)"')
@@ -300,3 +302,46 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         server.close()
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@pytest.mark.real
+def test_an_app_whose_clock_is_behind_is_cached_and_that_is_said_once(tmp_path: Path) -> None:
+    """On standard error, and by explain; without a word the operator could not know."""
+    calls = 0
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        await reader.readuntil(b"\r\n\r\n")
+        calls += 1
+        date = format_http_date(time.time() - 120)
+        writer.write(b"HTTP/1.1 200 OK\r\nDate: %b\r\nCache-Control: max-age=60\r\n" % date)
+        writer.write(b"Content-Length: 2\r\nConnection: close\r\n\r\nhi")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(late, "127.0.0.1", 0)
+        origin = server.sockets[0].getsockname()[1]
+        async with proxy(origin, tmp_path / "log") as (_, port):
+            for _ in range(3):
+                assert b"\r\n\r\nhi" in await get(port, "/same")
+            assert calls == 1
+            await get(port, "/other")
+            said = [line for line in (tmp_path / "log").read_text().splitlines() if "clock" in line]
+            assert len(said) == 1
+            assert re.fullmatch(rf"penstock: the clock of http://127.0.0.1:{origin} is 12[01] s behind ours", said[0])
+        command = ["-m", "penstock", "explain", f"http://127.0.0.1:{origin}/x"]
+        ended = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+        out, _ = await ended.communicate()
+        assert re.search(rb"clock     the app's is 12[01] s behind ours", out)
+        assert b"stored    yes" in out
+        server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+async def get(port: int, target: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer

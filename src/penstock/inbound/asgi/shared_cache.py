@@ -15,6 +15,7 @@ from ...rules.caching.cache_key import normalise_host, primary_key
 from ...rules.caching.options import CacheOptions
 from ...rules.size import parse_memory, parse_size
 from ...stores.memory import MemoryStore
+from ..cache.app_clock import clock_in_words
 from ..cache.counters import CacheCounters
 from ..cache.engine import CacheEngine
 from ..cache.policy import Policy
@@ -177,6 +178,7 @@ class SharedCache:
             whole_ranges=self._whole_ranges,
             adds_date=False,
         )
+        engine.app_clock.on_change = lambda behind: _LOG.warning("the app's clock is %s", clock_in_words(behind))
         return Site(loop, engine, origin)
 
     async def aclose(self) -> None:

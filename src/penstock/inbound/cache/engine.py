@@ -21,6 +21,7 @@ from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from ...stores.variants import Resource
 from .answers import answer_stored, hit_fields, part_of
+from .app_clock import AppClock
 from .cold_ranges import ColdRanges
 from .counters import CacheCounters, count
 from .flight import RANGE, Flight
@@ -75,6 +76,7 @@ class CacheEngine:
         self.refusals = HitForMiss(store, uncacheable_ttl)
         self.cold_ranges = ColdRanges(store, whole_ranges, uncacheable_ttl)
         self.health = OriginHealth()
+        self.app_clock = AppClock()
         self.flights = Flights(store, max_refreshes)
         self.on_looked_up: Callable[[InboundRequest, str, StoredResponse | None], None] | None = None
         """Told of every request and what became of it at first: for `top` and the like."""

@@ -9,6 +9,7 @@ from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, C
 from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
 from ...rules.caching.cache_key import primary_key, variant_of, variants_of, vary_names
+from ...rules.caching.clock_offset import clock_offset
 from ...rules.caching.codings import NAMES, Choices, coding_of, learn, offer_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
@@ -40,6 +41,7 @@ from ...rules.caching.validation import (
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
 from .answers import answer_stored, answer_with, hit_fields, miss_status
+from .app_clock import AppClock
 from .cold_ranges import ColdRanges
 from .counters import CacheCounters, count
 from .flight import Delivery, Flight, FlightState, Head
@@ -68,6 +70,7 @@ class Asker(Protocol):
     refusals: HitForMiss
     cold_ranges: ColdRanges
     health: OriginHealth
+    app_clock: AppClock
     flights: Flights
 
     def forget_url(self, key: bytes) -> int:
@@ -150,6 +153,8 @@ class OriginResponse:
         now = asker.clock.now()
         self._counters.origin_latency.add(now - flight.began)
         asker.health.answered(now)
+        if now >= asker.app_clock.next_look:
+            asker.app_clock.look(clock_offset(combine(fields), now - flight.began, asker.clock.wall()), now)
         # The length is that of what is sent; only the answer to HEAD has to say it without.
         without = _LENGTH if flight.request.method != b"HEAD" else _NOTHING
         head = Head(status, reason, end_to_end(fields, without), length)

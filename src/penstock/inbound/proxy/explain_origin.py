@@ -139,6 +139,7 @@ def _report(asked: _Asked) -> dict[str, Any]:
         "policy_at": found["policy_at"],
         "policy_did": effects(asked.before, asked.after, engine.policy, stored=_stored(variants), answer=asked.heard),
         "would_next": {name: found[name] for name in ("would", "why", "clause")},
+        "clock_behind_s": found["clock_behind_s"],
         "variants": variants,
         "refused": found["refused"],
         "to_store": _to_store(asked, reason, found),

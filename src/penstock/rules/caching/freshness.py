@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 from .cache_control import LONGEST_DELTA, Directives, parse_delta
+from .clock_offset import has_old_hop
 from .decisions import Decision
 from .http_date import parse_http_date
 from .http_fields import BLANKS, FieldMap
@@ -127,17 +128,20 @@ def _heuristic_lifetime(
 
 
 def _initial_age(fields: FieldMap, date: float, response_delay: float, received_wall: float) -> float:
-    """RFC 9111, 4.2.3. Date counts whole seconds, so the moment of receipt is cut to whole seconds before they compare.
+    """RFC 9111, 4.2.3: what Age says, and the time since the request, both by our own clock.
 
-    Of several Age members the first counts, one that is no number is ignored (RFC 9111, 5.1). A Date in the future is
-    no age.
+    Of several Age members the first counts, one that is no number is ignored (RFC 9111, 5.1). Date counts only where a
+    hop may have kept the answer without saying its Age: else an old one is the clock of an app that is behind. It has
+    whole seconds, so the moment of receipt is cut to these before they compare. A Date in the future is no age.
     """
     delay = response_delay if 0.0 <= response_delay < math.inf else 0.0
     value = fields.get(b"age")
     told = 0.0
     if value is not None:
         told = float(parse_delta(value.lstrip(b" \t,").partition(b",")[0].rstrip(BLANKS)) or 0)
-    apparent = math.floor(received_wall) - date if math.isfinite(received_wall) else 0.0
+    apparent = 0.0
+    if b"via" in fields and has_old_hop(fields[b"via"]) and math.isfinite(received_wall):
+        apparent = math.floor(received_wall) - date
     return min(max(apparent, told + delay, 0.0), float(LONGEST_DELTA))
 
 
