@@ -79,6 +79,7 @@ TRIED = (
 LISTED = sorted(name.decode() for name in NEVER_KEYED | FORWARDED if name.decode() not in map(str.lower, TRIED))
 MINE = "evil.example"
 PAGE = ["Cache-Control: public, max-age=60"]
+PLAIN = (200, PAGE, "page")
 
 
 def echo(target: str, seen: Seen) -> tuple[int, list[str], str]:
@@ -362,5 +363,27 @@ def test_an_error_of_one_client_takes_no_stored_page_away(face: Any) -> None:
             assert (await get("/"))[0] == "200"
             assert (await get("/", "X-Odd: 1"))[0] == "422"
             assert (await get("/", "X-Down: 1"))[0] == "200"
+
+    run_real(main)
+
+
+@FACES
+def test_a_coding_that_is_not_declared_is_for_who_has_offered_it(face: Any) -> None:
+    """Also where requests are known by their bytes: their Accept-Encoding matters then."""
+
+    def coding(_target: str, seen: Seen) -> tuple[int, list[str], str]:
+        return (200, [*PAGE, "Content-Encoding: gzip"], "zip") if "gzip" in seen.get("accept-encoding", "") else PLAIN
+
+    async def main() -> None:
+        async with face(coding, Policy()) as get:
+            for _ in range(4):
+                for value in ("gzip", "gzip, deflate, br"):
+                    body, status = await get("/", f"Accept-Encoding: {value}")
+                    assert body == "zip"
+                assert "hit" in status
+            for _ in range(4):
+                for lines in ((), ("Accept-Encoding: br",), ("Accept-Encoding: identity",)):
+                    assert (await get("/", *lines))[0] == "page"
+            assert "hit" in (await get("/"))[1]
 
     run_real(main)

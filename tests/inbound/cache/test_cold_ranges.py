@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.rules.caching.ranges import NEAR
+from penstock.rules.range_reach import NEAR
 from penstock.testing import run_virtual
 
 from .fakes import FRESH, PRIVATE, Bench, RecordingReply

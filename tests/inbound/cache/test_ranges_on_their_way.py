@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.rules.caching.ranges import LOOK_SECONDS, NEAR, PATIENCE_SECONDS
+from penstock.rules.range_reach import LOOK_SECONDS, NEAR, PATIENCE_SECONDS
 from penstock.testing import run_virtual
 
 from .fakes import FRESH, PRIVATE, Bench

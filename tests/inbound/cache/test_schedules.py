@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import AttemptTimeout, ConnectionLost, ConnectTimeout, ProtocolError
 from penstock.inbound.cache.protocols import InboundRequest
-from penstock.rules.caching import ranges
+from penstock.rules import range_reach
 from penstock.testing import run_virtual
 
 from .fakes import Bench, RecordingReply, ScriptedFetch
@@ -340,5 +340,5 @@ def test_any_schedule(schedule: list[dict[str, Any]], how: str) -> None:
         play.judge()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranges, "NEAR", chosen.pop("near", ranges.NEAR))
+        patch.setattr(range_reach, "NEAR", chosen.pop("near", range_reach.NEAR))
         run_virtual(main())

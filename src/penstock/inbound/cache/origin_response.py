@@ -10,7 +10,7 @@ from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
 from ...rules.caching.cache_key import primary_key, variant_of, variants_of, vary_names
 from ...rules.caching.clock_offset import clock_offset
-from ...rules.caching.codings import NAMES, Choices, coding_of, learn, offer_of
+from ...rules.caching.codings import ENCODING, Choices, place_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
 from ...rules.caching.freshness import freshness_of, may_serve_on_error
@@ -32,6 +32,7 @@ from ...rules.caching.storing import (
 )
 from ...rules.caching.surrogate_tags import tags_of
 from ...rules.caching.targeted import response_directives
+from ...rules.caching.undeclared_coding import undeclared_coding
 from ...rules.caching.validation import (
     head_confirms,
     merge_not_modified,
@@ -55,7 +56,6 @@ from .under_way import answer_whole, begin_answer
 _ERRORS = frozenset({500, 502, 503, 504})
 _LENGTH = frozenset({b"content-length"})
 _NOTHING: frozenset[bytes] = frozenset()
-_ENCODING = b"accept-encoding"
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -263,8 +263,10 @@ class OriginResponse:
             return verdict, None
         now, wall = clock.now(), clock.wall()
         cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
-        vary = vary_names(combined) or ()
-        coding, choices = self._coding(flight, request, combined) if _ENCODING in vary else (None, ())
+        vary, undeclared = vary_names(combined) or (), undeclared_coding(combined, options)
+        if undeclared is not None:
+            vary = tuple(sorted((*vary, ENCODING)))
+        coding, choices = self._coding(flight, combined, undeclared) if ENCODING in vary else (None, ())
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
         return verdict, StoredResponse(
             key=flight.key,
@@ -285,24 +287,23 @@ class OriginResponse:
             total_length=place[2] if place is not None else length,
         )
 
-    def _coding(self, flight: Flight, request: InboundRequest, fields: FieldMap) -> tuple[bytes | None, Choices]:
-        """The coding that stands for Accept-Encoding in the variant of an answer with `fields`, and what is known now.
-
-        None for one that the request did not accept: that is for who asks in the same words.
-        """
+    def _coding(self, flight: Flight, fields: FieldMap, undeclared: bytes | None) -> tuple[bytes | None, Choices]:
+        """As `place_of`, by what is known so far."""
         resource = self._asker.store.get(flight.key)
         known = self._flights.choices_of(flight.key) or (() if resource is None else resource.codings)
-        offer, coding = offer_of(request.fields.get(_ENCODING)), coding_of(fields)
-        return NAMES[coding] if coding is not None and coding & offer else None, learn(known, offer, coding)
+        return place_of(flight.request.fields.get(ENCODING), fields, undeclared, known)
 
     def _release_strangers(self, flight: Flight, answer: StoredResponse) -> None:
         """Have those answered in another way for whom `answer` is the wrong variant (RFC 9111, 4.1)."""
-        vary, choices = answer.vary, answer.codings
-        if not vary or flight.alone:
+        if not answer.vary or flight.alone:
             return
-        for delivery in flight.take_deliveries(
-            lambda d: answer.variant not in variants_of(vary, d.request.fields, choices)
-        ):
+        strangers = flight.take_deliveries(lambda d: d.collapsed and not _is_for(answer, d.request))
+        if answer is not flight.stale and not _is_for(answer, flight.request):
+            # A coding that the first client did not offer. Others like it would get it, too, one after the other.
+            self._flights.close(flight)
+            self._release_alone(strangers)
+            return
+        for delivery in strangers:
             self._asker.handle_again(delivery.request, delivery.reply)
 
     def _refused(self, flight: Flight, head: Head, verdict: Decision) -> None:
@@ -489,3 +490,8 @@ class OriginResponse:
         return begin_answer(flight, delivery, self._asker.handle_verbatim)
 
     answer_whole = staticmethod(answer_whole)
+
+
+def _is_for(answer: StoredResponse, request: InboundRequest) -> bool:
+    """Whether `answer` is the variant that `request` asks for (RFC 9111, 4.1)."""
+    return answer.variant in variants_of(answer.vary, request.fields, answer.codings)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from ...rules.caching.http_fields import FieldMap, combine
 from ...rules.caching.lookup import SHAREABLE
-from ...rules.caching.ranges import LOOK_SECONDS, WHOLE, RangeAnswer, Reach, answer_on_its_way, reach
+from ...rules.caching.ranges import WHOLE, RangeAnswer, answer_on_its_way
 from ...rules.caching.validation import answers_not_modified, fields_of_304
+from ...rules.range_reach import LOOK_SECONDS, Reach, reach
 from .answers import answer_with, head_of, miss_status
 from .flight import Delivery, Flight, FlightState
 from .protocols import ClientReply, InboundRequest

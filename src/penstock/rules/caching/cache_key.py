@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 from .cache_control import LONGEST_REMEMBERED
-from .codings import NAMES, Choices, choice_for, offer_of
+from .codings import ENCODING, NAMES, Choices, choice_for, offer_of
 from .http_fields import BLANKS, HOP_BY_HOP, TOKEN, FieldMap, split_list
 from .preferences import in_order
 
@@ -110,7 +110,6 @@ def _names(value: bytes) -> tuple[bytes, ...] | None:
 
 _remembered_names = lru_cache(4096)(_names)
 
-_ENCODING = b"accept-encoding"
 _PREFERENCES = frozenset({b"accept", b"accept-charset", b"accept-language"})
 # Not lists, or too precious for a guess about what their blanks mean.
 _EXACT = frozenset(
@@ -133,7 +132,7 @@ def variant_of(names: tuple[bytes, ...], request_fields: FieldMap, coding: bytes
     parts: list[bytes] = []
     for name in names:
         value = request_fields.get(name)
-        if name == _ENCODING and coding is not None:
+        if name == ENCODING and coding is not None:
             # A brace cannot stand in a name either.
             parts.append(b"%s{%s}" % (name, coding))
             continue
@@ -153,8 +152,8 @@ def variants_of(names: tuple[bytes, ...], request_fields: FieldMap, choices: Cho
     The one in the coding that it will choose, if that is known, and the one for just these words.
     """
     as_written = variant_of(names, request_fields)
-    if choices and _ENCODING in names:
-        coding = choice_for(offer_of(request_fields.get(_ENCODING)), choices)
+    if choices and ENCODING in names:
+        coding = choice_for(offer_of(request_fields.get(ENCODING)), choices)
         if coding is not None:
             return variant_of(names, request_fields, NAMES[coding]), as_written
     return (as_written,)
@@ -162,15 +161,15 @@ def variants_of(names: tuple[bytes, ...], request_fields: FieldMap, choices: Cho
 
 def shared_variant(names: tuple[bytes, ...], request_fields: FieldMap, choices: Choices) -> bytes:
     """Equal for requests that may have the same answer, as far as is known before there is one."""
-    if _ENCODING not in names:
+    if ENCODING not in names:
         return variant_of(names, request_fields)
-    offer = offer_of(request_fields.get(_ENCODING))
+    offer = offer_of(request_fields.get(ENCODING))
     coding = choice_for(offer, choices)
     return variant_of(names, request_fields, b"%d" % offer if coding is None else NAMES[coding])
 
 
 def _normalised(name: bytes, value: bytes) -> bytes:
-    if name == _ENCODING:
+    if name == ENCODING:
         return _codings(value) if len(value) > LONGEST_REMEMBERED else _remembered_codings(value)
     if name in _PREFERENCES:
         return in_order(value)

@@ -15,6 +15,7 @@ from .cache_control import LONGEST_REMEMBERED
 from .http_fields import BLANKS, FieldMap, split_list
 from .preferences import weight_of
 
+ENCODING = b"accept-encoding"
 CODINGS = {b"identity": 1, b"gzip": 2, b"br": 4, b"zstd": 8, b"deflate": 16}
 """Those that make a difference; an answer in another is for who asked in the same words."""
 NAMES = {1: b"identity", 2: b"gzip", 4: b"br", 8: b"zstd", 16: b"deflate"}
@@ -50,17 +51,8 @@ def offer_of(value: bytes | None) -> int:
 
 
 def _offer(value: bytes) -> int:
-    weights: dict[int, float] = {}
-    others: float | None = None
-    for member in split_list(value.lower()):
-        name, _, parameters = member.partition(b";")
-        weight = (weight_of(parameters) or 0.0) if parameters else 1.0
-        name = name.strip(BLANKS)
-        if name == b"*":
-            others = weight
-        elif name in CODINGS:
-            # Said twice: what is refused once is refused.
-            weights[CODINGS[name]] = min(weight, weights.get(CODINGS[name], 1.0))
+    named, others = _weights(value)
+    weights = {CODINGS[name]: weight for name, weight in named.items() if name in CODINGS}
     if others is not None:
         weights = {**dict.fromkeys(NAMES, others), **weights}
     codings = sum(coding for coding, weight in weights.items() if weight > 0.0 and coding != _IDENTITY)
@@ -70,6 +62,28 @@ def _offer(value: bytes) -> int:
 
 
 _remembered_offer = lru_cache(1024)(_offer)
+
+
+def _weights(value: bytes) -> tuple[dict[bytes, float], float | None]:
+    """The codings that are named, with their weights, and the weight of all others, if it has one."""
+    named: dict[bytes, float] = {}
+    others: float | None = None
+    for member in split_list(value.lower()):
+        name, _, parameters = member.partition(b";")
+        weight = (weight_of(parameters) or 0.0) if parameters else 1.0
+        name = name.strip(BLANKS)
+        if name == b"*":
+            others = weight
+        else:
+            # Said twice: what is refused once is refused.
+            named[name] = min(weight, named.get(name, 1.0))
+    return named, others
+
+
+def offers(value: bytes | None, codings: bytes) -> bool:
+    """Whether this Accept-Encoding names all of the list `codings`, or `*`; without the field it names none."""
+    named, others = _weights(value or b"")
+    return all(named.get(each, others or 0.0) > 0.0 for each in codings.split(b", "))
 
 
 def coding_of(fields: FieldMap) -> int | None:
@@ -106,3 +120,25 @@ def _replaces(new: Choice, old: Choice) -> bool:
     if not old.offered & ~new.offered and (old.coding == new.coding or old.offered & new.coding):
         return True
     return old.coding != new.coding and not new.offered & ~old.offered and bool(new.offered & old.coding)
+
+
+def place_of(
+    accepted: bytes | None, fields: FieldMap, undeclared: bytes | None, known: Choices
+) -> tuple[bytes | None, Choices]:
+    """What stands for Accept-Encoding in the variant of an answer with `fields`, and what is known of choices then.
+
+    None for what is for those who ask in the same words: a coding that the request did not accept, or that is not among
+    CODINGS. `undeclared`: see `undeclared_coding`; that is never for who did not offer it, whatever was asked.
+    """
+    offer, coding = offer_of(accepted), coding_of(fields)
+    if undeclared is None:
+        return NAMES[coding] if coding is not None and coding & offer else None, learn(known, offer, coding)
+    if undeclared in CODINGS:
+        return undeclared, _learn_for_all(known, CODINGS[undeclared])
+    return None if offers(accepted, undeclared) else undeclared, known
+
+
+def _learn_for_all(choices: Choices, coding: int) -> Choices:
+    """Who does not vary sends the same to all: whoever accepts `coding` may have it, whatever else is accepted."""
+    new = Choice(_ALL, coding)
+    return choices if new in choices else (new, *[old for old in choices if old.offered == _ALL])[:_MOST_CHOICES]

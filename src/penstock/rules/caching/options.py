@@ -18,7 +18,8 @@ class CacheOptions:
     """Choices that change decisions; all durations in seconds.
 
     `profile`: "safe" refuses what leaks between users in the field though the RFC allows it (Set-Cookie, answers to
-    requests with cookies, qualified `private` and `no-cache` read as such); "rfc" does all that RFC 9111 allows.
+    requests with cookies, qualified `private` and `no-cache` read as such, codings that Vary does not name); "rfc" does
+    all that RFC 9111 allows.
     `lenient_origin`: believe the length of a partial body where its Content-Range contradicts it.
     `targeted`: names of targeted fields that address this cache, in lower case, the most specific first (RFC 9213,
     2.2); `()` where the cache in front of this one is the one that they name.

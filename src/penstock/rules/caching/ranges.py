@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from typing import Literal, NamedTuple
 
@@ -14,27 +13,6 @@ _NUMBER = rb"[0-9]{1,18}"
 _CONTENT_RANGE = re.compile(rb"bytes (" + _NUMBER + rb")-(" + _NUMBER + rb")/(" + _NUMBER + rb"|\*)", re.IGNORECASE)
 _SINGLE = re.compile(rb"bytes=[ \t]*(" + _NUMBER + rb")?-(" + _NUMBER + rb")?[ \t]*", re.IGNORECASE)
 _UNREADABLE = float("nan")
-
-
-NEAR = 256 * 1024
-"""Bytes that a range may begin behind what has come, and is waited for without another look."""
-LOOK_SECONDS = 0.05
-"""After so long the pace at which a body comes is known well enough."""
-PATIENCE_SECONDS = 5.0
-"""What a client may be sent nothing for, by the pace of the body, before its range is asked for by itself."""
-
-
-class Reach(enum.Enum):
-    """What to do with a part of a body that is on its way.
-
-    NOW: begin with it. LATER: look again when the pace of the body is known. APART: ask for the range by itself.
-    WHOLE: send the whole instead.
-    """
-
-    NOW = "now"
-    LATER = "later"
-    APART = "apart"
-    WHOLE = "whole"
 
 
 class RangeAnswer(NamedTuple):
@@ -108,24 +86,6 @@ def answer_on_its_way(
 ) -> RangeAnswer:
     """As `answer_range`, for a body that is still coming. Without its length (None) no Content-Range can be said."""
     return WHOLE if total is None else answer_range(range_value, if_range, total, fields)
-
-
-def reach(first: int, arrived: int, seconds: float, *, kept: bool, ranges: bytes | None) -> Reach:
-    """What to do with a part that begins at byte `first`, where `arrived` bytes have come in `seconds`.
-
-    `kept`: the body comes to its end in any case; otherwise it would come for this client alone. `ranges`: the
-    Accept-Ranges of the answer. An app that has none (RFC 9110, 14.3) would send the same once more.
-    """
-    ahead = first - arrived
-    if ahead <= NEAR:
-        return Reach.NOW
-    if ranges is not None and ranges.strip(BLANKS).lower() == b"none":
-        return Reach.WHOLE
-    if not kept:
-        return Reach.APART
-    if seconds < LOOK_SECONDS:
-        return Reach.LATER
-    return Reach.NOW if ahead * seconds <= arrived * PATIENCE_SECONDS else Reach.APART
 
 
 def if_range_holds(if_range: bytes, stored: FieldMap) -> bool:
