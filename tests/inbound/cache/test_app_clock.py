@@ -32,6 +32,24 @@ def test_an_app_with_a_wrong_clock_is_cached(behind: int) -> None:
     run_virtual(main())
 
 
+def test_an_answer_that_the_app_has_kept_for_hours_is_as_old_as_it_says() -> None:
+    """Its other answers show that its clock is right."""
+
+    async def main() -> None:
+        bench = Bench()
+        for target, age, hit in (("/new", 0, True), ("/kept", 7200, False), ("/late", 120, True)):
+            date = format_http_date(bench.engine.clock.wall() - age).decode()
+            bench.fill(FRESH, ("date", date), target=target)
+            before = len(bench.origin)
+            assert bench.send(target).ended is hit
+            if not hit:
+                bench.origin[before].answer(("cache-control", "no-store"))
+            await bench.wait(2)
+        bench.at_rest()
+
+    run_virtual(main())
+
+
 def test_expires_is_counted_from_the_apps_own_date() -> None:
     async def main() -> None:
         bench = Bench()

@@ -42,6 +42,7 @@ _ARRIVE = st.fixed_dictionaries(
         "authorization": _WHO,
         "cookie": _WHO,
         "accept_language": st.sampled_from(["en", "de"]),
+        "accept_encoding": st.sampled_from([None, None, "gzip", "br, gzip"]),
         "range": st.sampled_from([None] * 5 + ["bytes=0-5", "bytes=3-", "bytes=-4"]),
         "if_none_match": st.sampled_from([None] * 5 + ['"e0"', '"e1"']),
     }
@@ -56,6 +57,7 @@ _HEAD = st.fixed_dictionaries(
         "cookie": st.sampled_from([False] * 9 + [True]),
         "status": st.sampled_from([200] * 6 + [206, 206, 206, 304, 304, 304, 304, 404, 500, 503]),
         "sized": st.booleans(),
+        "coded": st.sampled_from([False] * 5 + [True]),
     }
 )
 _OTHERS = st.fixed_dictionaries(
@@ -81,11 +83,15 @@ SCHEDULES = st.lists(st.one_of(_ARRIVE, _ARRIVE, _HEAD, _HEAD, _OTHERS), min_siz
 class Made:
     """A body of the origin, and whom it may reach."""
 
-    def __init__(self, number: int, target: str, asked_at: int, only: dict[str, str | None]) -> None:
+    def __init__(
+        self, number: int, target: str, asked_at: int, only: dict[str, str | None], *, coded: bool = False
+    ) -> None:
         self.tag = f'"e{number}"'
         self.target = target
         self.asked_at = asked_at
         self.only = only
+        self.coded = coded
+        """Without a word in Vary."""
         self.body = f"{number}:{target}:{asked_at}:{sorted(only.items())}".encode()
 
     def fits(self, request: InboundRequest) -> bool:
@@ -159,6 +165,7 @@ class Play:
             if status == 206 and wanted and if_range:
                 made = self.made[if_range]
             fields.append(("etag", made.tag))
+            fields += [("content-encoding", "gzip")] if made.coded else []
             body = made.body
             if status == 206 and wanted and request.method == b"GET":
                 first, last = _span(wanted, len(body))
@@ -197,7 +204,7 @@ class Play:
             only |= {name: sent.get(name) for name in ("authorization", "cookie")}
         elif not shared and "cookie" in sent:
             only["cookie"] = sent["cookie"]
-        made = Made(number, fetch.request.target.decode(), self.asked_at[number], only)
+        made = Made(number, fetch.request.target.decode(), self.asked_at[number], only, coded=op["coded"])
         self.made[made.tag] = made
         return made
 
@@ -265,6 +272,7 @@ class Play:
             "cookie": False,
             "status": 200,
             "sized": True,
+            "coded": False,
         }
         for _ in range(400):
             begun = self._open(0, begun=True)
@@ -294,6 +302,9 @@ class Play:
             for name, value in made.only.items():
                 assert asked[name.replace("-", "_")] == value, f"{asked} got {made.body!r}"
             told = reply.cache_status
+            if made.coded and asked["accept_encoding"] is None:
+                assert b"fwd=" in told, f"{asked} got gzip from the store"
+                assert b"collapsed" not in told, f"{asked} shared gzip"
             if reply.status == 304 and b"fwd=" in told and b"collapsed" not in told:
                 # The origin's own word about what the client has, however old that is.
                 continue

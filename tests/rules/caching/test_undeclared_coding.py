@@ -24,6 +24,8 @@ SAFE, RFC = CacheOptions(), CacheOptions(profile="rfc")
         (b"gzip", b"Accept-Encoding", None),
         (b"gzip", b"cookie, accept-encoding", None),
         (b"identity", None, None),
+        (b"aes", None, None),
+        (b"aes, zstd", None, b"zstd"),
         (b"", None, None),
         (None, None, None),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from ...messages import RawFields
+from ...rules.caching.cache_key import variants_of
 from ...rules.caching.cache_status import cache_status
 from ...rules.caching.freshness import generated_age
 from ...rules.caching.http_fields import combine
@@ -110,6 +111,11 @@ def _answer_part(reply: ClientReply, request: CacheRequest, stored: StoredRespon
     others = [(name, value) for name, value in stored.fields if name != b"content-range"]
     reply.respond(206, b"Partial Content", others + where + added, body)
     return 206
+
+
+def is_for(answer: StoredResponse, request: CacheRequest) -> bool:
+    """Whether `answer` is the variant that `request` asks for (RFC 9111, 4.1)."""
+    return answer.variant in variants_of(answer.vary, request.fields, answer.codings)
 
 
 def part_of(request: CacheRequest, stored: StoredResponse) -> tuple[int, int] | None:

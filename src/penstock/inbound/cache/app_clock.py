@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...rules.caching.clock_offset import TOLERANCE
+from ...rules.clock_offset import TOLERANCE
 
 _PAUSE = 1.0
 _DOUBTS = 3
@@ -16,7 +16,7 @@ class AppClock:
     One answer is enough at first; after that three in a row, for an app may keep answers with their Date itself.
     """
 
-    __slots__ = ("_doubted", "_doubts", "_heard", "behind", "next_look", "on_change")
+    __slots__ = ("_doubted", "_doubts", "behind", "known", "next_look", "on_change")
 
     def __init__(self) -> None:
         self.behind = 0.0
@@ -25,7 +25,8 @@ class AppClock:
         """Told of `behind` when it has changed by more than some seconds."""
         self.next_look = 0.0
         """The moment, on the monotonic clock, from which another answer is worth a look."""
-        self._heard = False
+        self.known = False
+        """Some answer has said something."""
         self._doubted = 0.0
         self._doubts = 0
 
@@ -34,7 +35,7 @@ class AppClock:
         self.next_look = now + _PAUSE
         if behind is None:
             return
-        first, self._heard = not self._heard, True
+        first, self.known = not self.known, True
         if abs(behind - self.behind) <= TOLERANCE:
             self._doubts = 0
             return

@@ -8,8 +8,7 @@ from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
-from ...rules.caching.cache_key import primary_key, variant_of, variants_of, vary_names
-from ...rules.caching.clock_offset import clock_offset
+from ...rules.caching.cache_key import primary_key, variant_of
 from ...rules.caching.codings import ENCODING, Choices, place_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
@@ -32,16 +31,17 @@ from ...rules.caching.storing import (
 )
 from ...rules.caching.surrogate_tags import tags_of
 from ...rules.caching.targeted import response_directives
-from ...rules.caching.undeclared_coding import undeclared_coding
+from ...rules.caching.undeclared_coding import vary_and_coding
 from ...rules.caching.validation import (
     head_confirms,
     merge_not_modified,
     never_less_vary,
     selects,
 )
+from ...rules.clock_offset import clock_offset
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
-from .answers import answer_stored, answer_with, hit_fields, miss_status
+from .answers import answer_stored, answer_with, hit_fields, is_for, miss_status
 from .app_clock import AppClock
 from .cold_ranges import ColdRanges
 from .counters import CacheCounters, count
@@ -261,11 +261,9 @@ class OriginResponse:
         verdict, directives, tags = self.weigh(request, status, combined, length)
         if not verdict.allowed:
             return verdict, None
-        now, wall = clock.now(), clock.wall()
+        now, wall, app_clock = clock.now(), clock.wall(), self._asker.app_clock
         cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
-        vary, undeclared = vary_names(combined) or (), undeclared_coding(combined, options)
-        if undeclared is not None:
-            vary = tuple(sorted((*vary, ENCODING)))
+        vary, undeclared = vary_and_coding(combined, options)
         coding, choices = self._coding(flight, combined, undeclared) if ENCODING in vary else (None, ())
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
         return verdict, StoredResponse(
@@ -278,7 +276,13 @@ class OriginResponse:
             fields=fields_to_store(fields, directives, options) if cut else fields,
             body=body,
             freshness=freshness_of(
-                status, combined, directives, options, response_delay=now - flight.began, received_wall=wall
+                status,
+                combined,
+                directives,
+                options,
+                response_delay=now - flight.began,
+                received_wall=wall,
+                clock_behind=app_clock.behind if app_clock.known else None,
             ),
             received_at=now,
             tags=tags,
@@ -297,8 +301,8 @@ class OriginResponse:
         """Have those answered in another way for whom `answer` is the wrong variant (RFC 9111, 4.1)."""
         if not answer.vary or flight.alone:
             return
-        strangers = flight.take_deliveries(lambda d: d.collapsed and not _is_for(answer, d.request))
-        if answer is not flight.stale and not _is_for(answer, flight.request):
+        strangers = flight.take_deliveries(lambda d: d.collapsed and not is_for(answer, d.request))
+        if answer is not flight.stale and not is_for(answer, flight.request):
             # A coding that the first client did not offer. Others like it would get it, too, one after the other.
             self._flights.close(flight)
             self._release_alone(strangers)
@@ -490,8 +494,3 @@ class OriginResponse:
         return begin_answer(flight, delivery, self._asker.handle_verbatim)
 
     answer_whole = staticmethod(answer_whole)
-
-
-def _is_for(answer: StoredResponse, request: InboundRequest) -> bool:
-    """Whether `answer` is the variant that `request` asks for (RFC 9111, 4.1)."""
-    return answer.variant in variants_of(answer.vary, request.fields, answer.codings)

@@ -6,8 +6,8 @@ import enum
 import math
 from typing import NamedTuple
 
+from ..clock_offset import kept_for
 from .cache_control import LONGEST_DELTA, Directives, parse_delta
-from .clock_offset import has_old_hop
 from .decisions import Decision
 from .http_date import parse_http_date
 from .http_fields import BLANKS, FieldMap
@@ -53,9 +53,11 @@ def freshness_of(
     *,
     response_delay: float,
     received_wall: float,
+    clock_behind: float | None = None,
 ) -> Freshness:
     """The freshness of a response received at `received_wall` (seconds since 1970), `response_delay` after the request.
 
+    `clock_behind`: seconds by which the clock of the app is behind ours, where that is known (negative: ahead).
     s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10), so nothing stale by default; but where the same response
     grants stale-while-revalidate or stale-if-error, that is the more specific wish, and their use in the field.
     """
@@ -73,7 +75,7 @@ def freshness_of(
     return Freshness(
         lifetime,
         clause,
-        _initial_age(fields, date, response_delay, received_wall),
+        _initial_age(fields, date, response_delay, received_wall, clock_behind),
         0.0 if bound else float(directives.stale_while_revalidate or 0),
         None if bound or if_error is None else float(if_error),
         options.stale_when_unreachable if may_be_stale else 0.0,
@@ -127,21 +129,21 @@ def _heuristic_lifetime(
     return max(0.0, min((date - modified) * options.heuristic_share, options.heuristic_max)), clause
 
 
-def _initial_age(fields: FieldMap, date: float, response_delay: float, received_wall: float) -> float:
+def _initial_age(
+    fields: FieldMap, date: float, response_delay: float, received_wall: float, clock_behind: float | None
+) -> float:
     """RFC 9111, 4.2.3: what Age says, and the time since the request, both by our own clock.
 
-    Of several Age members the first counts, one that is no number is ignored (RFC 9111, 5.1). Date counts only where a
-    hop may have kept the answer without saying its Age: else an old one is the clock of an app that is behind. It has
-    whole seconds, so the moment of receipt is cut to these before they compare. A Date in the future is no age.
+    Of several Age members the first counts, one that is no number is ignored (RFC 9111, 5.1). For Date see `kept_for`.
     """
     delay = response_delay if 0.0 <= response_delay < math.inf else 0.0
     value = fields.get(b"age")
     told = 0.0
     if value is not None:
         told = float(parse_delta(value.lstrip(b" \t,").partition(b",")[0].rstrip(BLANKS)) or 0)
-    apparent = 0.0
-    if b"via" in fields and has_old_hop(fields[b"via"]) and math.isfinite(received_wall):
-        apparent = math.floor(received_wall) - date
+    apparent = math.floor(received_wall) - date if math.isfinite(received_wall) else 0.0
+    if apparent > 0.0:
+        apparent = kept_for(apparent, fields.get(b"via"), clock_behind)
     return min(max(apparent, told + delay, 0.0), float(LONGEST_DELTA))
 
 

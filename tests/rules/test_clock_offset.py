@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.rules.caching.clock_offset import clock_offset, has_old_hop
 from penstock.rules.caching.http_date import format_http_date
+from penstock.rules.clock_offset import clock_offset, has_old_hop, kept_for
 
 NOW = 1_700_000_000.0
 
@@ -42,6 +42,30 @@ def test_a_hop_that_may_keep_an_answer_without_saying_its_age(via: bytes | None,
 @given(st.binary(max_size=40))
 def test_any_via_is_judged(via: bytes) -> None:
     assert has_old_hop(via) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("apparent", "via", "behind", "kept"),
+    [
+        (7200.0, None, None, 0.0),
+        (7200.0, None, 0.0, 7200.0),
+        (7200.0, None, 7199.0, 0.0),
+        (7200.0, None, 120.0, 7080.0),
+        (7200.0, None, -60.0, 7260.0),
+        (120.0, None, 0.0, 0.0),
+        (600.0, None, 0.0, 0.0),
+        (601.0, None, 0.0, 601.0),
+        (601.0, b"1.1 a", 0.0, 601.0),
+        (10.0, b"1.0 a", 0.0, 10.0),
+        (10.0, b"1.0 a", 10.0, 10.0),
+        (10.0, b"1.0 a", None, 10.0),
+    ],
+)
+def test_how_old_an_answer_is_by_its_date(
+    apparent: float, via: bytes | None, behind: float | None, kept: float
+) -> None:
+    """Two minutes are a clock; two hours, where the clock is known to be right, are an answer that the app has kept."""
+    assert kept_for(apparent, via, behind) == kept
 
 
 @pytest.mark.parametrize(

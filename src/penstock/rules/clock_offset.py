@@ -8,11 +8,28 @@ from __future__ import annotations
 
 import math
 
-from .http_date import parse_http_date
-from .http_fields import BLANKS, FieldMap
+from .caching.http_date import parse_http_date
+from .caching.http_fields import BLANKS, FieldMap
 
 TOLERANCE = 5.0
 """Seconds: Date counts whole ones, and an answer takes its time."""
+
+
+KEPT_SECONDS = 600.0
+"""An answer whose Date is so much older than the clock of its app was kept by the app."""
+
+
+def kept_for(apparent: float, via: bytes | None, clock_behind: float | None) -> float:
+    """Seconds of age that Date tells of: `apparent` is how much older it is than the receipt, in whole seconds.
+
+    Where a hop may keep answers without saying their Age, all of it. Else an old Date is the clock of the app, unless
+    that is known (`clock_behind`) and is far from it.
+    """
+    if has_old_hop(via):
+        return apparent
+    if clock_behind is None or apparent - clock_behind <= KEPT_SECONDS:
+        return 0.0
+    return apparent - clock_behind
 
 
 def has_old_hop(via: bytes | None) -> bool:
