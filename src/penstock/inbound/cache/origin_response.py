@@ -8,7 +8,7 @@ from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
-from ...rules.caching.cache_key import primary_key, variant_of
+from ...rules.caching.cache_key import primary_key, variant_of, vary_names
 from ...rules.caching.codings import ENCODING, Choices, place_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
@@ -263,7 +263,8 @@ class OriginResponse:
             return verdict, None
         now, wall, app_clock = clock.now(), clock.wall(), self._asker.app_clock
         cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
-        vary, undeclared = vary_and_coding(combined, options)
+        coded = b"content-encoding" in combined
+        vary, undeclared = vary_and_coding(combined, options) if coded else (vary_names(combined) or (), None)
         coding, choices = self._coding(flight, combined, undeclared) if ENCODING in vary else (None, ())
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
         return verdict, StoredResponse(

@@ -89,9 +89,7 @@ class Proxy:
     ) -> None:
         self.settings = settings
         trust = settings.trust_forwarded
-        self.store = MemoryStore(
-            settings.memory, max_object_bytes=settings.max_object, max_variants_bytes=settings.max_variants_bytes
-        )
+        self.store = _store(settings)
         self.client = _client(settings, origin_tls)
         name = _name()
         # An id that no log knows finds nothing.
@@ -309,6 +307,11 @@ class ProxyHandler:
         if not apart or not any(_FORWARDED_FOR in names or FIELD in names for names in resource.vary_lists):
             by_cookie = bool(request.policy.bypass_cookies) or stored.freshness.strangers_only
             self.known_hits.learn(raw, resource, stored, fresh_until(stored), by_cookie=by_cookie)
+
+
+def _store(settings: ProxySettings) -> MemoryStore:
+    most, most_of_key = settings.max_object, settings.max_variants_bytes
+    return MemoryStore(settings.memory, max_object_bytes=most, max_variants_bytes=most_of_key)
 
 
 def _uploads(settings: ProxySettings, store: MemoryStore) -> Uploads:
