@@ -174,6 +174,25 @@ def test_an_error_with_a_ttl_to_a_range_that_was_not_sent_is_for_all() -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize("name", ["accept_language", "accept_encoding"])
+def test_a_whole_that_turns_out_to_vary_is_joined_by_ranges_of_its_variant_alone(name: str) -> None:
+    async def main() -> None:
+        bench = Bench()
+        first = bench.send(**{name: "gzip"}, **PART)
+        vary = ("vary", name.replace("_", "-"))
+        coded = [("content-encoding", "gzip")] if name == "accept_encoding" else []
+        fetch = bench.origin[0].head(FRESH, vary, *coded, length=100)
+        await bench.turn()
+        late, other = bench.send(**{name: "gzip"}, **OTHER), bench.send(**{name: "br"}, **OTHER)
+        assert len(bench.origin) == 2
+        fetch.body(BODY).end()
+        bench.origin[1].answer(FRESH, vary, body=b"another")
+        assert [r.body for r in (first, late, other)] == [BODY[2:5], BODY[5:7], b"er"]
+        bench.at_rest()
+
+    run_virtual(main())
+
+
 def test_wholes_are_shared_within_their_variant() -> None:
     """Ranges in other words for the same coding are one; another language is another whole."""
 

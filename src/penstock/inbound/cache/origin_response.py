@@ -305,7 +305,6 @@ class OriginResponse:
         strangers = flight.take_deliveries(lambda d: d.collapsed and not is_for(answer, d.request))
         if answer is not flight.stale and not is_for(answer, flight.request):
             # A coding that the first client did not offer. Others like it would get it, too, one after the other.
-            self._flights.close(flight)
             self._release_alone(strangers)
             return
         for delivery in strangers:
