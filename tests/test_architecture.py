@@ -43,6 +43,7 @@ HOMES = {
     "numpy": ["penstock.outbound.vectors", "penstock.testing", "penstock.cli.check", "penstock.cli.demo"],
     # JSON is everywhere but in rules, which are pure.
     "orjson": [
+        "penstock.adapters",
         "penstock.cli",
         "penstock.inbound",
         "penstock.messages",
@@ -55,7 +56,7 @@ HOMES = {
     "prometheus_client": ["penstock.observe.prometheus", "penstock.observe.exposition"],
     "pyarrow": ["penstock.outbound.vectors.parquet", "penstock.outbound.tables.parquet_file"],
     "rich": ["penstock.cli.live", "penstock.cli.top_view"],
-    "uvloop": ["penstock.cli.loop", "penstock.testing"],
+    "uvloop": ["penstock.adapters.bridge", "penstock.cli.loop", "penstock.testing"],
     "yarl": ["penstock.clients.aiohttp"],
     "zstandard": ["penstock.wire.content_coding"],
 }
@@ -70,6 +71,7 @@ MOST_FUNCTION_LINES = 40
 _SIGNATURE = "public, with a line for each setting; documentation is what it is"
 _LIST = "a list: one line for each thing, and nothing is decided"
 LONG_FUNCTIONS = {
+    "penstock.adapters.http.Http.__init__": _SIGNATURE,
     "penstock.cli.options.flow_options": _LIST,
     "penstock.cli.top_reading.read_between": _LIST,
     "penstock.engine.run.run": _SIGNATURE,

@@ -208,6 +208,8 @@ class StatusError(CallError):
         self.used_up = used_up
         self.reset_after = reset_after
         self.said = said
+        self.response: Any = None
+        """The whole answer, where whoever made the call keeps it: `penstock.Http` does."""
 
 
 class Unexpected(CallError):

@@ -5,13 +5,16 @@ They know no HTTP library. Field names are compared without case (RFC 9110, 5.1)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
-from .errors import BadBody
+from .errors import BadBody, StatusError
 from .fields import check_field
+
+_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 RawFields = list[tuple[bytes, bytes]]
@@ -126,6 +129,24 @@ class Response:
     def held_bytes(self) -> int:
         """About how much memory it takes: the length of the body."""
         return len(self.body)
+
+    @property
+    def text(self) -> str:
+        """The body as text, in the charset of its Content-Type, else UTF-8; what cannot be read becomes U+FFFD."""
+        named = _CHARSET.search(self.headers.get("content-type") or "")
+        try:
+            return self.body.decode(named[1] if named is not None else "utf-8", "replace")
+        except (LookupError, ValueError):
+            return self.body.decode("utf-8", "replace")
+
+    def raise_for_status(self) -> Self:
+        """The answer itself. Raises StatusError, whose `response` it is, where the status is 400 or more."""
+        if self.status < 400:
+            return self
+        # The query often carries keys.
+        error = StatusError(f"HTTP {self.status} from {self.url.partition('?')[0]}", status=self.status)
+        error.response = self
+        raise error
 
     def json(self) -> Any:
         """The body as JSON. Raises BadBody, which quotes the beginning of what came instead."""

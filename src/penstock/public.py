@@ -63,6 +63,8 @@ __all__ = [
     "Denied",
     "DnsError",
     "Headers",
+    "Http",
+    "HttpStatistics",
     "InputError",
     "Item",
     "KeyedLimiter",
@@ -109,17 +111,20 @@ __all__ = [
 ]
 
 if _typing.TYPE_CHECKING:
+    from .adapters.http import Http, HttpStatistics
     from .inbound.asgi.middleware import CacheMiddleware
     from .inbound.asgi.shared_cache import SharedCache
     from .inbound.cache.policy import PathPolicy
     from .inbound.cache.policy import Policy as CachePolicy
     from .rules.caching.options import CacheOptions
 else:
-    # Who only sends calls need not wait for the cache to be imported.
+    # Who only sends calls need not wait for the cache to be imported, nor a run for a client that it does not use.
     _LATER = {
         "CacheMiddleware": ("inbound.asgi.middleware", "CacheMiddleware"),
         "CacheOptions": ("rules.caching.options", "CacheOptions"),
         "CachePolicy": ("inbound.cache.policy", "Policy"),
+        "Http": ("adapters.http", "Http"),
+        "HttpStatistics": ("adapters.http", "HttpStatistics"),
         "PathPolicy": ("inbound.cache.policy", "PathPolicy"),
         "SharedCache": ("inbound.asgi.shared_cache", "SharedCache"),
     }

@@ -15,8 +15,9 @@ from .layers.rate_limit import rate_limit
 from .layers.retry import retry
 from .layers.total_timeout import total_timeout as total_timeout_layer
 from .limits.limiter import RateLimiter
+from .messages import Request, Response
 from .rules.retries.retry import RetryPolicy
-from .rules.retries.verdict import Classified, RetryOn, Verdict, classify_error
+from .rules.retries.verdict import Classified, RetryOn, Verdict, classify_error, may_repeat
 
 
 def retry_on(
@@ -33,6 +34,27 @@ def retry_on(
         return Classified(verdict, getattr(error, "kind", "exception"), str(error))
 
     return classify
+
+
+def request_stack(
+    send: Call[Request, Response],
+    level: RetryOn,
+    *,
+    max_in_flight: int,
+    total_timeout: float | None,
+    policy: RetryPolicy,
+) -> Call[Request, Response]:
+    """`send`, which takes a permit and watches the time of one attempt, with what else belongs around a request.
+
+    The order is that of `outbound_stack`. What `level` allows is decided for each request by its method and fields.
+    """
+    sent = concurrency_limit(max_in_flight)(send)
+    once_more, once = (retry(retry_on(level, idempotent=idempotent), policy)(sent) for idempotent in (True, False))
+
+    async def retried(request: Request) -> Response:
+        return await (once_more if may_repeat(request.method, request.headers) else once)(request)
+
+    return retried if total_timeout is None else total_timeout_layer(total_timeout)(retried)
 
 
 def outbound_stack(

@@ -9,11 +9,12 @@ import pytest
 import penstock
 from penstock import RateLimiter, UsageError
 from penstock.clock import current_clock
-from penstock.engine.costs import CostEstimate, read_cost
+from penstock.engine.costs import CostEstimate
 from penstock.errors import InputError
 from penstock.messages import Response
 from penstock.outbound.interpreter import Interpreter
 from penstock.outbound.records import Record
+from penstock.rules.limits.cost import read_cost
 from penstock.testing import most_in_any_window, run_virtual
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError, UsageError
 from ..limits.limiter import RateLimiter
+from ..rules.limits.cost import read_cost
 from .outcome import Item
 
 Estimate = Callable[[Any], float]
@@ -82,14 +82,3 @@ def told_cost(answer: Any) -> float | None:
     """What an `Answer` says it has cost."""
     cost: float | None = getattr(answer, "cost", None)
     return cost
-
-
-def read_cost(value: Any) -> float | None:
-    """`value` as a cost, None if it is not a number from 0 up."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if 0 <= number < math.inf else None

@@ -13,7 +13,7 @@ from ..errors import CallError, UsageError
 from ..limits.limiter import RateLimiter
 from ..limits.listener import LimitListener
 from ..messages import Request, Response
-from ..rules.retries.verdict import Classified, RetryOn, Verdict, classify_error, is_idempotent
+from ..rules.retries.verdict import Classified, RetryOn, Verdict, classify_error, may_repeat
 from .item_call import PolledItem
 
 RetryOnLike = RetryOn | str | type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
@@ -55,7 +55,7 @@ class HttpJudge:
             return True
         if self._idempotent or not isinstance(item, Request):
             return self._idempotent
-        return is_idempotent(item.method) or "idempotency-key" in item.headers
+        return may_repeat(item.method, item.headers)
 
     def is_good(self, item: Any, value: Any) -> bool:
         """Whether `value` is anything but a Response that is a failure."""

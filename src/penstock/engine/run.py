@@ -9,6 +9,7 @@ from ..answers.options import When, as_conditions
 from ..call import AnyClient, Call, PlainCall, Resp
 from ..errors import UsageError
 from ..layers.deadline import DeadlineHeader
+from ..limits.given import each_limit, limiter_of
 from ..limits.keyed_limit import KeyedLimiter
 from ..limits.limiter import RateLimiter
 from ..rules.in_flight.limit import InFlightLimit
@@ -165,7 +166,7 @@ def _keys(
         return KeyLines(limit, limit_by)
     if isinstance(limit, RateLimiter):
         raise UsageError("a RateLimiter is one for all; with limit_by give limits such as '10/s'")
-    limits = _limits(limit)
+    limits = each_limit(limit)
     if "auto" in limits:
         raise UsageError('limit_by does not go with the limit "auto"')
     if not limits:
@@ -182,9 +183,7 @@ def _limiter(
         if cost_limit is not None:
             raise UsageError("give cost_limit to the RateLimiter, as cost_limits")
         return limit
-    limits = [each for each in _limits(limit) if each != "auto"]
-    follow_server = len(limits) < len(_limits(limit))
-    return RateLimiter(limits, guard=guard, cost_limits=_limits(cost_limit), follow_server=follow_server)
+    return limiter_of(limit, cost_limit, guard)
 
 
 def _costs(
@@ -214,14 +213,3 @@ def _follows(limit_headers: str) -> bool:
     if limit_headers not in {"tighten", "ignore"}:
         raise UsageError(f'limit_headers must be "tighten" or "ignore", not {limit_headers!r}')
     return limit_headers == "tighten"
-
-
-def _limits(limit: Limit | str | Sequence[Limit | str] | None) -> Sequence[Limit | str]:
-    if limit is None:
-        return ()
-    limits = (limit,) if isinstance(limit, (str, Limit)) else limit
-    if not isinstance(limits, Sequence) or not all(isinstance(each, (str, Limit)) for each in limits):
-        raise UsageError(
-            f"a limit is '100/min', a list of such, or one RateLimiter, which holds them all; not {limit!r}"
-        )
-    return limits

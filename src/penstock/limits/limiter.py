@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -261,6 +262,18 @@ class RateLimiter:
             if not future.done():
                 future.set_exception(Stopped("dismissed while waiting for a permit"))
         self._rearm()
+
+    def leave_loop(self) -> None:
+        """Its event loop has ended: those who wait there are dismissed, and the next who asks may do so on another."""
+        waiters = list(self._waiters)
+        self._waiters.clear()
+        self._timer = self._clock = None
+        self._under_way = 0
+        for future in waiters:
+            # A loop that is closed hears nothing any more; one that only stands still may go on.
+            with contextlib.suppress(RuntimeError):
+                if not future.done():
+                    future.set_exception(Stopped("the event loop of the limiter has ended"))
 
     @property
     def paused_until(self) -> float:

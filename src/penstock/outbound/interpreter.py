@@ -10,10 +10,10 @@ import orjson
 from ..answers.conditions import UNREAD
 from ..answers.json_path import compile_path
 from ..answers.rules import AnswerRules
-from ..engine.costs import read_cost
 from ..engine.outcome import Answer
 from ..errors import BadBody, Unexpected, UsageError
 from ..messages import Response
+from ..rules.limits.cost import read_cost
 from ..runs.flow import Flow
 
 _QUOTED = 300

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import deque
+from typing import Any
 
 from ...errors import UsageError
 from .rate import CATCH_UP_IDLE, CATCH_UP_WAITED, Limit, default_guard
@@ -189,3 +190,14 @@ class CostWindow:
         entries = self._entries
         while entries and entries[0].time + self._span <= now:
             self._sum -= entries.popleft().cost
+
+
+def read_cost(value: Any) -> float | None:
+    """`value` as a cost, None if it is not a number from 0 up."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if 0 <= number < math.inf else None

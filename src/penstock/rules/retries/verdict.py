@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,6 +101,11 @@ _NOWHERE_TO_ASK = "it names no Location to ask at, and its request is not one to
 def is_idempotent(method: str) -> bool:
     """Whether sending the request twice is the same as sending it once (RFC 9110, 9.2.2)."""
     return method.upper() in _IDEMPOTENT
+
+
+def may_repeat(method: str, fields: Container[str]) -> bool:
+    """Whether a request may be sent twice: by its method, or because it has an Idempotency-Key among its `fields`."""
+    return is_idempotent(method) or "idempotency-key" in fields
 
 
 def is_success(status: int, said: Said | None = None, wait: Wait = NO_WAIT) -> bool:

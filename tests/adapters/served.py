@@ -1,0 +1,108 @@
+"""Servers in a thread of their own, for clients that block theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+from penstock.testing import FaultServer, Reply, ServedRequest
+
+T = TypeVar("T")
+RST = b"RST"
+
+
+@contextlib.contextmanager
+def in_a_thread(make: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
+    """What `make` makes, entered and left on a loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="served")
+    thread.start()
+
+    def there(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(20)
+
+    async def enter() -> tuple[AbstractAsyncContextManager[T], T]:
+        manager = make()
+        return manager, await manager.__aenter__()
+
+    async def leave(manager: AbstractAsyncContextManager[T]) -> None:
+        await manager.__aexit__(None, None, None)
+
+    try:
+        manager, server = there(enter())
+        try:
+            yield server
+        finally:
+            there(leave(manager))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(20)
+        loop.close()
+
+
+class Replying:
+    """A fault server that gives `replies` one after the other, the last again and again, and keeps the requests."""
+
+    def __init__(self, replies: list[Reply], **options: Any) -> None:
+        self.replies = replies
+        self.requests: list[ServedRequest] = []
+        self.options = options
+
+    def respond(self, request: ServedRequest) -> Reply:
+        self.requests.append(request)
+        return self.replies[min(len(self.requests), len(self.replies)) - 1]
+
+    def make(self) -> FaultServer:
+        return FaultServer(respond=self.respond, **self.options)
+
+
+class Raw:
+    """A server that writes `answers`, one for each request, the last again and again, and closes after each.
+
+    None: it hangs; RST: it resets; a float: it waits for so many seconds before it closes.
+    """
+
+    def __init__(self, answers: list[bytes | float | None]) -> None:
+        self.answers = answers
+        self.requests: list[bytes] = []
+        self.url = ""
+        self.closed_by_client = 0
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Raw]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            self.requests.append(head + await reader.readexactly(int(length[1]) if length else 0))
+            answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
+            if answer is None:
+                await reader.read()
+                self.closed_by_client += 1
+            elif isinstance(answer, float):
+                await asyncio.sleep(answer)
+            elif answer == RST:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.transport.abort()
+            else:
+                writer.write(answer)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
