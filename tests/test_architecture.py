@@ -30,13 +30,15 @@ LARGEST_SUBJECT = 0.05
 # Where each third-party package may be imported: a module, or a package and all in it. Another package, or the same
 # in another place, is a decision; write it down here and in docs/design.md.
 HOMES = {
-    "aiohttp": ["penstock.clients.aiohttp"],
+    "aiohttp": ["penstock.adapters.aiohttp", "penstock.clients.aiohttp"],
     "brotli": ["penstock.wire.content_coding"],
     "click": ["penstock.cli"],
     "h5py": ["penstock.outbound.vectors.hdf5"],
     # The fault server parses for itself: a judge must not share the code it judges.
     "http_sf": ["penstock.rules.caching.targeted"],
     "httptools": ["penstock.wire.response_reader", "penstock.wire.server.request_reader", "penstock.testing"],
+    "httpx": ["penstock.adapters.httpx"],
+    "httpx2": ["penstock.adapters.httpx2"],
     "jmespath": ["penstock.answers.json_path", "penstock.outbound.vectors.answers"],
     "matplotlib": ["penstock.report.png"],
     # The commands only look whether it is there, to say which extra is missing.
@@ -55,7 +57,9 @@ HOMES = {
     ],
     "prometheus_client": ["penstock.observe.prometheus", "penstock.observe.exposition"],
     "pyarrow": ["penstock.outbound.vectors.parquet", "penstock.outbound.tables.parquet_file"],
+    "requests": ["penstock.adapters.requests"],
     "rich": ["penstock.cli.live", "penstock.cli.top_view"],
+    "urllib3": ["penstock.adapters.requests"],
     "uvloop": ["penstock.adapters.bridge", "penstock.cli.loop", "penstock.testing"],
     "yarl": ["penstock.clients.aiohttp"],
     "zstandard": ["penstock.wire.content_coding"],
@@ -83,7 +87,15 @@ LONG_FUNCTIONS = {
     "penstock.stores.stored_response.StoredResponse.__init__": _LIST,
 }
 # Modules that are nothing without their extra; nobody imports them before it is needed.
-BEHIND_AN_EXTRA = ("penstock.outbound.vectors", "penstock.testing.vector_index", "penstock.clients.aiohttp")
+BEHIND_AN_EXTRA = (
+    "penstock.adapters.aiohttp",
+    "penstock.adapters.httpx",
+    "penstock.adapters.httpx2",
+    "penstock.adapters.requests",
+    "penstock.clients.aiohttp",
+    "penstock.outbound.vectors",
+    "penstock.testing.vector_index",
+)
 
 
 def test_imports_go_one_way() -> None:

@@ -61,9 +61,13 @@ class Bridge:
         if thread is not threading.current_thread():
             thread.join(_END_SECONDS)
 
-    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What `work` returns, or raises. Interrupted, it is cancelled. Raises UsageError within a running loop."""
-        refuse_in_a_loop()
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, in_a_loop: bool = False) -> T:
+        """What `work` returns, or raises. Interrupted, it is cancelled.
+
+        Raises UsageError within a running loop, unless the caller would block that in any case (`in_a_loop`).
+        """
+        if not in_a_loop:
+            refuse_in_a_loop()
         job = _Job(work)
         # Under the lock, so that whatever is posted comes before the end of the loop.
         with self._lock:
@@ -72,15 +76,10 @@ class Bridge:
             job.ended.acquire()
         except BaseException:
             with self._lock:
-                self._post(job.give_up)
+                if self._loop is not None:
+                    self._post(job.give_up)
             raise
         return job.result()
-
-    def post(self, callback: Callable[[], object]) -> None:
-        """Call `callback` on the loop, soon; where there is none any more, not at all."""
-        with self._lock:
-            if self._loop is not None:
-                self._post(callback)
 
     def _post(self, callback: Callable[[], object], context: contextvars.Context | None = None) -> None:
         if self._loop is None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from ..clock import current_clock
 from ..errors import Stopped, UsageError
+from ..limits.bounds import Grant
 from ..limits.limiter import RateLimiter
 from ..limits.listener import LimitListener
 from ..messages import Response
@@ -65,7 +66,7 @@ class Permits:
             return False
         return self.limiter.try_acquire(now, 1, cost)
 
-    async def acquire(self, cost: float = 0.0) -> None:
+    async def acquire(self, cost: float = 0.0) -> Grant:
         """Wait for a permit; the send follows at once. Cancelled, it is given back. Raises as a RateLimiter does."""
         loop = asyncio.get_running_loop()
         while not self._closed:
@@ -76,10 +77,10 @@ class Permits:
             # Stopped: it has another home by now, or is closed.
             with contextlib.suppress(Stopped):
                 if home is loop:
-                    await self.limiter.acquire(cost=cost)
-                    return
-                if await self._ask(home, cost):
-                    return
+                    return await self.limiter.acquire(cost=cost)
+                grant = await self._ask(home, cost)
+                if grant is not None:
+                    return grant
         raise UsageError("the client is closed")
 
     def heard(self, response: Response | None, what: Classified | None, sent: float) -> None:
@@ -98,6 +99,11 @@ class Permits:
             self._take_in(response, what, sent)
         else:
             self._on(home, lambda: self._take_in(response, what, sent))
+
+    def sent_late(self, grant: Grant, now: float) -> None:
+        """What was permitted before is sent only at `now`."""
+        if self._home is not None:
+            self._on(self._home, lambda: self.limiter.sent_late(grant, now))
 
     def settle(self, reserved: float, actual: float, sent: float, now: float) -> None:
         """A call has really cost `actual`."""
@@ -143,31 +149,30 @@ class Permits:
                 if self._home is loop:
                     self._home = None
 
-    async def _ask(self, home: asyncio.AbstractEventLoop, cost: float) -> bool:
-        """Wait for a permit from the home; False where it has ended."""
+    async def _ask(self, home: asyncio.AbstractEventLoop, cost: float) -> Grant | None:
+        """Wait for a permit from the home; None where it has ended."""
         limiter = self.limiter
         sought = limiter.acquire(cost=cost)
         try:
             there = asyncio.run_coroutine_threadsafe(sought, home)
         except RuntimeError:
             sought.close()
-            return False
+            return None
         here = asyncio.wrap_future(there)
         try:
             while not here.done():
                 await asyncio.wait([here], timeout=_LOOK_SECONDS)
                 if not here.done() and not home.is_running():
                     there.cancel()
-                    return False
-            here.result()
+                    return None
+            return here.result()
         except asyncio.CancelledError:
             if here.cancelled() and not _is_cancelled():
                 await self._look_whether_it_ends(home)
-                return False
+                return None
             if not there.cancel() and there.exception() is None:
                 self._on(home, lambda: limiter.give_back(there.result()))
             raise
-        return True
 
     async def _look_whether_it_ends(self, home: asyncio.AbstractEventLoop) -> None:
         """A loop that ends cancels its tasks first; what is asked of it then is never answered."""

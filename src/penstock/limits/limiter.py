@@ -161,6 +161,11 @@ class RateLimiter:
         self._bounds.give_back(grant)
         self._rearm()
 
+    def sent_late(self, grant: Grant, now: float) -> None:
+        """What `acquire` permitted before is sent only at `now`; whoever comes after it is reckoned from then."""
+        for window, cell, weight in grant.stamps:
+            window.restamp(cell, now, weight)
+
     def settle(self, reserved: float, actual: float, sent: float, now: float) -> None:
         """A call that was sent at `sent` with a cost of `reserved` has really cost `actual`, as is known at `now`."""
         for window in self._bounds.costs:
