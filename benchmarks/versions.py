@@ -17,6 +17,8 @@ _PACKAGES = (
     "numpy",
     "aiohttp",
     "httpx",
+    "httpx2",
+    "requests",
     "aiometer",
     "aiolimiter",
     "dlt",

@@ -7,6 +7,7 @@ and cache.md only what stands between the marks `<!-- made from ... -->` and `<!
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import re
 import sys
@@ -27,6 +28,15 @@ from penstock.rules.retries.verdict import KINDS
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 NOTICE = "<!-- Made by scripts/make_reference.py from the code: change that, then run `make format`. -->"
+
+ADAPTERS = [
+    ("aiohttp", "LimitMiddleware"),
+    ("httpx", "AsyncLimit"),
+    ("httpx", "SyncLimit"),
+    ("httpx2", "AsyncLimit"),
+    ("httpx2", "SyncLimit"),
+    ("requests", "LimitAdapter"),
+]
 
 
 def main() -> int:
@@ -206,6 +216,14 @@ def python_page() -> Iterator[str]:
     names = [name for name in penstock.__all__ if not is_error(getattr(penstock, name))]
     for name in sorted(names, key=str.lower):
         yield from name_part(name, getattr(penstock, name))
+    yield "## In the clients of others"
+    yield "Each is imported from its own module, which needs the extra of the same name."
+    for module, name in ADAPTERS:
+        value = getattr(importlib.import_module(f"penstock.adapters.{module}"), name)
+        yield f"### `penstock.adapters.{module}.{name}`"
+        made_by = next(each for each in value.__mro__ if "__init__" in vars(each))
+        yield f"```text\n{signature(name, made_by)}\n```"
+        yield described(value)
     yield "## Errors"
     yield (
         "```text\n"

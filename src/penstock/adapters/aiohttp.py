@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..limits.given import Limits
-from .gate import Gate, Turn
+from .gate import LimitGate, Turn
 
 try:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -33,7 +33,9 @@ class LimitMiddleware:
         total_timeout: float = 60.0,
         limit_headers: Literal["tighten", "ignore"] = "tighten",
     ) -> None:
-        self._gate = Gate(limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers)
+        self._gate = LimitGate(
+            limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers
+        )
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send `request` when the limits allow it, and again where it was refused and can be."""

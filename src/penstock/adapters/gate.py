@@ -29,7 +29,7 @@ _LATE = 0.001
 """Seconds; the guard of a limit bears that much."""
 
 
-class Gate:
+class LimitGate:
     """Limits for all requests of a client, and how often a refused one is sent again, within how many seconds.
 
     Raises UsageError for what makes no sense.
@@ -51,8 +51,8 @@ class Gate:
         self.policy = RetryPolicy(max_attempts=max_attempts, total_timeout=total_timeout)
         self.permits = Permits(lambda: private_limiter(limit), follow=follow)
         self.answers = AnswerRules(quotas=follow)
-        self._way = _Way()
-        weakref.finalize(self, self._way.leave)
+        self._crossing = _Crossing()
+        weakref.finalize(self, self._crossing.leave)
 
     def turn(self, *, replayable: bool) -> Turn:
         """For one request, which can be sent a second time as it is if it is `replayable`."""
@@ -60,13 +60,13 @@ class Gate:
 
     def enter(self, turn: Turn) -> None:
         """As `Turn.enter`, for a thread, which waits."""
-        self._way.take()
+        self._crossing.take()
         # The caller's own wire blocks as well, so it is his to say whether a loop runs here.
         BRIDGE.run(turn.enter, in_a_loop=True)
 
     def close(self) -> None:
         """No more requests of threads; one that is made all the same opens it again."""
-        self._way.leave()
+        self._crossing.leave()
 
 
 class Turn:
@@ -74,7 +74,7 @@ class Turn:
 
     __slots__ = ("_attempts", "_began", "_delay", "_gate", "_grant", "_replayable", "_sent")
 
-    def __init__(self, gate: Gate, *, replayable: bool) -> None:
+    def __init__(self, gate: LimitGate, *, replayable: bool) -> None:
         self._gate = gate
         self._replayable = replayable
         self._attempts = 0
@@ -127,7 +127,7 @@ class Turn:
         return True
 
 
-class _Way:
+class _Crossing:
     """The way over the bridge, which is taken by the first request of a thread."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..limits.given import Limits
-from .gate import Gate, Turn
+from .gate import LimitGate, Turn
 
 _SEND = ".send_request_headers.started"
 """How httpcore calls the moment between the connection and the first byte, behind the version of HTTP."""
@@ -67,7 +67,9 @@ class AsyncTransport:
         total_timeout: float = 60.0,
         limit_headers: Literal["tighten", "ignore"] = "tighten",
     ) -> None:
-        self._gate = Gate(limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers)
+        self._gate = LimitGate(
+            limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers
+        )
         self._transport = self._default() if transport is None else transport
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -117,7 +119,9 @@ class BlockingTransport:
         total_timeout: float = 60.0,
         limit_headers: Literal["tighten", "ignore"] = "tighten",
     ) -> None:
-        self._gate = Gate(limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers)
+        self._gate = LimitGate(
+            limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers
+        )
         self._transport = self._default() if transport is None else transport
 
     def handle_request(self, request: Any) -> Any:

@@ -117,4 +117,5 @@ class LoopEngine:
         try:
             yield
         finally:
+            self._send.close()
             await self.client.aclose()

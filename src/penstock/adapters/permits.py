@@ -19,6 +19,7 @@ from ..limits.bounds import Grant
 from ..limits.limiter import RateLimiter
 from ..limits.listener import LimitListener
 from ..messages import Response
+from ..rules.limits.ratelimit_headers import MAY_TELL
 from ..rules.retries.verdict import Classified
 from .forks import leave_behind, tell_after_fork
 
@@ -62,9 +63,11 @@ class Permits:
 
     def try_now(self, now: float, cost: float = 0.0) -> bool:
         """Take a permit if that needs no waiting."""
-        if self._home is not asyncio.get_running_loop():
+        limiter = self.limiter
+        # Where nothing bounds, there is nothing that two threads could count wrong.
+        if self._home is not asyncio.get_running_loop() and (self._home is None or not limiter.unbounded):
             return False
-        return self.limiter.try_acquire(now, 1, cost)
+        return limiter.try_acquire(now, 1, cost)
 
     async def acquire(self, cost: float = 0.0) -> Grant:
         """Wait for a permit; the send follows at once. Cancelled, it is given back. Raises as a RateLimiter does."""
@@ -97,7 +100,7 @@ class Permits:
             here = None
         if here is home:
             self._take_in(response, what, sent)
-        else:
+        elif what is not None or not self.limiter.unbounded or (self._follow and _may_tell(response)):
             self._on(home, lambda: self._take_in(response, what, sent))
 
     def sent_late(self, grant: Grant, now: float) -> None:
@@ -180,6 +183,11 @@ class Permits:
         until = clock.now() + _LOOK_SECONDS
         while self._home is home and home.is_running() and clock.now() < until:
             await clock.sleep(_END_SECONDS)
+
+
+def _may_tell(response: Response | None) -> bool:
+    names = [] if response is None else [name for name, _ in response.raw_headers or ()]
+    return MAY_TELL.search(b"\n".join(names)) is not None
 
 
 def _is_cancelled() -> bool:

@@ -14,7 +14,7 @@ from ..answers.rules import AnswerRules
 from ..call import AnyClient, Prepared
 from ..clock import Clock
 from ..errors import CallError
-from ..layers.attempt_timer import within
+from ..layers.attempt_timer import AttemptTimer, timed_out
 from ..layers.deadline import deadline_in
 from ..messages import Request, Response
 from ..observe.histogram import Histogram
@@ -75,6 +75,8 @@ class PermittedSend:
         self._timeout = timeout
         self._cost = cost
         self._actual_cost = actual_cost
+        # One timer for all attempts: a timer for each costs a tenth of a call.
+        self._timer = AttemptTimer(timeout, clock)
         self._ahead = asyncio.Semaphore(_AHEAD)
         self.counters = SendCounters()
 
@@ -92,13 +94,17 @@ class PermittedSend:
                 raise
         return await self._send(prepared.send(), cost)
 
+    def close(self) -> None:
+        """After the last."""
+        self._timer.close()
+
     async def _send(self, sending: Awaitable[Response], cost: float) -> Response:
         counters = self.counters
         counters.attempts += 1
         counters.in_flight += 1
         sent = self._clock.now()
         try:
-            response = await (sending if self._timeout is None else within(self._timeout, sending))
+            response = await (sending if self._timeout is None else self._in_time(sending, self._timeout, sent))
         except BaseException:
             counters.failed += 1
             # Also where it was cancelled: whoever waits for what this one is told must not wait for what will not come.
@@ -110,6 +116,20 @@ class PermittedSend:
         self._settle(response, cost, sent)
         self._judge(response, sent)
         return response
+
+    async def _in_time(self, sending: Awaitable[Response], timeout: float, sent: float) -> Response:
+        task = asyncio.current_task()
+        assert task is not None
+        self._timer.start(task, sent)
+        try:
+            with deadline_in(timeout):
+                return await sending
+        except asyncio.CancelledError as error:
+            if self._timer.expired(task):
+                raise timed_out(timeout) from error
+            raise
+        finally:
+            self._timer.stop(task)
 
     async def _prepare(self, request: Request) -> Prepared[Response]:
         if self._timeout is None:

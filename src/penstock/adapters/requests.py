@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..limits.given import Limits
-from .gate import Gate
+from .gate import LimitGate
 
 try:
     import requests
@@ -57,7 +57,9 @@ class LimitAdapter(HTTPAdapter):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._gate = Gate(limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers)
+        self._gate = LimitGate(
+            limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers
+        )
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Send `request` when the limits allow it, and again where it was refused and can be."""

@@ -93,6 +93,11 @@ class RateLimiter:
         return self._bounds.costs
 
     @property
+    def unbounded(self) -> bool:
+        """Whether there is no limit of any kind, and no probe under way; there may be a pause."""
+        return self._bounds.single is not None and not self.windows
+
+    @property
     def pace(self) -> Pace | None:
         """Whatever else says when the next permit may be given; it is asked after the limits. None: nothing."""
         return self._bounds.pace
