@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
+import penstock
 from penstock.testing import FaultServer, Reply, ServedRequest
 
 T = TypeVar("T")
@@ -106,3 +114,25 @@ class Raw:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+@contextlib.contextmanager
+def limited_process(folder: Path, limit: str) -> Iterator[tuple[str, Callable[[], int]]]:
+    """A strict server in a process of its own, which no thread of ours holds up: its URL, and how many it refused."""
+    port_file = folder / "port"
+    command = [sys.executable, "-m", "penstock.testing.fault_server", "--port-file", str(port_file), "--limit", limit]
+    environment = {**os.environ, "PYTHONPATH": str(Path(penstock.__file__).parent.parent)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
+        try:
+            until = time.monotonic() + 30
+            while not port_file.exists() and time.monotonic() < until:
+                time.sleep(0.02)
+            url = f"http://127.0.0.1:{int(port_file.read_text())}"
+
+            def refused() -> int:
+                with urllib.request.urlopen(f"{url}/stats", timeout=10) as answer:
+                    return int(json.load(answer)["limit_violations"])
+
+            yield url, refused
+        finally:
+            server.terminate()

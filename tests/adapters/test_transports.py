@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import builtins
 import importlib
+import os
+import signal
+import subprocess
 import sys
+import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,16 +23,50 @@ import httpx2
 import pytest
 import requests
 
+import penstock
 from penstock import UsageError
 from penstock.adapters import aiohttp as ours_aiohttp
 from penstock.adapters import httpx as ours_httpx
 from penstock.adapters import httpx2 as ours_httpx2
 from penstock.adapters import requests as ours_requests
-from penstock.testing import FaultServer, Reply, SlidingLog, most_in_any_window
+from penstock.testing import FaultServer, Reply, most_in_any_window
 
-from .served import Raw, Replying, in_a_thread
+from .served import Raw, Replying, in_a_thread, limited_process
 
 pytestmark = pytest.mark.real
+
+FORKED = """
+    import os, sys, threading
+    import requests
+    from penstock.adapters.requests import LimitAdapter
+
+    adapter = LimitAdapter("1000/s", pool_maxsize=8)
+    session = requests.Session()
+    session.mount("http://", adapter)
+    stop = threading.Event()
+
+    def calls():
+        while not stop.is_set():
+            assert session.get(sys.argv[1]).status_code == 200
+
+    threads = [threading.Thread(target=calls) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            # Not on the connections of the parent, which requests would share.
+            adapter.init_poolmanager(1, 8)
+            assert session.get(sys.argv[1]).status_code == 200
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    session.close()
+    print("whole")
+"""
 
 Result = tuple[int, bytes]
 Ask = Callable[[Any, str, Any], Any]
@@ -91,14 +131,13 @@ def send(request: pytest.FixtureRequest) -> Callable[..., list[Result]]:
     return KINDS[request.param]
 
 
-def test_the_limit_is_kept_and_used(send: Callable[..., list[Result]]) -> None:
+def test_the_limit_is_kept_and_used(send: Callable[..., list[Result]], tmp_path: Path) -> None:
     """By the server's own strict count."""
-    with in_a_thread(lambda: FaultServer(limiter=SlidingLog(20, 1.0))) as server:
+    with limited_process(tmp_path, "20/s") as (url, refused):
         began = time.monotonic()
-        answers = send([f"{server.url}/{number}" for number in range(40)], b"hello", limit="20/s")
-        assert answers == [(200, b"hello")] * 40
+        assert send([f"{url}/{number}" for number in range(40)], b"hello", limit="20/s") == [(200, b"hello")] * 40
         assert time.monotonic() - began < 8
-        assert server.statistics().limit_violations == 0
+        assert refused() == 0
 
 
 def test_a_refusal_holds_for_all_and_is_sent_again(send: Callable[..., list[Result]]) -> None:
@@ -224,6 +263,36 @@ def test_a_name_is_one_limit_for_different_clients() -> None:
         for done in [pool.submit(KINDS[kind], urls, b"", limit=name) for kind in ("requests", "httpx2")]:
             done.result(30)
     assert most_in_any_window(times, 0.49) <= 20
+
+
+def test_an_adapter_goes_on_in_a_fork(tmp_path: Path) -> None:
+    """Its thread and its locks are the parent's."""
+    script = tmp_path / "forked.py"
+    script.write_text(textwrap.dedent(FORKED))
+    with in_a_thread(FaultServer) as server:
+        done = subprocess.run(
+            [sys.executable, str(script), server.url],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(penstock.__file__).parent.parent)},
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"whole\n", b"")
+
+
+def test_ctrl_c_ends_the_wait_for_a_permit() -> None:
+    """And the place in the queue is given back."""
+    with in_a_thread(FaultServer) as server, requests.Session() as session:
+        session.mount("http://", ours_requests.LimitAdapter("1/2s"))
+        session.get(server.url)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            session.get(server.url)
+        assert time.monotonic() - began < 1.5
+        assert session.get(server.url).status_code == 200
+        assert time.monotonic() - began < 4.0
+    assert server.statistics().requests == 2
 
 
 def test_an_adapter_in_a_notebook_blocks_as_requests_does() -> None:

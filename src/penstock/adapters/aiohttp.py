@@ -58,7 +58,8 @@ def _tell_of_the_send(request: ClientRequest, turn: Turn) -> None:
     send = type(request).send
 
     async def told(connection: Any) -> ClientResponse:
-        turn.started()
-        return await send(request, connection)
+        response = await send(request, connection)
+        turn.sent()
+        return response
 
     vars(request)["send"] = told

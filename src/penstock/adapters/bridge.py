@@ -7,6 +7,7 @@ CPU, and nothing but its own thread waits for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
@@ -14,6 +15,13 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import UsageError
 from .forks import leave_behind, tell_after_fork
+
+# Not later: a fork while another thread imports leaves a child that waits for the lock of that import for ever.
+_new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+with contextlib.suppress(ImportError):
+    import uvloop
+
+    _new_loop = uvloop.new_event_loop
 
 T = TypeVar("T")
 
@@ -125,14 +133,6 @@ def refuse_in_a_loop() -> None:
     except RuntimeError:
         return
     raise UsageError("this would block the event loop that runs in this thread: use .aio, and await it")
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

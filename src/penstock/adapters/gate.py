@@ -93,10 +93,10 @@ class Turn:
             self._began = self._sent
         self._attempts += 1
 
-    def started(self) -> None:
-        """The first byte is about to be sent: now, where a connection had to be opened first.
+    def sent(self) -> None:
+        """The head of the request has been written; a while after its permit, where a connection was opened first.
 
-        Reckoned from its permit, what is sent next on a connection that is open would come too close to it.
+        Reckoned from the permit, what is sent next on a connection that is open would come too close to it.
         """
         now = SYSTEM_CLOCK.now()
         if self._grant is not None and now - self._sent > _LATE:

@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 from ..limits.given import Limits
 from .gate import LimitGate, Turn
 
-_SEND = ".send_request_headers.started"
-"""How httpcore calls the moment between the connection and the first byte, behind the version of HTTP."""
+_SENT = ".send_request_headers.complete"
+"""How httpcore calls the moment when the head has been written, behind the version of HTTP."""
 
 
 @contextlib.contextmanager
@@ -28,8 +28,8 @@ def _told_of_the_send(request: Any, told: Callable[[Any], Any]) -> Iterator[None
 def _told(turn: Turn) -> Callable[[Any], Any]:
     def beside(other: Any) -> Any:
         def trace(event: str, facts: Any) -> None:
-            if event.endswith(_SEND):
-                turn.started()
+            if event.endswith(_SENT):
+                turn.sent()
             if other is not None:
                 other(event, facts)
 
@@ -41,8 +41,8 @@ def _told(turn: Turn) -> Callable[[Any], Any]:
 def _async_told(turn: Turn) -> Callable[[Any], Any]:
     def beside(other: Any) -> Any:
         async def trace(event: str, facts: Any) -> None:
-            if event.endswith(_SEND):
-                turn.started()
+            if event.endswith(_SENT):
+                turn.sent()
             if other is not None:
                 await other(event, facts)
 

@@ -21,13 +21,13 @@ _current = threading.local()
 
 
 class _Told:
-    """A connection that tells the turn of its thread when it has been opened."""
+    """A connection that tells the turn of its thread when a request has been written."""
 
-    def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
+    def request(self, *args: Any, **options: Any) -> None:
+        super().request(*args, **options)  # type: ignore[misc]
         turn = getattr(_current, "turn", None)
         if turn is not None:
-            turn.started()
+            turn.sent()
 
 
 class _Pool(HTTPConnectionPool):
@@ -79,7 +79,7 @@ class LimitAdapter(HTTPAdapter):
             response.close()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Pools whose connections say when they are open."""
+        """Pools whose connections say when they have sent."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..answers.options import AnswerOptions
+from ..answers.rules import AnswerRules
 from ..errors import UsageError
 from ..layers.deadline import DeadlineHeader
 from ..limits.given import Limits, limiter_of
@@ -74,6 +75,7 @@ def check_http_settings(settings: HttpSettings) -> None:
         raise UsageError("a cost_limit needs cost, what a call costs or a function that estimates it, and the reverse")
     if settings.actual_cost is not None and settings.cost is None:
         raise UsageError("actual_cost corrects cost; without a cost_limit it is of no use")
+    AnswerRules(settings)
     if settings.deadline_header is not None:
         DeadlineHeader(_NOBODY, settings.deadline_header)
 
