@@ -204,7 +204,7 @@ def test_a_client_that_is_forgotten_ends_its_thread() -> None:
 
 
 def test_a_cancelled_call_gives_its_permit_back() -> None:
-    """In the queue of the limit."""
+    """In the queue of the limit, and the connection that it held ready."""
     replying = Replying([Reply()])
     with in_a_thread(replying.make) as server:
 
@@ -220,6 +220,7 @@ def test_a_cancelled_call_gives_its_permit_back() -> None:
                 assert (await http.aio.get("/")).status == 200
                 assert time.monotonic() - began < 1.5
                 assert http.statistics().waiting == 0
+                assert [client.statistics().in_use for client in http._engines.clients()] == [0]
 
         asyncio.run(main())
     assert len(replying.requests) == 3
