@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import penstock.adapters.aiohttp
+import penstock.adapters.httpx
+import penstock.adapters.httpx2
+import penstock.adapters.requests
+from penstock import adapters
 from penstock.cli.main import penstock as group
 from penstock.clients.aiohttp import AiohttpClient
 from penstock.errors import BadBody, PenstockError, UsageError
@@ -51,6 +56,10 @@ MISSING: list[tuple[str, str, Callable[[], object]]] = [
     ("compression", "brotli", lambda: decode("br", b"x", 9)),
     ("compression", "zstandard", lambda: decode("zstd", b"x", 9)),
     ("aiohttp", "aiohttp", AiohttpClient),
+    ("aiohttp", "aiohttp", lambda: importlib.reload(adapters.aiohttp)),
+    ("httpx", "httpx", lambda: importlib.reload(adapters.httpx)),
+    ("httpx2", "httpx2", lambda: importlib.reload(adapters.httpx2)),
+    ("requests", "requests", lambda: importlib.reload(adapters.requests)),
     ("report", "matplotlib", lambda: write_png(PICTURE, FILE)),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..errors import UsageError
+from ..extras import how_to_install
 from ..limits.given import Limits
 from .gate import LimitGate, Turn
 
@@ -12,7 +13,7 @@ try:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
     from aiohttp.payload import BytesPayload
 except ImportError as error:
-    raise UsageError("this middleware needs aiohttp 3.12 or later: pip install 'penstock[aiohttp]'") from error
+    raise UsageError(f"this middleware needs aiohttp 3.12 or later: {how_to_install('aiohttp')}") from error
 
 
 class LimitMiddleware:

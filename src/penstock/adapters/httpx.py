@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..errors import UsageError
+from ..extras import how_to_install
 from .httpx_like import AsyncTransport, BlockingTransport
 
 try:
     import httpx
 except ImportError as error:
-    raise UsageError("this transport needs httpx: pip install 'penstock[httpx]'") from error
+    raise UsageError(f"this transport needs httpx: {how_to_install('httpx')}") from error
 
 
 class HttpxAsyncLimit(AsyncTransport, httpx.AsyncBaseTransport):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..errors import UsageError
+from ..extras import how_to_install
 from .httpx_like import AsyncTransport, BlockingTransport
 
 try:
     import httpx2
 except ImportError as error:
-    raise UsageError("this transport needs httpx2: pip install 'penstock[httpx2]'") from error
+    raise UsageError(f"this transport needs httpx2: {how_to_install('httpx2')}") from error
 
 
 class Httpx2AsyncLimit(AsyncTransport, httpx2.AsyncBaseTransport):

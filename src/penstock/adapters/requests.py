@@ -6,6 +6,7 @@ import threading
 from typing import Any, Literal
 
 from ..errors import UsageError
+from ..extras import how_to_install
 from ..limits.given import Limits
 from .gate import LimitGate
 
@@ -14,7 +15,7 @@ try:
     from requests.adapters import HTTPAdapter
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 except ImportError as error:
-    raise UsageError("this adapter needs requests: pip install 'penstock[requests]'") from error
+    raise UsageError(f"this adapter needs requests: {how_to_install('requests')}") from error
 
 
 _current = threading.local()
