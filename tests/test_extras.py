@@ -14,10 +14,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import penstock.adapters.aiohttp
-import penstock.adapters.httpx
-import penstock.adapters.httpx2
-import penstock.adapters.requests
 from penstock import adapters
 from penstock.cli.main import penstock as group
 from penstock.clients.aiohttp import AiohttpClient

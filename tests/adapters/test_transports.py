@@ -318,7 +318,7 @@ def test_without_the_library_the_error_names_the_extra(library: str, monkeypatch
 
     monkeypatch.delitem(sys.modules, f"penstock.adapters.{library}", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=rf"penstock\[{library}\]"):
+    with pytest.raises(UsageError, match=rf"penstock-http\[{library}\]"):
         importlib.import_module(f"penstock.adapters.{library}")
 
 
