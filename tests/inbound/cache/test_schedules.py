@@ -119,16 +119,20 @@ class Play:
         self.purges: list[tuple[int, str]] = []
 
     async def step(self, op: dict[str, Any]) -> None:
+        self.note_asked()
         self.now += 1
         await getattr(self, "do_" + op["op"])(op)
-        while len(self.asked_at) < len(self.bench.origin):
-            self.asked_at.append(self.now)
+        self.note_asked()
         engine = self.bench.engine
         assert 0 <= engine.flights.refreshing <= 2
         assert engine.flights.held >= 0
         for flight in engine.flights:
             assert engine.flights.find(flight.flight_key) is flight
             assert not flight.alone
+
+    def note_asked(self) -> None:
+        """When the requests that are new went to the origin: a range that is far behind goes between two steps."""
+        self.asked_at += [self.now] * (len(self.bench.origin) - len(self.asked_at))
 
     async def do_arrive(self, op: dict[str, Any]) -> None:
         fields = {n: v for n, v in op.items() if n not in {"op", "target", "method"} and v is not None}
