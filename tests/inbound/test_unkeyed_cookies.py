@@ -5,6 +5,7 @@ Who had been at any form held that cookie for a year, and was answered by the ap
 
 from __future__ import annotations
 
+from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
@@ -91,6 +92,25 @@ def test_with_a_token_of_an_app_it_is_as_without(kind: Any) -> None:
         face = kind(django, SITE)
         for _ in range(2):
             assert "stored" not in (await face.get("/page", cookie="csrftoken=a", authorization="Token 1"))[1]
+        await face.close()
+
+    run_virtual(main())
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "cookie", ["csrftoken=a sessionid=1", "csrftoken=a\tsessionid=1", '_ga=1; csrftoken="a" user=1']
+)
+def test_what_stands_behind_a_blank_is_a_cookie_of_its_own(kind: Any, cookie: str) -> None:
+    """An app with http.cookies of Python read it, the cache did not: one user's page was stored for all."""
+
+    def app(_target: str, seen: dict[str, str]) -> Answer:
+        return 200, [], "/".join(sorted(SimpleCookie(seen.get("cookie", ""))))
+
+    async def main() -> None:
+        face = kind(app, SITE)
+        assert len((await face.get("/", cookie=cookie))[0]) > len("csrftoken")
+        assert (await face.get("/"))[0] == ""
         await face.close()
 
     run_virtual(main())

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import drop_parameters
-from ...rules.caching.cookies import has_cookie, without_cookies
+from ...rules.caching.cookies import has_cookie, may_hide_cookies, without_cookies
 from ...rules.caching.lookup import SHAREABLE
 from ...rules.caching.preferences import best_language
 from ...rules.caching.query_order import sort_parameters
@@ -72,8 +72,8 @@ class InboundRequest(CacheRequest):
 
     def _take_out_of_key(self, names: tuple[str, ...]) -> None:
         sent = b"; ".join([value for name, value in self.raw if name == b"cookie"])
-        # Where the app takes a comma for a separator, more than one cookie may stand there.
-        if b"," in sent or not has_cookie(sent, names):
+        # Where the app takes a comma or a blank for a separator, more than one cookie may stand there.
+        if may_hide_cookies(sent) or not has_cookie(sent, names):
             return
         self.unkeyed_cookie = True
         del self.fields[b"cookie"]

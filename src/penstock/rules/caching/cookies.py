@@ -5,11 +5,16 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
+from urllib.parse import unquote_to_bytes
 
 from .cache_control import LONGEST_REMEMBERED
 from .http_fields import FieldMap, RawFields
 
 _SEPARATORS = re.compile(rb"[;,]")
+_HANGING = bytes(range(33)) + bytes(range(127, 256))
+"""What some strip off a name as blanks: control characters, and what Unicode has of them."""
+_ODD = re.compile(rb'[",\\\x00-\x1f\x7f-\xff]|(?<!;) ')
+_UNDERSCORED = re.compile(r"[.\[ ]")
 
 
 def without_cookies(cookie: bytes, ignored: tuple[str, ...]) -> bytes:
@@ -31,10 +36,31 @@ _remembered_without_cookies = functools.lru_cache(1024)(_without_cookies)
 def has_cookie(cookie: bytes, names: tuple[str, ...]) -> bool:
     """Whether a Cookie field's value has a cookie whose name matches one of `names` (globs).
 
-    A comma counts as a separator too: a server may have joined two lines by one, and to find a cookie too many here
-    costs a hit, while to miss one may show a user's page to others.
+    Whatever a server may take for such a cookie is one: to find a cookie too many here costs a hit, while to miss one
+    may show a user's page to others. So commas and blanks separate too (two lines may have been joined by a comma, and
+    Python's SimpleCookie splits at blanks), and a name counts in all its `_spellings`.
     """
-    return any(_is_one_of(_name(pair), names) for pair in _SEPARATORS.split(cookie))
+    return any(
+        _is_one_of(name, names)
+        for pair in _SEPARATORS.split(cookie)
+        for each in (pair, *pair.split()[1:])
+        for name in _spellings(each)
+    )
+
+
+def may_hide_cookies(cookie: bytes) -> bool:
+    """Whether servers may find other cookies in a Cookie field's value than its pairs between semicolons."""
+    return _ODD.search(cookie) is not None
+
+
+def _spellings(pair: bytes) -> set[str]:
+    """The names that servers are known to make of that of `pair`: without what hangs on to it, decoded, as PHP does."""
+    raw = pair.partition(b"=")[0]
+    found = set()
+    for form in (raw, unquote_to_bytes(raw) if b"%" in raw else raw):
+        name = form.strip().decode("latin-1")
+        found |= {name, form.strip(_HANGING).decode("latin-1"), _UNDERSCORED.sub("_", name)}
+    return found
 
 
 def is_personal(fields: FieldMap) -> bool:
