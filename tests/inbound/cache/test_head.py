@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.inbound.cache.policy import PathPolicy, Policy
+from penstock.rules.caching.options import CacheOptions
 from penstock.testing import run_virtual
 
 from .fakes import FRESH, Bench
@@ -88,6 +89,23 @@ def test_another_answer_to_head_changes_nothing(status: int) -> None:
         assert bench.store.objects == 1
         bench.send()
         bench.origin[2].answer(FRESH, ETAG, status=304, body=b"")
+        bench.at_rest()
+
+    run_virtual(main())
+
+
+def test_a_head_with_an_unkeyed_cookie_brings_no_cookie_by_the_letter_either() -> None:
+    """What is merged is judged as for a GET: the token that one visitor got with a HEAD was stored, and sent to all."""
+
+    async def main() -> None:
+        bench = Bench(Policy(default=PathPolicy(unkeyed_cookies=("csrftoken",))), CacheOptions(profile="rfc"))
+        bench.fill(SHORT, ETAG)
+        await bench.wait(2)
+        bench.send(method="HEAD", cookie="csrftoken=mine")
+        bench.origin[-1].answer(FRESH, ETAG, ("set-cookie", "csrftoken=mine"), body=b"")
+        reply = bench.send()
+        bench.origin[-1].answer(FRESH, ETAG)
+        assert b"set-cookie" not in reply.fields
         bench.at_rest()
 
     run_virtual(main())

@@ -192,3 +192,21 @@ def test_bypass_is_neither_stored_nor_shared() -> None:
         bench.at_rest()
 
     run_virtual(main())
+
+
+def test_a_304_under_a_ttl_that_is_new_is_for_strangers_alone() -> None:
+    """What is stored from before a reload may be for all; what the 304 makes of it is not."""
+
+    async def main() -> None:
+        bench = Bench()
+        bench.fill(("etag", '"1"'))
+        bench.engine.policy = Policy(default=PathPolicy(ttl=60.0))
+        stranger, known = bench.send(), bench.send(authorization="Bearer 1")
+        bench.origin[1].answer(("etag", '"1"'), status=304, body=b"")
+        assert stranger.body == b"old"
+        assert not known.over
+        bench.origin[2].answer(body=b"own")
+        assert known.body == b"own"
+        bench.at_rest()
+
+    run_virtual(main())

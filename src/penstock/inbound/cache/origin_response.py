@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Protocol
 
 from ...clock import Clock
@@ -12,7 +13,7 @@ from ...rules.caching.cache_key import primary_key, variant_of, vary_names
 from ...rules.caching.codings import ENCODING, Choices, place_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
-from ...rules.caching.freshness import freshness_of, may_serve_on_error
+from ...rules.caching.freshness import Freshness, freshness_of, may_serve_on_error
 from ...rules.caching.http_date import format_http_date
 from ...rules.caching.http_fields import FieldMap, combine, end_to_end
 from ...rules.caching.invalidation import invalidated, is_unsafe
@@ -185,10 +186,7 @@ class OriginResponse:
         candidate = None
         if head_confirms(known, said):
             update = fields if b"date" in said else [*fields, self._date()]
-            asked = flight.request
-            get = InboundRequest(
-                b"GET", asked.scheme, asked.host, asked.target, asked.fields, asked.raw, policy=asked.policy
-            )
+            get = dataclasses.replace(flight.request, method=b"GET")
             update = self.without_cookies(get, stale.status, update)
             merged = merge_not_modified(stale.fields, update, set_cookie=asker.options.profile == "rfc")
             _, candidate = self._renew(flight, get, stale, merged)
@@ -223,15 +221,20 @@ class OriginResponse:
         if storing.vary:
             self._release_strangers(flight, storing)
         if storing.freshness.strangers_only:
-            # The leader is one of them, or it would not be stored.
-            kept_from = flight.take_deliveries(lambda d: is_kept_from(storing.freshness, d.request.fields))
-            self._release_alone(kept_from)
+            self._release_known(flight, storing.freshness)
         if not may_share(storing.freshness):
             # It may be stored, but each use must be confirmed, so nobody may share this one.
             self._note(flight, MUST_VALIDATE, head.status)
             self._flights.close(flight)
             self._release_followers(flight)
         flight.share(kept, storing)
+
+    def _release_known(self, flight: Flight, freshness: Freshness) -> None:
+        """Send those to the origin who say who they are, where the answer is for those who do not.
+
+        The leader is one of these, or it would not be stored.
+        """
+        self._release_alone(flight.take_deliveries(lambda d: is_kept_from(freshness, d.request.fields)))
 
     def _continued(self, flight: Flight, part: StoredResponse, head: Head) -> None:
         """The origin was asked for what follows on `part` (RFC 9110, 15.3.7.3): make one answer of both, if it fits."""
@@ -377,6 +380,9 @@ class OriginResponse:
         cookies = [field for field in said_alone if field[0] == b"set-cookie"]
         if candidate is None:
             asker.store.discard(stale)
+        elif candidate.freshness.strangers_only:
+            # It may live by a policy that is newer than what was stored.
+            self._release_known(flight, candidate.freshness)
         if candidate is not None and may_share(candidate.freshness):
             asker.refusals.forget(flight.key, flight.request.fields)
         else:
