@@ -60,6 +60,21 @@ def test_what_is_bypassed_is_so_however_it_is_written_in_the_policy(place: dict[
     assert Policy((policy,)).for_target(b"/cafe/me") is NO_POLICY
 
 
+@pytest.mark.parametrize(
+    ("pattern", "targets"),
+    [
+        ("/(?P<where>de|en)/admin", [b"/de/admin", b"/EN//admin/", b"/x/../%65n/admin"]),
+        ("/(?P<where>caf%C3%A9)/me", [b"/caf%C3%A9/me", b"/caf%25C3%A9/me"]),
+        ("/(.+)/\\1", [b"/a/a", b"/%61/a"]),
+        ("/(%C3%A9|e)/\\1", [b"/e/e", b"/%C3%A9/%C3%A9", b"/%25C3%A9/%C3%A9"]),
+    ],
+)
+def test_the_groups_of_a_pattern_are_its_own(pattern: str, targets: list[bytes]) -> None:
+    """What is bypassed is compared in two forms; put together in one they had each name twice: a traceback."""
+    policy = PathPolicy(pattern=pattern, bypass=True)
+    assert [target for target in targets if Policy((policy,)).for_target(target) is policy] == targets
+
+
 def test_a_path_begins_with_a_slash() -> None:
     with pytest.raises(UsageError, match="slash"):
         Policy((PathPolicy("a/*"),))

@@ -155,6 +155,8 @@ BAD: list[tuple[str, int | None, str]] = [
     ("[[path]]\nprefix = ['/a']", 2, "prefix: must be a text"),
     ("[[path]]\npattern = '/('", 2, "regular expression"),
     ("[[path]]\npattern = '/a(?i)'", 2, "regular expression"),
+    ("[[path]]\npattern = '/a{99999999999}'", 2, "regular expression"),
+    (f"[[path]]\npattern = '/{'(' * 3000}{')' * 3000}'", 2, "regular expression"),
     ("[[path]]\nmatch = '/a'\nprefix = '/a'", 3, "prefix: there is match already"),
     ("[[path]]\npattern = '/a'\nprefix = '/a'", 2, "pattern: there is prefix already"),
     ("[[path]]\nmatch = '/x?y=1'", 2, 'match = "/x" and query = ["y=1"]'),

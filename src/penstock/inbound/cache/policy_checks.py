@@ -134,7 +134,7 @@ def _pattern(value: str) -> str | None:
         return wrong
     try:
         re.compile(expression_of(None, None, value).encode())
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         return f"is not a regular expression: {error}"
     return None
 

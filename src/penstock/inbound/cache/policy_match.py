@@ -15,14 +15,14 @@ _HANGING = bytes(range(33)) + b"\x7f"
 
 
 class Matcher(NamedTuple):
-    """What the path has to match, and of the parameters one each; `query` None: whatever the query is."""
+    """What the path has to match one of, and of the parameters one each; `query` None: whatever the query is."""
 
-    path: re.Pattern[bytes]
+    paths: tuple[re.Pattern[bytes], ...]
     query: tuple[re.Pattern[bytes], ...] | None
 
     def fits(self, path: bytes, parameters: list[bytes]) -> bool:
         """Whether a request with this path and these parameters is meant."""
-        return self.path.fullmatch(path) is not None and self.fits_query(parameters)
+        return any(each.fullmatch(path) for each in self.paths) and self.fits_query(parameters)
 
     def fits_query(self, parameters: list[bytes]) -> bool:
         """Whether the parameters are those that are meant; an empty `query` means none at all."""
@@ -36,15 +36,16 @@ class Matcher(NamedTuple):
 
 def as_written(expression: str, query: tuple[str, ...] | None) -> Matcher:
     """Of the raw path and query. `expression`: see `expression_of`."""
-    return Matcher(re.compile(expression.encode()), None if query is None else tuple(map(_glob, query)))
+    return Matcher((re.compile(expression.encode()),), None if query is None else tuple(map(_glob, query)))
 
 
 def in_any_spelling(expression: str, query: tuple[str, ...] | None) -> Matcher:
     """Of what `readings` and `parameters_in_any_spelling` find, in upper and lower case."""
     decoded = _ESCAPED.sub(lambda found: re.escape(unquote(found[0])), expression)
-    spelt = re.compile(f"{expression}|{_compilable(decoded) or expression}".encode(), re.IGNORECASE)
+    # Each by itself: in one expression their groups would have one numbering, and their names could not be given twice.
+    both = dict.fromkeys((expression, _compilable(decoded) or expression))
     globs = None if query is None else tuple(_glob(glob, unquote(glob)) for glob in query)
-    return Matcher(spelt, globs)
+    return Matcher(tuple(re.compile(each.encode(), re.IGNORECASE) for each in both), globs)
 
 
 def expression_of(path: str | None, prefix: str | None, pattern: str | None) -> str:
