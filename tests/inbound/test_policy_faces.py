@@ -701,6 +701,26 @@ def test_a_user_who_leads_does_not_send_the_strangers_out_one_by_one() -> None:
     run_virtual(main())
 
 
+@KINDS
+@pytest.mark.parametrize("up", ["/../", "/..%2f", "/%2e%2e/", "/.%2E/", "/..%252f", "/..;/", "/..%5c", "/..%00/"])
+def test_what_leads_out_of_a_public_path_is_not_public(kind: Any, up: str) -> None:
+    """Who got a user to follow `/static/..%2fprofile` found their page in the cache, where the app folds dots."""
+    static = PathPolicy("/static/*", ttl=3600.0, public=True, bypass_cookies=())
+    policy = Policy((static,), default=PathPolicy(bypass_cookies=("sessionid",)))
+
+    async def main() -> None:
+        face = kind(lambda _target, seen: (200, [], seen.get("cookie", "nobody")), policy)
+        assert "stored" in (await face.get("/static/a..b.css", cookie="sessionid=1"))[1]
+        target = f"/static{up}profile"
+        assert (await face.get(target, cookie="sessionid=1"))[0] == "sessionid=1"
+        body, status, _ = await face.get(target)
+        assert body == "nobody"
+        assert "fwd=bypass" in status
+        await face.close()
+
+    run_virtual(main())
+
+
 @FACES
 def test_a_users_page_is_not_known_by_the_bytes_of_a_strangers(face: Any) -> None:
     """Over the wire: a browser's request in plain words, known after the first one, differs in its Cookie alone."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.rules.caching.paths import readings
+from penstock.rules.caching.paths import climbs, readings
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,60 @@ def test_the_raw_path_comes_first_and_there_are_few(path: bytes) -> None:
 
 def test_a_plain_path_has_one_reading() -> None:
     assert readings(b"/a/b.c/d-e") == [b"/a/b.c/d-e"]
+
+
+UP = [
+    *(
+        b"/a/../b",
+        b"/a/..",
+        b"/a/../",
+        b"/..",
+        b"/a/%2e%2e/b",
+        b"/a/.%2E/b",
+        b"/a/..%2fb",
+        b"/a%2f..%2fb",
+        b"/a/..%5cb",
+    ),
+    *(b"/a\\..\\b", b"/a/..;/b", b"/a/..;v=1/b", b"/a/%2e%2e%3b/b", b"/a/%252e%252e/b", b"/a/..%25252fb", b"/a/..%00"),
+    *(b"/a/..%20/b", b"/a/..%23b", b"/a/..%3fb", b"/a/..%0a/b"),
+]
+
+
+@pytest.mark.parametrize("path", UP)
+def test_a_path_that_leads_up_is_seen(path: bytes) -> None:
+    assert climbs(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"/a/b", b"/a..b/", b"/..a", b"/a/...", b"/a/b..", b"/v1..2/", b"/%2e/a", b"/a%2e%2e", b"*", b"/a/.", b"/%"],
+)
+def test_dots_in_a_name_lead_nowhere(path: bytes) -> None:
+    assert not climbs(path)
+
+
+PIECES = (
+    b"..",
+    b".",
+    b"/",
+    b"a",
+    b"%2e",
+    b"%2F",
+    b"%25",
+    b"2e",
+    b";",
+    b"%3b",
+    b"\\",
+    b"%5c",
+    b"%00",
+    b"%20",
+    b"?",
+    b"%23",
+)
+
+
+@settings(max_examples=2000)
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: b"/s/" + b"".join(pieces)))
+def test_whatever_reading_leaves_the_beginning_was_seen(path: bytes) -> None:
+    """Of a path that begins with `/s/`, each reading begins with it, or it climbs."""
+    assert climbs(path) or all(each.startswith((b"/s/", b"\\s\\")) or each == b"/s" for each in readings(path))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ...errors import UsageError
 from ...rules.caching.cache_control import Directives
-from ...rules.caching.paths import readings
+from ...rules.caching.paths import climbs, readings
 from ...rules.caching.policy_ttl import policy_directives
 from .policy_checks import PLACES, WHERE, refusal, unreachable
 from .policy_match import (
@@ -127,12 +127,15 @@ class PathPolicy:
 
 
 NO_POLICY = PathPolicy()
+_CLIMBING = PathPolicy("/*/../*", bypass=True)
+"""For a path that an app may take for another one than the entries are written for: what it is is anybody's guess."""
 
 
 @dataclass(frozen=True)
 class Policy:
     """The first entry that matches holds, but any that says `bypass` goes before; what it does not say, `default` says.
 
+    Where there are entries, a path with `..` in it, in any spelling, is bypassed: it may lead out of what one is for.
     `default` holds for requests without an entry, too, and says nothing of paths or `bypass`. `source`: the file that
     it was read from. Raises UsageError for one that cannot be meant.
     """
@@ -178,6 +181,8 @@ class Policy:
                 for matcher, policy in self._bypasses:
                     if matcher.fits(reading, spelt) or matcher.fits(reading, parameters):
                         return policy
+        if self._written and climbs(path):
+            return _CLIMBING
         for matcher, policy in self._written:
             if matcher.fits(path, parameters):
                 return policy

@@ -15,8 +15,23 @@ _SLASHES = re.compile(rb"//+")
 _LOOSE_ENDS = re.compile(rb"(?<=[^/.\x00-\x20\x7f])[.\x00-\x20\x7f]+(?=/|\Z)")
 # C strings end at NUL, and who splits a URL after decoding it finds a query in it.
 _CUT = re.compile(rb"[\x00?#]")
+_CLIMBS = re.compile(rb"[/\\]\.\.[\x00-\x20\x7f]*(?:[/\\;?#\x00]|\Z)")
 MOST_ROUNDS = 3
 """An app behind a server that decodes may decode once more; nobody has been seen to do it more often."""
+
+
+def climbs(path: bytes) -> bool:
+    """Whether an app may find a `..` segment in `path`, and so serve something outside of where it begins.
+
+    Browsers fold what they see (RFC 3986, 5.2.4), so only who means to be misread sends one, as `..%2f` or `..;`.
+    """
+    for _ in range(MOST_ROUNDS + 1):
+        if b".." in path and _CLIMBS.search(path):
+            return True
+        if b"%" not in path:
+            return False
+        path = unquote_to_bytes(path)
+    return False
 
 
 def readings(path: bytes) -> list[bytes]:
