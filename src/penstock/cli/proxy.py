@@ -360,7 +360,7 @@ def _access_log(options: dict[str, Any]) -> AccessLog | None:
     return AccessLog(
         current_clock(),
         None if where == "-" else Path(where),
-        sys.stdout if where == "-" else None,
+        sys.stdout.fileno() if where == "-" else None,
         line=FORMATS[options["access_log_format"] or "json"],
         with_query=options["access_log_query"],
         trust_forwarded=options["trust_forwarded"],

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TextIO
 
 from ...clock import Clock
 from ...errors import (
@@ -29,12 +29,15 @@ from ...rules.caching.cache_status import HIT, Told, read_cache_status
 from ...wire.server import ServerExchange
 from ..cache.protocols import InboundRequest
 from .access_line import JSON, Entry, LineFormat, LoggedRequest
+from .log_pipe import LogPipe, is_read_by_somebody
 from .request_ids import is_sane
 
 _log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 0.5
 _FLUSH_LINES = 1000
+_LAST_SECONDS = 1.0
+"""For which a reader is waited for at the end."""
 
 
 _CLIENT_GONE = 499
@@ -78,18 +81,18 @@ class Visit:
 
 
 class AccessLog:
-    """Writes to `path`, or to an open `stream`, in the format `line`; queries only `with_query`.
+    """Writes to `path`, or to the open file `fd`, in the format `line`; queries only `with_query`.
 
     `trust_forwarded`: clients are proxies of ours, and the last address of X-Forwarded-For is whom they asked for.
     Raises OutputError where the file cannot be opened. A disk that fails later costs lines (at most
-    `lost`), never answers; it is said when that begins, and when it is over.
+    `lost`), never answers; it is said when that begins, and when it is over. So does a pipe that nobody reads.
     """
 
     def __init__(
         self,
         clock: Clock,
         path: Path | None = None,
-        stream: TextIO | None = None,
+        fd: int | None = None,
         *,
         line: LineFormat = JSON,
         with_query: bool = False,
@@ -101,7 +104,8 @@ class AccessLog:
         self._around_known = lru_cache(512)(self._shape_known)
         self._trust = trust_forwarded
         self._path = path
-        self._stream = stream
+        self._fd = fd
+        self._pipe: LogPipe | None = None
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._file: io.FileIO | None = None
@@ -174,11 +178,10 @@ class AccessLog:
             return
         data = b"\n".join(lines) + b"\n"
         try:
-            if self._file is not None:
+            if self._pipe is not None:
+                self._pipe.write(data)
+            elif self._file is not None:
                 self._append(self._file, data)
-            elif self._stream is not None:
-                self._stream.write(data.decode())
-                self._stream.flush()
         except OSError as error:
             self._lose(len(lines), error)
         else:
@@ -196,6 +199,9 @@ class AccessLog:
         self.lost += lines
         if not self._failing:
             self._failing = True
+            if self._pipe is not None and self._pipe.is_standard_error():
+                # That would wait for the same reader.
+                return
             _log.warning("the access log loses lines: %s; requests are answered all the same", error.strerror or error)
 
     def _recover(self) -> None:
@@ -205,21 +211,37 @@ class AccessLog:
 
     def reopen(self) -> None:
         """Open the file anew: after it was moved away (log rotation)."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._path is not None:
-            try:
-                self._file = io.FileIO(self._path, "a")
-            except OSError as error:
-                raise OutputError(f"the access log {self._path} cannot be opened: {error.strerror}") from None
+        if self._path is None and self._file is not None:
+            return
+        # Who reads it goes on with the new one: nobody is waited for.
+        self._close_file(0.0)
+        try:
+            if self._path is not None:
+                self._file = io.FileIO(self._path, "a", opener=_open)
+            elif self._fd is not None:
+                self._file = io.FileIO(self._fd, "a", closefd=False)
+        except OSError as error:
+            raise OutputError(f"the access log {self._path} cannot be opened: {error.strerror}") from None
+        if self._file is not None and is_read_by_somebody(self._file.fileno()):
+            self._pipe = LogPipe(self._file.fileno(), self._clock.now, self._lose)
 
     def close(self) -> None:
         """Write what waits, and close the file."""
         self.flush()
+        self._close_file(_LAST_SECONDS)
+
+    def _close_file(self, seconds: float) -> None:
+        if self._pipe is not None:
+            self._pipe.close(seconds)
+            self._pipe = None
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _open(path: str, flags: int) -> int:
+    # A named pipe that nobody reads is refused, not waited for.
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _asked(exchange: ServerExchange) -> LoggedRequest:
