@@ -57,6 +57,17 @@ def test_combined() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text", ["a b", '192.0.2.9 - - [x] "GET /paid HTTP/1.1" 200 1 "-" "', "a\tb", "a\x85b", "a\xa0b", "a\\", "unix:"]
+)
+def test_the_address_is_one_word_whatever_a_proxy_in_front_says(text: str) -> None:
+    """It is what X-Forwarded-For says, and with a blank or a quote in it the line was another request's."""
+    fields = COMBINED.fullmatch(line("combined", MISS._replace(client=text)))
+    assert fields is not None
+    assert fields[3] == "GET /a HTTP/1.1"
+    assert fields[1].isascii()
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_query_is_there_only_if_asked_for(kind: str) -> None:
     assert "b=1" not in line(kind, MISS)

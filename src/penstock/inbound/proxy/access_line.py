@@ -103,7 +103,9 @@ def _combined_around(entry: Entry, with_query: bool) -> tuple[bytes, bytes]:
         f"cache={cache} fwd={fwd} detail={detail} duration={_seconds(entry.duration)} origin={_seconds(entry.origin)} "
         f"aborted={int(entry.aborted)} host={host} id={entry.request_id or '-'}"
     )
-    return f"{entry.client or _UNIX} - - [".encode("latin-1", "replace"), text.encode("latin-1", "replace")
+    # With --trust-forwarded it is what a field says, whose writer may have handed on that of a client.
+    client = _escaped(entry.client or _UNIX).replace(" ", "\\x20")
+    return f"{client} - - [".encode("latin-1", "replace"), text.encode("latin-1", "replace")
 
 
 def _combined_stamp(wall: float) -> bytes:
