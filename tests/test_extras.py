@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from penstock import adapters
+from penstock.adapters import aiohttp, httpx, httpx2, requests
 from penstock.cli.main import penstock as group
 from penstock.clients.aiohttp import AiohttpClient
 from penstock.errors import BadBody, PenstockError, UsageError
@@ -52,10 +52,10 @@ MISSING: list[tuple[str, str, Callable[[], object]]] = [
     ("compression", "brotli", lambda: decode("br", b"x", 9)),
     ("compression", "zstandard", lambda: decode("zstd", b"x", 9)),
     ("aiohttp", "aiohttp", AiohttpClient),
-    ("aiohttp", "aiohttp", lambda: importlib.reload(adapters.aiohttp)),
-    ("httpx", "httpx", lambda: importlib.reload(adapters.httpx)),
-    ("httpx2", "httpx2", lambda: importlib.reload(adapters.httpx2)),
-    ("requests", "requests", lambda: importlib.reload(adapters.requests)),
+    ("aiohttp", "aiohttp", lambda: importlib.reload(aiohttp)),
+    ("httpx", "httpx", lambda: importlib.reload(httpx)),
+    ("httpx2", "httpx2", lambda: importlib.reload(httpx2)),
+    ("requests", "requests", lambda: importlib.reload(requests)),
     ("report", "matplotlib", lambda: write_png(PICTURE, FILE)),
 ]
 

@@ -230,10 +230,7 @@ class OriginResponse:
         flight.share(kept, storing)
 
     def _release_known(self, flight: Flight, freshness: Freshness) -> None:
-        """Send those to the origin who say who they are, where the answer is for those who do not.
-
-        The leader is one of these, or it would not be stored.
-        """
+        """Send those to the origin who say who they are: the answer is for who does not, as its leader is."""
         self._release_alone(flight.take_deliveries(lambda d: is_kept_from(freshness, d.request.fields)))
 
     def _continued(self, flight: Flight, part: StoredResponse, head: Head) -> None:
