@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -234,6 +235,24 @@ def test_whole_numbers_beyond_64_bits_stay_exact(url: str, tmp_path: Path) -> No
     arguments = ["--body", '{"q": "{n}", "t": "no {n}"}', "--answer", "text", "--quiet"]
     assert run_command(["send", str(source), "--url", f"{url}/{{n}}", "--out", str(out), *arguments]) == 0
     assert _records(out)[0]["value"] == '{"q":12345678901234567890123,"t":"no 12345678901234567890123"}'
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**30])
+def test_whole_numbers_beyond_64_bits_of_key_and_answer_stay_exact(url: str, tmp_path: Path, number: int) -> None:
+    """An answer's were rounded to a float, and a key became a text."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(f'{{"n": {number}}}\n')
+    arguments = ["--key", "n", "--body", '{"q": ["{n}", 1.5]}', "--quiet", "--limit", "9/s", "--limit-by", "n"]
+    assert run_command(["send", str(source), "--url", f"{url}/echo", "--out", str(out), *arguments]) == 0
+    record = json.loads(out.read_text())
+    assert (record["key"], record["value"]) == (number, {"q": [number, 1.5]})
+
+
+def test_a_broken_line_with_a_long_number_is_told_as_any_other(url: str, tmp_path: Path, capsys: Any) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"n": 12345678901234567890123, broken\n')
+    assert run_command(["send", str(source), "--url", url, "--out", str(out), "--quiet"]) == 2
+    assert "is not JSON" in capsys.readouterr().err
 
 
 def test_a_server_that_goes_away_costs_few_items(jsonl: Path, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from ..answers.conditions import UNREAD
 from ..answers.json_path import compile_path
 from ..answers.rules import AnswerRules
@@ -14,6 +12,7 @@ from ..engine.outcome import Answer
 from ..errors import BadBody, Unexpected, UsageError
 from ..messages import Response
 from ..rules.limits.cost import read_cost
+from ..runs.exact_json import loads
 from ..runs.flow import Flow
 
 _QUOTED = 300
@@ -72,11 +71,12 @@ def answer_rules(flow: Flow) -> AnswerRules:
 
 def _parse(response: Response) -> Any:
     try:
-        return orjson.loads(response.body)
-    except orjson.JSONDecodeError as error:
+        return loads(response.body)
+    except ValueError as error:
         kind = response.headers.get("content-type") or "no content type"
+        why = getattr(error, "msg", error)
         raise BadBody(
-            f"the answer ({kind}) is not JSON, {error.msg}: {quote_body(response.body)} (see --answer text)",
+            f"the answer ({kind}) is not JSON, {why}: {quote_body(response.body)} (see --answer text)",
             status=response.status,
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,8 +50,13 @@ class LimitKey:
 
 
 def _number(value: Any) -> int:
-    if isinstance(value, str):
-        text = value.encode("utf-8", "surrogatepass")
-    else:
-        text = b"\0" + orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
+    text = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b"\0" + _sorted(value)
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 11
+
+
+def _sorted(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # A whole number beyond 64 bits.
+        return json.dumps(value, default=str, sort_keys=True).encode()

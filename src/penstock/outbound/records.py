@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import threading
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,10 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from ..engine.outcome import Item
 from ..errors import InputError, UsageError
+from ..runs.exact_json import loads
 from .checked_file import BLOCK_BYTES, CheckedFile, Digests, look
 from .unique import UniqueKeys
 
@@ -33,7 +31,6 @@ INDEX_EVERY = 4096
 BATCH_RECORDS = 256
 BATCH_BYTES = 1 << 20
 LONGEST_RECORD = 64 << 20
-_LONG_NUMBER = re.compile(rb"\d{19}")
 _SAMPLES = 64
 _SAMPLE_BYTES = 64 << 10
 
@@ -227,11 +224,11 @@ class RecordFile:
         if len(raw) > LONGEST_RECORD:
             return Record(None, None, f"is longer than {LONGEST_RECORD >> 20} MiB")
         try:
-            # orjson makes a float of a whole number beyond 64 bits, which would then be another number.
-            exact = _LONG_NUMBER.search(raw) is not None
-            return Record(json.loads(raw) if exact else orjson.loads(raw), raw)
-        except orjson.JSONDecodeError as error:
+            return Record(loads(raw), raw)
+        except json.JSONDecodeError as error:
             return Record(None, None, f"is not JSON: {error.msg} at column {error.colno}")
+        except ValueError as error:
+            return Record(None, None, f"is not JSON: {error}")
 
     def _parse_row(self, row: Any) -> Record:
         if isinstance(row, csv.Error):

@@ -13,6 +13,7 @@ import orjson
 from ..clock import SYSTEM_CLOCK, Clock
 from ..engine.engine import Engine
 from ..engine.outcome import Answer, Outcome
+from .exact_json import dumps
 
 SLOWEST = 20
 """So many of the slowest are kept."""
@@ -118,7 +119,7 @@ class Examples:
         self._changed = False
         part = self._path.with_name(self._path.name + ".part")
         with contextlib.suppress(OSError):
-            part.write_bytes(orjson.dumps(self.as_json(), default=str))
+            part.write_bytes(dumps(self.as_json()))
             part.replace(self._path)
 
 

@@ -13,6 +13,7 @@ import orjson
 from ..engine.outcome import Answer, Outcome
 from ..errors import OutputError, RunRefused
 from .done_set import DoneSet
+from .exact_json import dumps
 from .journal import Journal, JournalState
 from .storage import AppendFile, Storage
 
@@ -145,19 +146,8 @@ def record_of(outcome: Outcome[Any, Answer]) -> bytes:
     try:
         return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
-        # A surrogate or a huge integer from the input must not cost the record.
-        record = {name: _plain(each) for name, each in record.items()}
-        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_plain(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, (int, float, bool, type(None))) and abs(value or 0) < 2**63 else str(value)
+        # A surrogate or a whole number beyond 64 bits must not cost the record.
+        return dumps(record) + b"\n"
 
 
 def drop_failed(storage: Storage, path: Path, journal: Journal) -> int:
