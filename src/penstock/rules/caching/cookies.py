@@ -59,7 +59,9 @@ def _spellings(pair: bytes) -> set[str]:
     found = set()
     for form in (raw, unquote_to_bytes(raw) if b"%" in raw else raw):
         name = form.strip().decode("latin-1")
-        found |= {name, form.strip(_HANGING).decode("latin-1"), _UNDERSCORED.sub("_", name)}
+        found.add(name)
+        if not (name.isascii() and name.isidentifier()):
+            found |= {form.strip(_HANGING).decode("latin-1"), _UNDERSCORED.sub("_", name)}
     return found
 
 
@@ -98,4 +100,10 @@ def _name(pair: bytes) -> str:
 
 
 def _is_one_of(name: str, globs: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+    return _expression(globs).match(name) is not None
+
+
+@functools.lru_cache(64)
+def _expression(globs: tuple[str, ...]) -> re.Pattern[str]:
+    # One for all: a request may have a thousand cookies.
+    return re.compile("|".join(map(fnmatch.translate, globs)) or "(?!)")
