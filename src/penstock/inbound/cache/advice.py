@@ -59,8 +59,9 @@ _WHILE_FRESH = "Cache-Control: max-age=60, stale-while-revalidate=600"
 _WHILE_DOWN = "Cache-Control: max-age=60, stale-if-error=86400"
 _WHILE_LONG_DOWN = "Cache-Control: max-age=60, stale-if-error=604800"
 _NOTHING = Advice("Nothing has to be done: it is stored, and answers others.")
-_NAMED_FIELDS = Advice(
-    "Name the fields that the answer depends on; a policy cannot know them.", "Vary: Accept-Encoding"
+_UNNAMED_FIELDS = Advice(
+    "Nothing should be as long as nobody knows what the answer depends on. Who knows names all such fields in Vary, "
+    "with Cookie and Authorization where it is one user's."
 )
 _KEEP_WHILE_DOWN = Advice("Say for how long a stale answer is better than an error.", _WHILE_DOWN)
 _FIXED: Mapping[str, Advice] = MappingProxyType(
@@ -72,7 +73,10 @@ _FIXED: Mapping[str, Advice] = MappingProxyType(
             ),
             _NOTHING,
         ),
-        "policy-bypass": Advice("The policy says bypass; who wants it stored takes that entry away."),
+        "policy-bypass": Advice(
+            "The policy says bypass; who wants it stored takes that entry away. A path with .. in it is always "
+            "bypassed where there are entries."
+        ),
         "bypass-cookie": Advice(
             "Nothing should be: the policy says that requests with that cookie are answered by the app alone."
         ),
@@ -117,8 +121,8 @@ _FIXED: Mapping[str, Advice] = MappingProxyType(
             "Nothing should be: what one may see who has credentials is not for all. Ask without them, to see what "
             "others get."
         ),
-        "vary-star": _NAMED_FIELDS,
-        "vary-malformed": _NAMED_FIELDS,
+        "vary-star": _UNNAMED_FIELDS,
+        "vary-malformed": _UNNAMED_FIELDS,
         "partial-mismatch": Advice("Mend the app: Content-Range must say which bytes of how many the answer holds."),
         "never-reusable": Advice("Say how long it may be used, or send an ETag to confirm it by.", _A_MINUTE),
         "stale-if-error-over": _KEEP_WHILE_DOWN,
