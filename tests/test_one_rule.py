@@ -25,6 +25,7 @@ ASKED_BY = {
     "policy_directives": {"inbound/cache/policy.py stand_in"},
     "may_share": {"inbound/cache/origin_response.py _confirmed", "inbound/cache/origin_response.py _land"},
     "is_outdone": {"inbound/cache/origin_response.py _is_outdone"},
+    "is_of_url": {"inbound/cache/origin_response.py _note"},
     "is_for_all": {"inbound/cache/origin_response.py _note"},
     # An origin that failed when it was asked; that it is known to be down is for `reuse`.
     "may_serve_on_error": {

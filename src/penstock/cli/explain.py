@@ -153,18 +153,25 @@ def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:
     elif not any(variant["selected"] for variant in found["variants"]):
         yield "          say with --header what the request has of these fields, to see what such a one gets"
     for refusal in found["refused"]:
-        to = f" (to requests with {refusal['to_requests_with']})" if refusal["to_requests_with"] else ""
-        yield (
-            f"refused   the last answer{to}, {refusal['status']}: {refusal['sentence']} "
-            f"[{refusal['reason']}; {refusal['clause']}]"
-        )
+        yield from _refusal_lines(refusal)
+    yield from _clock_lines(found)
+    if found["under_way"]:
+        yield f"under way {found['under_way']} requests to the app that others may join"
+
+
+def _refusal_lines(refusal: dict[str, Any]) -> Iterator[str]:
+    to = f" (to requests with {refusal['to_requests_with']})" if refusal["to_requests_with"] else ""
+    yield (
+        f"refused   the last answer{to}, {refusal['status']}: {refusal['sentence']} "
+        f"[{refusal['reason']}; {refusal['clause']}]"
+    )
+    if refusal["side_by_side"]:
         yield (
             "          requests for it go to the app side by side, without waiting for each other, for another "
             f"{duration(refusal['forgotten_in_s'])}"
         )
-    yield from _clock_lines(found)
-    if found["under_way"]:
-        yield f"under way {found['under_way']} requests to the app that others may join"
+    else:
+        yield "          that says nothing of the next answer: requests for it wait for each other as before"
 
 
 def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:

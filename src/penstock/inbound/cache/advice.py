@@ -88,7 +88,7 @@ _FIXED: Mapping[str, Advice] = MappingProxyType(
         "stale": Advice(
             "Let a stale answer be sent while a new one is fetched; or say a longer lifetime.", _WHILE_FRESH
         ),
-        "nothing-stored": Advice("Ask for it once through the cache: nobody has, or it is gone since."),
+        "nothing-stored": Advice("Ask for it once through the cache: of late nobody has, or what was stored is gone."),
         "other-variant": Advice("Vary by fewer fields, or by those that have few values: each value is stored apart."),
         "not-for-all": Advice("Ask again: the reason is told with that answer."),
         "event-stream": Advice("Nothing should be: a stream of events has no end at which it could be stored."),

@@ -203,7 +203,10 @@ def variant_values(vary: Sequence[bytes], variant: bytes) -> Mapping[str, str | 
 
 
 def _refusals(engine: CacheEngine, key: bytes, now: float) -> list[dict[str, Any]]:
-    """Why the last answers were not stored: to anybody, and to requests with credentials or cookies."""
+    """Why the last answers were not stored: to anybody, and to requests with credentials or cookies.
+
+    `side_by_side`: as long as that is remembered, requests do not wait for each other.
+    """
     return [
         {
             "reason": refusal.verdict.reason,
@@ -211,6 +214,7 @@ def _refusals(engine: CacheEngine, key: bytes, now: float) -> list[dict[str, Any
             "clause": refusal.verdict.clause,
             "status": refusal.status,
             "to_requests_with": whose or None,
+            "side_by_side": refusal.for_all,
             "forgotten_in_s": round(refusal.until - now, 1),
         }
         for whose, refusal in engine.refusals.of_all_kinds(key, now)

@@ -17,7 +17,7 @@ from ...rules.caching.freshness import Freshness, freshness_of, may_serve_on_err
 from ...rules.caching.http_date import format_http_date
 from ...rules.caching.http_fields import FieldMap, combine, end_to_end
 from ...rules.caching.invalidation import invalidated, is_unsafe
-from ...rules.caching.lookup import is_for_all, is_kept_from
+from ...rules.caching.lookup import is_for_all, is_kept_from, is_of_url
 from ...rules.caching.options import CacheOptions, with_heuristic
 from ...rules.caching.ranges import parse_content_range
 from ...rules.caching.storing import (
@@ -342,8 +342,9 @@ class OriginResponse:
         request, now = flight.sent, self._asker.clock.now()
         if verdict is TOO_LARGE:
             self._asker.cold_ranges.note(flight.key, None, now)
-        if is_for_all(request, status, flight.note, verdict):
-            self._asker.refusals.note(flight.key, request.fields, now, verdict, status)
+        if is_of_url(request, flight.note):
+            for_all = is_for_all(request, status, flight.note, verdict)
+            self._asker.refusals.note(flight.key, request.fields, now, verdict, status, for_all=for_all)
 
     def _release_followers(self, flight: Flight) -> None:
         """Send everybody but the first client to the origin, all at once."""

@@ -155,11 +155,18 @@ def asks_for_whole(method: bytes, range_value: bytes, *, on_its_way: bool) -> bo
     return method == b"GET" and is_single(range_value) and (on_its_way or not is_suffix(range_value))
 
 
+def is_of_url(request: CacheRequest, word: str) -> bool:
+    """Whether why an answer is not shared speaks of its URL, so that it is told to who asks; `word` is the plan's.
+
+    A condition, a range or a body is one client's, and says nothing of what others get.
+    """
+    return request.method == b"GET" and word not in _WORDS_OF_PASS and b"range" not in request.fields
+
+
 def is_for_all(request: CacheRequest, status: int, word: str, verdict: Decision) -> bool:
     """Whether the `verdict` not to share an answer holds for the next ones, and is remembered; `word` is the plan's.
 
-    A condition, a range or a body is one client's: it must not decide how all others are served. Nor does an error say
-    how the app answers when it is well again or to who has not provoked it, or a want of room how it will be later.
+    What is one client's must not decide how all others are served. Nor does an error say how the app answers when it is
+    well again or to who has not provoked it, or a want of room how it will be later.
     """
-    own = word in _WORDS_OF_PASS or b"range" in request.fields or status in ERRORS_OF_ONE
-    return request.method == b"GET" and not own and status < 500 and verdict is not NO_ROOM
+    return is_of_url(request, word) and status not in ERRORS_OF_ONE and status < 500 and verdict is not NO_ROOM
