@@ -443,6 +443,9 @@ def test_an_admin_address_that_is_none(
         (["purge", "--admin", "x", "--tag", "a b"], "no tag"),
         (["explain"], "URL"),
         (["explain", "nonsense"], "absolute URL"),
+        (["explain", "127.0.0.1:8000/"], "write http://127.0.0.1:8000/"),
+        (["purge", "--admin", "x", "--url", "shop.example/a"], "write http://shop.example/a"),
+        (["explain", "unix:/run/app.sock"], "--origin unix:/run/app.sock"),
         (["explain", "http://a/", "--policy", "nowhere.toml"], "nowhere.toml"),
         (["explain", "http://a/", "--header", "nonsense"], "Name: value"),
         (["explain", "http://a/", "--admin", "x", "--policy", "y"], "exclude each other"),
@@ -458,11 +461,23 @@ def test_wrong_usage(command: Command, arguments: list[str], says: str) -> None:
     assert err.count("\n") == 1
 
 
-def test_explain_of_an_app_that_is_not_there(command: Command) -> None:
-    """The same."""
-    code, out, err = command("explain", f"http://127.0.0.1:{free_port()}/")
+@pytest.mark.parametrize("by", ["url", "origin", "socket"])
+def test_explain_of_an_app_that_is_not_there(command: Command, tmp_path: Path, by: str) -> None:
+    """The same, with the reason in the words of the proxy, and what to do."""
+    url = f"http://127.0.0.1:{free_port()}"
+    socket_url = f"unix:{tmp_path}/app.sock"
+    arguments = {
+        "url": [f"{url}/x"],
+        "origin": ["http://shop.example/x", "--origin", f"{url}/"],
+        "socket": ["http://shop.example/x", "--origin", socket_url],
+    }[by]
+    why = "no such file or directory" if by == "socket" else "connection refused"
+    said = f"{socket_url if by == 'socket' else url} does not answer: no connection ({why})"
+    code, out, err = command("explain", *arguments)
     assert (code, out) == (2, "")
-    assert "nothing to explain" in err
+    assert f"nothing to explain: {said}; start the app" in err
+    assert "--origin where it listens" in err
+    assert err.count("\n") == 1
 
 
 def test_a_proxy_that_cannot_have_what_it_needs(

@@ -11,12 +11,14 @@ from typing import Any
 import click
 import orjson
 
-from ..errors import CallError, UsageError
+from ..errors import CallError, ConnectError, TlsError, UsageError
 from ..inbound.cache.app_clock import clock_in_words
 from ..inbound.cache.policy_file import read_policy
 from ..inbound.cache.purging import requests_for
 from ..inbound.proxy.explain_origin import explain_origin
 from ..report.axes import duration
+from ..wire.unix_socket import PREFIX
+from ..wire.url import split_origin, split_url
 from .explain_advice import advice_parts, policy_lines
 from .options import Duration, environment
 from .proxy_admin import AdminClient, client_options, read_token
@@ -80,6 +82,8 @@ def explain(
     """
     fields = [environment().header(text) for text in headers]
     # Before anything is asked for: a URL that cannot be one.
+    if url.startswith(PREFIX):
+        raise UsageError(f"{url} is where an app listens, not a URL: write http://localhost/path --origin {url}")
     requests_for(url)
     if admin is not None:
         for name in ("origin", "policy", "targeted", "no_targeted"):
@@ -131,7 +135,16 @@ def _try(
             )
         )
     except CallError as error:
-        raise UsageError(f"nothing to explain: {error}") from None
+        app = split_origin(origin) if origin is not None else split_url(url)[0]
+        raise UsageError(f"nothing to explain: {_why_not(error, str(app))}") from None
+
+
+def _why_not(error: CallError, app: str) -> str:
+    """What came instead of an answer of `app`, and what to do."""
+    reason = str(error).removeprefix(f"{app}: ")
+    if isinstance(error, ConnectError) and not isinstance(error, TlsError):
+        return f"{app} does not answer: {reason}; start the app, or say with --origin where it listens"
+    return f"{app} gave no complete answer: {reason}"
 
 
 def _lines_of_store(found: dict[str, Any]) -> Iterator[str]:

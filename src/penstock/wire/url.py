@@ -51,7 +51,7 @@ def split_url(url: str) -> tuple[UrlOrigin, str]:
     """
     match = _URL.fullmatch(url.split("#", 1)[0])
     if match is None:
-        raise UsageError(f"{_shown(url)!r} is not an absolute URL such as https://host/path")
+        raise UsageError(f"{_shown(url)!r} is not an absolute URL{_hint(url)}")
     scheme = match["scheme"].lower()
     if scheme not in _DEFAULT_PORTS:
         raise UsageError(f"scheme {scheme!r} in {_shown(url)!r}: only http and https can be called")
@@ -82,6 +82,14 @@ def _origin(scheme: str, authority: str, url: str) -> UrlOrigin:
     if not 0 < port < 65536:
         raise UsageError(f"{_shown(url)!r}: port {port} is not between 1 and 65535")
     return UrlOrigin(scheme, match["host"].strip("[]").lower(), port)
+
+
+def _hint(url: str) -> str:
+    """What to write, where only the scheme is missing."""
+    bare = _shown(url)
+    authority = bare.partition("/")[0]
+    is_host = _AUTHORITY.fullmatch(authority) is not None and ("." in authority or ":" in authority)
+    return f": write http://{bare}" if is_host else " such as https://host/path"
 
 
 def _shown(url: str) -> str:

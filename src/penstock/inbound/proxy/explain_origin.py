@@ -53,7 +53,7 @@ class _Inquirer:
         self._policy = policy
 
     async def ask(self, fields: Sequence[tuple[bytes, bytes]], timeout: float) -> _Asked:
-        """One GET with `fields`. Raises ConnectionLost."""
+        """One GET with `fields`. Raises CallError."""
         origin = OverheardOrigin(ProxyOrigin(self._client))
         engine = CacheEngine(
             MemoryStore(_MEMORY), origin, options=self._options, policy=self._policy, clock=current_clock()
@@ -61,7 +61,7 @@ class _Inquirer:
         request, before, after = (self._request(fields) for _ in range(3))
         began = engine.clock.now()
         try:
-            listener = await answer_of(engine, request, timeout)
+            listener = await answer_of(engine, origin, request, timeout)
         finally:
             engine.close()
         engine.under_policy(after)
@@ -91,8 +91,8 @@ async def explain_origin(
 
     `origin` is where the app listens, if that is not what the URL says; the request fields `fields` have names in
     lower case. Where the answer would be stored, and its Vary may lack a field, at most two more GETs try that, unless
-    `once`. Raises UsageError for what is no URL, and ConnectionLost where no answer came within `timeout` seconds or
-    the app could not be reached.
+    `once`. Raises UsageError for what is no URL, ConnectError where the app could not be reached, and another CallError
+    where no complete answer came within `timeout` seconds.
     """
     requests_for(url, fields)
     here = split_url(url)[0]

@@ -13,11 +13,15 @@ from ..cache.protocols import ClientReply, Fetch, InboundRequest, Origin
 
 
 class OverheardOrigin:
-    """An Origin that keeps the fields of the last answer of `origin` before anything takes some of them off."""
+    """An Origin that keeps the fields of the last answer of `origin` before anything takes some of them off.
+
+    And why there was none.
+    """
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self.fields: RawFields = []
+        self.error: CallError | None = None
 
     def fetch(self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None) -> Fetch:
         """As `origin` does."""
@@ -45,6 +49,7 @@ class _Overhearing:
         self._receiver.on_end()
 
     def on_failed(self, error: CallError) -> None:
+        self._overheard.error = error
         self._receiver.on_failed(error)
 
 
@@ -97,10 +102,13 @@ class AnswerListener:
             self.done.set_result(None)
 
 
-async def answer_of(engine: CacheEngine, request: InboundRequest, timeout: float) -> AnswerListener:
-    """The answer to `request`, from an engine that has nothing stored.
+async def answer_of(
+    engine: CacheEngine, origin: OverheardOrigin, request: InboundRequest, timeout: float
+) -> AnswerListener:
+    """The answer to `request`, from an `engine` that has nothing stored and asks `origin`.
 
-    Raises ConnectionLost where no answer came within `timeout` seconds, or none that is complete.
+    Raises ConnectionLost where no answer came within `timeout` seconds, and the CallError by which there was none that
+    is complete.
     """
     counters = engine.counters
     listener = AnswerListener(lambda: any(reason != "must-validate" for reason in counters.uncacheable))
@@ -110,6 +118,6 @@ async def answer_of(engine: CacheEngine, request: InboundRequest, timeout: float
             await listener.done
     except TimeoutError:
         raise ConnectionLost(f"no complete answer came within {timeout:g} s") from None
-    if counters.origin_failures:
-        raise ConnectionLost(f"the app gave no complete answer ({', '.join(counters.origin_failures)})")
+    if origin.error is not None:
+        raise origin.error
     return listener
