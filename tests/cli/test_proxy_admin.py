@@ -362,6 +362,22 @@ def test_explain_tries_whether_vary_is_missing(app: App, command: Command) -> No
     assert [each["header"] for each in found["missing"]] == ["Vary: Origin"]
 
 
+def test_explain_of_a_proxy_as_if_it_were_the_app(app: App, proxy: RunningProxy, command: Command) -> None:
+    """The answer is then that of the cache, which is said before the rest."""
+    for path in ("/fresh", "/fresh", "/silent"):
+        code, out, _ = command("explain", f"{proxy.url}{path}", "--once")
+        assert code == 0
+        assert out.startswith("careful   this answer comes from a penstock proxy")
+        assert "--admin" in out.split("answer    200", 1)[0]
+        assert "--origin" in out.split("answer    200", 1)[0]
+    _, out, _ = command("explain", f"{proxy.url}/fresh", "--once", "--json")
+    assert orjson.loads(out)["from_penstock"] is True
+    _, out, _ = command("explain", f"{proxy.url}/fresh", "--origin", app.url, "--once", "--json")
+    assert orjson.loads(out)["from_penstock"] is False
+    _, out, _ = command("explain", f"{app.url}/fresh", "--once")
+    assert "penstock" not in out
+
+
 def test_top_once(proxy: RunningProxy, command: Command) -> None:
     """Rates of one second, and rows with their reasons; queries are hidden unless they are asked for."""
     command("purge", "--admin", proxy.admin, "--all")

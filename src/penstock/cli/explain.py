@@ -189,6 +189,11 @@ def _refusal_lines(refusal: dict[str, Any]) -> Iterator[str]:
 
 def _lines_of_answer(found: dict[str, Any]) -> Iterator[str]:
     answer = found["answer"]
+    if found["from_penstock"]:
+        yield (
+            "careful   this answer comes from a penstock proxy (or CacheMiddleware): ask it with --admin, or give the "
+            "app's address with --origin"
+        )
     yield f"answer    {answer['status']} in {duration(answer['seconds'])}"
     for name, value in answer["fields"].items():
         yield f"          {name}: {value}"

@@ -12,6 +12,7 @@ from penstock.errors import ConnectionLost, UsageError
 from penstock.inbound.cache.explain import explain_url, variant_values
 from penstock.inbound.cache.policy import PathPolicy, Policy
 from penstock.inbound.cache.purging import purge
+from penstock.inbound.proxy.explain_origin import is_from_penstock
 from penstock.rules.caching.cache_key import variant_of
 from penstock.rules.caching.decisions import Decision
 from penstock.rules.caching.options import CacheOptions
@@ -282,3 +283,23 @@ def test_who_goes_alone_is_told_so() -> None:
         assert b"fwd=miss" in (await shop.get(url)).cache_status
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("values", "ours"),
+    [
+        ([b"penstock; hit; ttl=4"], True),
+        ([b"penstock"], True),
+        ([b"penstock; fwd=uri-miss; stored, cdn.example; fwd=miss"], True),
+        ([b"cdn.example; hit,penstock;hit"], True),
+        ([b"cdn.example; hit", b"penstock; hit"], True),
+        ([], False),
+        ([b"cdn.example; hit"], False),
+        ([b"penstocks; hit"], False),
+        ([b"a-penstock; hit"], False),
+    ],
+)
+def test_an_answer_that_has_come_through_a_cache_of_ours(values: list[bytes], ours: bool) -> None:
+    """Each cache on the way names itself, the one nearest to the app first."""
+    assert is_from_penstock([(b"cache-status", value) for value in values]) is ours
+    assert not is_from_penstock([(b"x-cache", value) for value in values])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from ...rules.caching.options import CacheOptions
 from ...stores.memory import MemoryStore
 from ...wire.streams import StreamClient
 from ...wire.url import split_url
+from ..cache.answers import PRODUCT
 from ..cache.engine import CacheEngine
 from ..cache.explain import explain, unstored
 from ..cache.policy import Policy
@@ -25,6 +27,7 @@ from .missing_vary import missing_vary
 from .one_answer import AnswerListener, OverheardOrigin, answer_of
 from .origin import ProxyOrigin, screen
 
+_OURS = re.compile(rb"(?:^|,)[ \t]*%b[ \t]*(?:[;,]|$)" % PRODUCT)
 _MEMORY = 256 * 1024 * 1024
 _SHOWN = (b"cache-control", b"cdn-cache-control", b"expires", b"age", b"date", b"last-modified", b"etag", b"vary")
 _TAGS = (b"surrogate-key", b"cache-tag")
@@ -125,6 +128,7 @@ def _report(asked: _Asked) -> dict[str, Any]:
         reason = "not-taken"
     return {
         "key": found["key"],
+        "from_penstock": is_from_penstock(asked.heard),
         "answer": {
             "status": listener.status,
             "seconds": round(asked.seconds, 3),
@@ -145,6 +149,11 @@ def _report(asked: _Asked) -> dict[str, Any]:
         "to_store": _to_store(asked, reason, found),
         "vary": {"tried": [], "missing": []},
     }
+
+
+def is_from_penstock(fields: RawFields) -> bool:
+    """Whether an answer with `fields` has come through a cache of ours (RFC 9211, 2)."""
+    return any(name == b"cache-status" and _OURS.search(value) is not None for name, value in fields)
 
 
 def _stored(variants: list[dict[str, Any]]) -> Stored | None:
