@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +18,7 @@ import pytest
 
 import penstock
 from penstock.cli.main import run_command
+from penstock.cli.proxy_admin import TOKEN_VARIABLE
 
 from .test_proxy_admin import App
 
@@ -106,6 +108,70 @@ def test_what_a_start_would_refuse_is_refused(
     code, out, err = check(capsys, "--policy", str(file), *options)
     assert (code, out) == (2, "")
     assert says in err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--access-log", "{dir}/none/x"), "--access-log {dir}/none/x cannot be opened: no such file"),
+        (("--access-log", "{dir}"), "cannot be opened: is a directory"),
+        (("--access-log", "{dir}/file/x"), "cannot be opened: not a directory"),
+        (("--access-log", "{dir}/link"), "cannot be opened: no such file"),
+        (("--listen", "unix:{dir}/none/x.sock"), "cannot listen on unix:{dir}/none/x.sock: no such file"),
+        (("--listen", "unix:{dir}/file/x.sock"), "not a directory"),
+        (("--listen", "unix:{dir}/file"), "it is no socket"),
+        (("--admin", "127.0.0.1:8080"), "--admin 127.0.0.1:8080 is taken by --listen"),
+        (("--metrics", ":8080"), "--metrics 0.0.0.0:8080 is taken by --listen"),
+        (("--listen", "[::1]:81", "--metrics", "[::]:81"), "--metrics [::]:81 is taken by --listen"),
+        (("--admin", "127.0.0.1:81", "--metrics", "127.0.0.1:81"), "--metrics 127.0.0.1:81 is taken by --admin"),
+        (("--listen", "unix:{dir}/x.sock", "--admin", ":81", "--metrics", ":81"), "is taken by --admin"),
+    ],
+)
+def test_places_that_a_start_would_refuse_are_refused(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    says: str,
+) -> None:
+    """And nothing is made or removed by the look."""
+    monkeypatch.setenv(TOKEN_VARIABLE, "t" * 16)
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "none" / "x")
+    code, out, err = check(capsys, *(each.format(dir=tmp_path) for each in options))
+    assert (code, out) == (2, "")
+    assert says.format(dir=tmp_path) in err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "link"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_metrics_without_their_library_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.observe.exposition.importlib.util.find_spec", lambda name: None)
+    code, out, err = check(capsys, "--metrics", "127.0.0.1:9464")
+    assert (code, out) == (2, "")
+    assert "metrics need prometheus_client" in err
+
+
+def test_places_that_a_start_would_take_are_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A socket that is left over is not removed, and a log that is not there is not made."""
+    monkeypatch.setenv(TOKEN_VARIABLE, "t" * 16)
+    left_over = tmp_path / "x.sock"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(left_over))
+    places = ("--listen", f"unix:{left_over}", "--admin", "127.0.0.1:8081", "--metrics", "[::1]:8081")
+    code, out, err = check(capsys, *places, "--access-log", f"{tmp_path}/access.jsonl")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[3:6] == [
+        "admin     http://127.0.0.1:8081",
+        "metrics   http://[::1]:8081/metrics",
+        f"log       {tmp_path}/access.jsonl",
+    ]
+    assert [*tmp_path.iterdir()] == [left_over]
+    assert check(capsys, "--listen", ":0", "--admin", ":0", "--metrics", ":0", "--access-log", "-")[0] == 0
 
 
 @contextmanager

@@ -153,7 +153,9 @@ Examples:
     default=None,
     help=f"Holds the token of --admin. [default: {TOKEN_VARIABLE} of the environment]",
 )
-@click.option("--check-config", is_flag=True, help="Look at options, policy and certificate, print them, and end.")
+@click.option(
+    "--check-config", is_flag=True, help="Look at options, policy, certificate and paths, print them, and end."
+)
 @click.option("--metrics", type=Address(), default=None, help="Serve Prometheus metrics here, to anybody.")
 @click.option(
     "--drain-timeout", type=Duration(), default="30s", show_default=True, help="To finish answers at the end."

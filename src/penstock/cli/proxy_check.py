@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
+from ..errors import UsageError
 from ..inbound.cache.policy import PathPolicy, Policy
 from ..inbound.cache.policy_checks import DURATIONS, WHERE
 from ..inbound.cache.policy_warnings import warnings_of
-from ..inbound.proxy.own_address import refuse_itself
+from ..inbound.proxy.own_address import is_one_address, refuse_itself
 from ..inbound.proxy.proxy import Proxy, ProxySettings
+from ..observe.exposition import check_available
 from .listening import check_listen
+from .places import check_access_log, check_socket_file
 from .proxy_admin import shown_address
 from .proxy_log import ProxyLog
 from .proxy_options import UnixAddress
 from .terminal import echo
+
+_LISTENING = ("listen", "admin", "metrics")
 
 
 def warn_of_policy(policy: Policy, log: ProxyLog) -> None:
@@ -35,10 +41,26 @@ async def check_config(
     if not isinstance(listen, UnixAddress):
         await refuse_itself(proxy.client.origin, listen[0], listen[1], None)
     await proxy.aclose(0)
+    await _check_places(options)
     for line in _found(settings, tls, options):
         echo(line, err=False)
     warn_of_policy(settings.policy, log)
     return 0
+
+
+async def _check_places(options: dict[str, Any]) -> None:
+    """Raise UsageError for what could not be opened, or listened on. No address is bound: who has it is not known."""
+    if options["metrics"] is not None:
+        check_available()
+    if options["access_log"] is not None:
+        check_access_log(options["access_log"])
+    if isinstance(options["listen"], UnixAddress):
+        check_socket_file(options["listen"].path)
+    ports = [name for name in _LISTENING if options[name] is not None and not isinstance(options[name], UnixAddress)]
+    for one, other in combinations(ports, 2):
+        if await is_one_address(options[one], options[other]):
+            where = shown_address(*options[other])
+            raise UsageError(f"--{other} {where} is taken by --{one}: each needs an address of its own")
 
 
 def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any]) -> Iterator[str]:
@@ -47,6 +69,12 @@ def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[st
     yield f"memory    {settings.memory:,} bytes"
     if tls is not None:
         yield f"cert      {options['cert']}"
+    if options["admin"] is not None:
+        yield f"admin     http://{shown_address(*options['admin'])}"
+    if options["metrics"] is not None:
+        yield f"metrics   http://{shown_address(*options['metrics'])}/metrics"
+    if options["access_log"] is not None:
+        yield f"log       {options['access_log']}"
     policy = settings.policy
     if policy.source is None:
         yield "policy    none: what the app says holds"

@@ -56,12 +56,20 @@ def open_unix_socket(path: str, mode: int | None = None) -> socket.socket:
     return sock
 
 
-def _remove_stale(path: str) -> None:
+def check_no_other_file(path: str) -> bool:
+    """Whether there is a socket at `path`. Raises UsageError where there is something else."""
     try:
-        if not stat.S_ISSOCK(Path(path).lstat().st_mode):
-            raise UsageError(f"cannot listen on unix:{path}: there is something, and it is no socket")
+        mode = Path(path).lstat().st_mode
     except OSError:
         # Nothing there, or nothing that we may see: then binding says why.
+        return False
+    if not stat.S_ISSOCK(mode):
+        raise UsageError(f"cannot listen on unix:{path}: there is something, and it is no socket")
+    return True
+
+
+def _remove_stale(path: str) -> None:
+    if not check_no_other_file(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)

@@ -1,4 +1,7 @@
-"""Whether the origin of a proxy is the proxy itself: then each request would ask for itself without an end."""
+"""Which addresses are one: the origin's and the proxy's, or those of two of its own sockets.
+
+A proxy that is its own origin would ask itself for each request without an end.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,18 @@ async def refuse_itself(origin: UrlOrigin, host: str, port: int, sock: socket.so
             raise UsageError(
                 f"--origin {origin} is this proxy itself, which listens on {where}: say where the app listens"
             )
+
+
+async def is_one_address(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether no two sockets can listen on `one` and on `other`. Port 0 is a free one each time."""
+    if one[1] != other[1] or one[1] == 0:
+        return False
+    others = [*await _addresses(other[0])]
+    return any(_overlaps(each, that) for each in await _addresses(one[0]) for that in others)
+
+
+def _overlaps(one: IpAddress, other: IpAddress) -> bool:
+    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
 
 
 def _reaches(address: IpAddress, own: IpAddress, *, both: bool) -> bool:
