@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import InputError, UsageError
 from penstock.inbound.cache.policy import NO_POLICY, PathPolicy, Policy
-from penstock.inbound.cache.policy_checks import KEYS
+from penstock.inbound.cache.policy_checks import FOR_ALL, KEYS
 from penstock.inbound.cache.policy_file import read_policy
 
 GOOD = """
@@ -218,6 +218,59 @@ BAD: list[tuple[str, int | None, str]] = [
     ("[[path]]\nmatch = '/a'\nmatch = '/b'", None, "TOML"),
     ("[[path]\n", 1, "TOML"),
 ]
+
+
+ALL_KEYS = ", ".join(sorted(KEYS))
+HERE = ", ".join(sorted(FOR_ALL))
+# The same, with all that is said after the place.
+MEANT: list[tuple[str, int | None, str]] = [
+    ("xyz = 1", 1, f"xyz: unknown; there are {HERE}"),
+    ("tll = 1", 1, f"tll: unknown: did you mean ttl? There are {HERE}"),
+    ("TTL = 1", 1, f"TTL: unknown: did you mean ttl? There are {HERE}"),
+    ("ttl_by_statsu = { 404 = 1 }", 1, f"ttl_by_statsu: unknown: did you mean ttl_by_status? There are {HERE}"),
+    ("mtach = '/a'", 1, "mtach: unknown: did you mean match? Then this belongs into a table; write [[path]] above it"),
+    (TABLE + "xyz = 1", 3, f"xyz: unknown; there are {ALL_KEYS}"),
+    (TABLE + "tll = 1", 3, f"tll: unknown: did you mean ttl? There are {ALL_KEYS}"),
+    (TABLE + "Bypass = true", 3, f"Bypass: unknown: did you mean bypass? There are {ALL_KEYS}"),
+    (TABLE + "stale-if-error = 1", 3, f"stale-if-error: unknown: did you mean stale_if_error? There are {ALL_KEYS}"),
+    ("[[path]]\npath = '/a'", 2, f"path: unknown: did you mean match? There are {ALL_KEYS}"),
+    ("[[paths]]\nmatch = '/a'", 1, "paths: unknown; write [[path]]"),
+    ("[paths]\nmatch = '/a'", 1, "paths: unknown; write [[path]]"),
+    ("[[Path]]\nmatch = '/a'", 1, "Path: unknown; write [[path]]"),
+    ("[route]\nmatch = '/a'", 1, "route: unknown; write [[path]]"),
+    (TABLE + "[[paths]]\nmatch = '/b'", 3, "paths: unknown; write [[path]]"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "says"), MEANT)
+def test_what_is_meant_is_proposed(tmp_path: Path, text: str, line: int | None, says: str) -> None:
+    """Of the keys that may stand there, and no others."""
+    with pytest.raises(InputError, match=r".") as caught:
+        read(tmp_path, text)
+    assert str(caught.value) == f"{tmp_path / 'policy.toml'}:{line}: {says}"
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("ttl = 60s", '): text needs quotes, ttl = "60s"'),
+        ("ttl = 60 s  # soon\n", '): text needs quotes, ttl = "60 s"'),
+        (TABLE + "ttl=1.5h\n", '): text needs quotes, ttl = "1.5h"'),
+        (TABLE + "ttl_by_status = { 404 = 10s }", '): text needs quotes, 404 = "10s"'),
+        (TABLE + "ttl_by_status = { 503 = 2, 404 = 10s }", '): text needs quotes, 404 = "10s"'),
+        ("heuristic = never", '): text needs quotes, heuristic = "never"'),
+        ("[[path]]\nmatch = /static/*", '): text needs quotes, match = "/static/*"'),
+        ("[[path]]\npattern = /p/\\d+", "): text needs quotes, pattern = '/p/\\d+'"),
+        (TABLE + "public = True", "): write public = true"),
+        ("ttl = ", ")"),
+        ("ttl = 1\nttl = 2", ")"),
+        ("[[path]\n", ")"),
+    ],
+)
+def test_text_without_quotes_is_shown_with_them(tmp_path: Path, text: str, ends: str) -> None:
+    with pytest.raises(InputError, match="not TOML") as caught:
+        read(tmp_path, text)
+    assert str(caught.value).endswith(ends)
 
 
 @pytest.mark.parametrize(("text", "line", "says"), BAD)

@@ -22,6 +22,8 @@ LISTS = frozenset(
 DURATIONS = frozenset({"ttl", "stale_while_revalidate", "stale_if_error"})
 SWITCHES = frozenset({"public", "sort_query", "bypass"})
 KEYS = frozenset({*WHERE, *LISTS, *DURATIONS, *SWITCHES, "ttl_by_status", "heuristic"})
+FOR_ALL = KEYS - WHERE - {"bypass"}
+"""Those that may stand before the first entry."""
 # Nothing that is bypassed is stored, so these would do nothing there.
 _OF_STORED = (
     *("ttl", "ttl_by_status", "stale_while_revalidate", "stale_if_error", "public", "heuristic", "strip_set_cookie"),

@@ -11,7 +11,8 @@ from typing import Any
 from ...errors import InputError, UsageError
 from ...rules.duration import parse_duration
 from .policy import NO_POLICY, PathPolicy, Policy
-from .policy_checks import DURATIONS, KEYS, PLACES, WHERE, refusal, unreachable
+from .policy_checks import DURATIONS, FOR_ALL, KEYS, PLACES, refusal, unreachable
+from .policy_mistakes import BELONGS, quotes_needed, unknown_key
 
 _TOP = -1
 """The number of what stands before the first `[[path]]`."""
@@ -24,8 +25,10 @@ def read_policy(path: str | Path) -> Policy:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        raise InputError(f"not TOML: {error}", path=str(path), line=int(line[1]) if line else None) from None
+        found = re.search(r"at line (\d+)", str(error))
+        line = int(found[1]) if found else None
+        hint = quotes_needed(text.split("\n")[line - 1]) if line else ""
+        raise InputError(f"not TOML: {error}{hint}", path=str(path), line=line) from None
     return parse_policy(data, text, str(path))
 
 
@@ -36,9 +39,9 @@ def parse_policy(data: dict[str, Any], text: str, path: str) -> Policy:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise lines.error("path", "write [[path]], with two brackets", _TOP)
     default = {key: value for key, value in data.items() if key != "path"}
-    misplaced = next((key for key in default if key in WHERE or key == "bypass"), None)
+    misplaced = next((key for key in default if key in KEYS - FOR_ALL), None)
     if misplaced is not None:
-        raise lines.error(misplaced, "this belongs into a table; write [[path]] above it", _TOP)
+        raise lines.error(misplaced, BELONGS, _TOP)
     top = _said(default, lines, _TOP)
     entries = [_said(table, lines, index) for index, table in enumerate(tables)]
     for index, said in enumerate(entries):
@@ -65,11 +68,13 @@ class _Lines:
         """The line of `key` in the table number `index`, from 1; None where it cannot be told."""
         name = rf'["\']?{re.escape(key)}["\']?'
         wanted = re.compile(rf"\s*(?:\[+\s*(?:path\s*\.\s*)?)?{name}\s*[=\].]")
+        # A table of another name stands before the first entry, as TOML sees it, wherever it is in the file.
+        header = re.compile(rf"\s*\[+\s*{name}\s*\]")
         table = _TOP
         for number, line in enumerate(self._lines, 1):
             if _TABLE.match(line):
                 table += 1
-            elif table == index and wanted.match(line):
+            elif (table == index and wanted.match(line)) or (index == _TOP and header.match(line)):
                 return number
         return None
 
@@ -89,7 +94,7 @@ def _said(table: dict[str, Any], lines: _Lines, index: int) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for key, value in table.items():
         try:
-            said[key] = _value(key, value)
+            said[key] = _value(key, value, for_all=index == _TOP)
         except UsageError as error:
             raise lines.error(key, str(error), index) from None
     wrong = refusal(said)
@@ -114,9 +119,9 @@ def _path_policy(said: dict[str, Any], lines: _Lines, index: int) -> PathPolicy:
     return PathPolicy(**values, lines=known)
 
 
-def _value(key: str, value: Any) -> Any:
+def _value(key: str, value: Any, *, for_all: bool) -> Any:
     if key not in KEYS:
-        raise UsageError(f"unknown; there are {', '.join(sorted(KEYS))}")
+        raise UsageError(unknown_key(key, value, for_all=for_all))
     if key in DURATIONS or (key == "heuristic" and value is not False):
         return _seconds(value)
     if key == "ttl_by_status" and isinstance(value, dict):
