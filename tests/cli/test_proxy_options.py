@@ -88,6 +88,46 @@ def test_a_mistake_is_one_line_and_not_a_start(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ("127.0.0.1:8000", "'127.0.0.1:8000' has no scheme; write http://127.0.0.1:8000"),
+        ("localhost:8000/", "write http://localhost:8000 ("),
+        ("[::1]:8000", "write http://[::1]:8000"),
+        ("app.internal", "write http://app.internal"),
+        (":8000", "write http://127.0.0.1:8000"),
+        ("8000", "write http://127.0.0.1:8000"),
+        ("ftp://127.0.0.1", "only http and https"),
+        ("http://127.0.0.1:8000/shop", "without a path"),
+        ("http://127.0.0.1:99999", "is not between 1 and 65535"),
+        ("unix:", "write unix:/run/app.sock"),
+    ],
+)
+def test_an_origin_that_is_none_names_the_option_and_what_to_write(
+    capsys: pytest.CaptureFixture[str], origin: str, words: str
+) -> None:
+    assert run_command(["proxy", "--check-config", "--origin", origin]) == 2
+    said = capsys.readouterr().err
+    assert "'--origin'" in said
+    assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "proposed"),
+    [
+        (["proxy", "--orgin", "http://127.0.0.1:8000"], "'--orgin'. Did you mean --origin or"),
+        (["proxy", "--memroy", "1GiB"], "'--memroy'. Did you mean --memory or"),
+        (["prxy"], "'prxy'. Did you mean proxy?"),
+    ],
+)
+def test_what_is_most_alike_is_proposed_first(
+    capsys: pytest.CaptureFixture[str], typed: list[str], proposed: str
+) -> None:
+    assert run_command(typed) == 2
+    assert proposed in capsys.readouterr().err
+
+
 def test_a_number_may_come_again() -> None:
     """For scripts that append to what they were given."""
     assert settings("--memory", "1MiB", "--memory", "2MiB").memory == 2 << 20

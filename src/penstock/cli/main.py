@@ -83,7 +83,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return COULD_NOT_START
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "penstock"
-        return _fail(COULD_NOT_START, f"{error.format_message()} (see {command} --help)", typed, by=command)
+        return _fail(COULD_NOT_START, f"{_with_proposals(error)} (see {command} --help)", typed, by=command)
     except click.ClickException as error:
         return _fail(COULD_NOT_START, error.format_message(), typed)
     except UsageError as error:
@@ -100,6 +100,14 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return STOPPED
     return code if isinstance(code, int) else OK
+
+
+def _with_proposals(error: click.UsageError) -> str:
+    """What is wrong, and what may be meant: the most alike first, which click puts in the order of the alphabet."""
+    proposals = getattr(error, "possibilities", None)
+    if not proposals:
+        return error.format_message()
+    return f"{error.message} Did you mean {' or '.join(proposals)}?"
 
 
 def _fail(code: int, message: str, typed: Sequence[str], *, by: str = "penstock", command: str = "") -> int:

@@ -20,6 +20,7 @@ from ..inbound.proxy.access_line import FORMATS
 from ..inbound.proxy.access_log import AccessLog
 from ..inbound.proxy.proxy import Proxy, ProxySettings
 from ..wire.server import ServerLimits
+from .certificate import load_certificate, read_tls
 from .handover import start_successor, tell_ready
 from .listening import Listening, where_to_listen
 from .loop import run_loop
@@ -27,7 +28,7 @@ from .options import ByteRate, Duration, Size, log_option
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .proxy_check import check_config, warn_of_policy
 from .proxy_log import ProxyLog, Refusals
-from .proxy_options import Address, ListenAddress, Memory, Mode, ProxyCommand, cache_options
+from .proxy_options import Address, ListenAddress, Memory, Mode, OriginUrl, ProxyCommand, cache_options
 
 _MEANWHILE = "stale answers where that is allowed, or 502"
 _SUCCESSOR_SECONDS = 30.0
@@ -43,7 +44,13 @@ Examples:
 
 
 @click.command(cls=ProxyCommand, epilog=_EXAMPLES, short_help="A shared HTTP cache in front of an app.")
-@click.option("--origin", required=True, metavar="URL", help="The app: scheme, host and port, or unix:/run/app.sock.")
+@click.option(
+    "--origin",
+    type=OriginUrl(),
+    required=True,
+    metavar="URL",
+    help="The app: scheme, host and port, or unix:/run/app.sock.",
+)
 @click.option(
     "--listen",
     type=ListenAddress(),
@@ -215,29 +222,6 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         first_byte_timeout=options["first_byte_timeout"],
         between_bytes_timeout=options["between_bytes_timeout"],
     )
-
-
-def read_tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """The TLS context of --cert and --key. Raises UsageError for what cannot be read."""
-    if cert is None:
-        if key is not None:
-            raise UsageError("--key needs --cert")
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, cert, key)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
-    """Load it into `context`; new connections then use it. Raises UsageError."""
-    for file in (cert, key):
-        if file is not None and not file.is_file():
-            raise UsageError(f"{file}: there is no such file")
-    try:
-        context.load_cert_chain(cert, key)
-    except (ssl.SSLError, OSError) as error:
-        raise UsageError(f"{cert}: not a certificate and its key in PEM ({error})") from None
 
 
 def _policy(path: Path | None) -> Policy:

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..rules.caching.options import CacheOptions
 from ..rules.size import parse_memory
 from ..wire.unix_socket import PREFIX, socket_path
+from ..wire.url import split_origin
 from .options import Size
 
 
@@ -49,6 +50,20 @@ class ListenAddress(Address):
             return UnixAddress(socket_path(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class OriginUrl(click.ParamType[Any]):
+    """`http://127.0.0.1:8000` or `unix:/run/app.sock`."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it was given; what it is has been seen to."""
+        try:
+            split_origin(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
 
 
 class Mode(click.ParamType[Any]):

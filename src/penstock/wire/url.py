@@ -11,6 +11,7 @@ from .unix_socket import PREFIX, socket_path
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[^#]*)", re.DOTALL)
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{0,5}))?")
+_PORT = re.compile(r":?[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ def split_origin(text: str) -> UrlOrigin:
     """Where a server listens: `http://host:port`, or `unix:/run/app.sock`. Raises UsageError for anything else."""
     if text.startswith(PREFIX):
         return UrlOrigin("http", "localhost", _DEFAULT_PORTS["http"], socket_path(text))
+    bare = text.removesuffix("/")
+    if _PORT.fullmatch(bare):
+        raise UsageError(f"{text!r} has no scheme and no host; write http://127.0.0.1:{bare.removeprefix(':')}")
+    if _AUTHORITY.fullmatch(bare):
+        raise UsageError(f"{text!r} has no scheme; write http://{bare}")
     origin, target = split_url(text)
     if target != "/":
         raise UsageError(f"{text}: an origin is a scheme, a host and a port, without a path")
