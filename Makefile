@@ -56,8 +56,9 @@ setup: $(VENV)/.ready  ## Make .venv with everything; the other targets do this 
 demo: $(VENV)/.demo-ready  ## The main jobs in about a minute: a pull and a census, killed half-way, resumed, judged.
 	@$(BIN)/penstock demo
 
-# Connections that break, at every moment and in every way: real faults, though they stand with the clients' contract.
-BROKEN := tests/contract/test_wire_cancel.py tests/contract/test_wire_closing_servers.py
+# Connections that break, at every moment and in every way, and processes that fork: real faults, though they stand with
+# what they are about.
+BROKEN := tests/contract/test_wire_cancel.py tests/contract/test_wire_closing_servers.py tests/adapters/test_http_processes.py
 
 .PHONY: test
 test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves, but for test-faults.
