@@ -25,6 +25,7 @@ NAMES = {
     "cache_store": "the memory store: honest bytes, purge of 100,000 of a million, time an operation (three minutes)",
     "adaptive": "servers that do not tell what they can take: who finds it, holds it, follows it (three minutes)",
     "cache_hit": "hits a second on one core beside Varnish, nginx and apps that do nothing (two minutes)",
+    "cache_log": "what an access log costs a hit (a minute)",
     "cache_miss": "unique URLs only: misses a second and CPU a miss beside Varnish and nginx (a minute)",
     "cache_story": "45,000 requests a second, a third of them unique, open loop (two minutes)",
     "cache_cold": "1,000 clients at once on a cold key, and on one that may not be shared (a minute)",

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> bool:
         apps = _hello_worlds(report, folder, stack)
         for kind, contestants in (("same", [*servers, *apps]), ("varied", servers)):
             before = origin_count(source)
-            runs, cpu = _rounds(folder, contestants, kind, options)
+            runs, cpu = cpu_of_rounds(folder, contestants, kind, options)
             asked = origin_count(source) - before - 1
             _table(report, kind, runs, cpu, options)
             report.goal(f"requests to the origin meanwhile ({kind})", "0", asked, asked == 0)
@@ -66,7 +66,7 @@ def _check_that_they_cache(report: Report, servers: list[Served], source: Served
         report.goal(f"{server.name} answers from its cache", "0 requests to the origin", asked, fine)
 
 
-def _rounds(
+def cpu_of_rounds(
     folder: Path, servers: list[Served], kind: str, options: argparse.Namespace
 ) -> tuple[dict[str, list[Wrk]], dict[str, float]]:
     """Alternating, so that a noise that lasts hits everybody: runs, and CPU seconds a request, by name."""

@@ -42,6 +42,8 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         "docs/howto/check.md",
         "docs/howto/report.md",
         "docs/howto/explain.md",
+        "docs/howto/django.md",
+        "docs/howto/http_client.md",
     ],
 )
 def test_the_pages_that_matter_are_run(page: str) -> None:

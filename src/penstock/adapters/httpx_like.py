@@ -51,8 +51,8 @@ def _async_told(turn: Turn) -> Callable[[Any], Any]:
     return beside
 
 
-class AsyncTransport:
-    """An async transport around another."""
+class _Transport:
+    """A transport around another."""
 
     _default: Any
     _bytes: Any
@@ -71,6 +71,10 @@ class AsyncTransport:
             limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers
         )
         self._transport = self._default() if transport is None else transport
+
+
+class AsyncTransport(_Transport):
+    """An async transport around another."""
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send `request` when the limits allow it, and again where it was refused and can be."""
@@ -104,25 +108,8 @@ class AsyncTransport:
         await self._transport.__aexit__(exc_type, exc_value, traceback)
 
 
-class BlockingTransport:
+class BlockingTransport(_Transport):
     """A sync transport around another; for any number of threads."""
-
-    _default: Any
-    _bytes: Any
-
-    def __init__(
-        self,
-        limit: Limits = None,
-        *,
-        transport: Any = None,
-        max_attempts: int = 5,
-        total_timeout: float = 60.0,
-        limit_headers: Literal["tighten", "ignore"] = "tighten",
-    ) -> None:
-        self._gate = LimitGate(
-            limit, max_attempts=max_attempts, total_timeout=total_timeout, limit_headers=limit_headers
-        )
-        self._transport = self._default() if transport is None else transport
 
     def handle_request(self, request: Any) -> Any:
         """Send `request` when the limits allow it, and again where it was refused and can be."""
