@@ -50,9 +50,13 @@ class TokenApi:
 
     prepares = False
 
+    again_takes: float | None = None
+    """Seconds to the answer of an item that was asked before; the others come one after the other then."""
+
     def __init__(self, good: set[str], dies: dict[int, set[str]] | None = None, own: frozenset[int] = frozenset()):
         self.good = good
         self.calls: list[tuple[int, str, int]] = []
+        self.answered: list[tuple[float, str]] = []
         self._dies = dies or {}
         self._own = own
 
@@ -61,9 +65,15 @@ class TokenApi:
         self.good = self._dies.get(len(self.calls), self.good)
         item, token = request.url.removeprefix("http://a/").split("?")
         status = 200 if token in self.good and int(item) not in self._own else 401
+        before = any(asked == int(item) for asked, _, _ in self.calls[-100:])
         self.calls.append((int(item), token, status))
-        await current_clock().sleep(0.1)
+        await current_clock().sleep(0.1 if self.again_takes is None else self._takes(int(item), before))
+        self.answered.append((current_clock().now(), token))
         return Response(status)
+
+    def _takes(self, item: int, before: bool) -> float:
+        assert self.again_takes is not None
+        return self.again_takes if before else 0.1 + item % 10 * 0.05
 
     def ready(self, request: Request) -> bool:
         """There is nothing to prepare."""
@@ -141,6 +151,19 @@ def test_new_tokens_that_are_refused_as_well_end_the_run() -> None:
     assert outcomes == []
     assert len(api.calls) <= 40
     assert len(credential.began) <= 2
+
+
+@pytest.mark.parametrize(("in_flight", "limit"), [(5, "1000/s"), (30, "1000/s"), (30, "5/s")])
+def test_a_token_that_has_helped_nobody_yet_is_not_followed_by_another(in_flight: int, limit: str) -> None:
+    """Also where new items are refused with it before those that were asked again with it."""
+    api, credential = TokenApi(set()), FakeCredential(takes=0.1)
+    api.again_takes = 3.0
+    limiter = RateLimiter([limit])
+    _, error, _ = run_virtual(drive(api, credential, 3000, in_flight=in_flight, limiter=limiter))
+    assert isinstance(error, Denied)
+    for number, (before, later) in enumerate(zip(credential.began, credential.began[1:], strict=False), start=1):
+        refused = sum(token == f"T{number}" and at <= later for at, token in api.answered)
+        assert later - before >= 5.0 or refused >= 20
 
 
 def test_they_do_in_the_middle_as_well() -> None:

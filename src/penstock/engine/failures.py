@@ -87,7 +87,7 @@ class Failures(Generic[T, Resp]):
     def passed(self, sent: float) -> None:
         """The answer to a call sent at `sent` showed that the credential is good; only asked where there is trouble."""
         if self._renewals is not None:
-            self._renewals.passed()
+            self._renewals.passed(sent)
         self._streak.passed()
         self._trust()
         self._release(until=sent)

@@ -36,6 +36,7 @@ class Renewals(Generic[T]):
         self._items: list[Item[T]] = []
         self._ended_at = -math.inf
         self._vain = False
+        self._proven = True
         self._row = 0
         self._timer: asyncio.TimerHandle | None = None
         self._clock: Clock
@@ -66,7 +67,8 @@ class Renewals(Generic[T]):
         used = error.generation if isinstance(error, CallError) else None
         if used is None or not may_be_renewed(what):
             return False
-        self._row += 1
+        # What was sent with an older one says nothing of that of now.
+        self._row += used == self._credential.generation
         trouble = item.in_trouble()
         if trouble.renewed:
             self._vain = True
@@ -87,9 +89,10 @@ class Renewals(Generic[T]):
             self._schedule()
         return True
 
-    def passed(self) -> None:
-        """An answer showed that the credential of now is good."""
+    def passed(self, sent: float) -> None:
+        """The answer to a call sent at `sent` showed that the credential of that time was good."""
         self._row = 0
+        self._proven = self._proven or sent >= self._ended_at
 
     def helped(self) -> None:
         """An item that was asked again was answered well."""
@@ -102,7 +105,7 @@ class Renewals(Generic[T]):
     def _schedule(self) -> None:
         now = self._clock.now()
         # So many in a row are not refused for reasons of their own.
-        waits = self._vain and self._row < USUAL
+        waits = (self._vain or not self._proven) and self._row < USUAL
         when = self._ended_at + VAIN_SECONDS if waits else now
         if when <= now:
             self._begin()
@@ -123,7 +126,7 @@ class Renewals(Generic[T]):
             return
         finally:
             self._work.doubts.remove(self)
-        self._ended_at, self._row = self._clock.now(), 0
+        self._ended_at, self._row, self._proven = self._clock.now(), 0, False
         items, self._items = self._items, []
         if self._work.stopping:
             return
