@@ -27,6 +27,7 @@ The tree, with whose fault each branch is::
     ├── TooManyFailures            as many items failed as may fail; resumable
     ├── Outage                     the host has been down for too long; resumable
     ├── PagesFailed                pages of an API that could not be had; the others were
+    ├── ArmsBusy                   an arm of a route has all the requests that it may have
     ├── StorageError               writing the output or the journal failed; resumable
     └── Stopped                    the run was asked to stop before its end; resumable
 
@@ -286,6 +287,18 @@ class PagesFailed(PenstockError):
         what = "1 page failed" if len(pages) == 1 else f"{len(pages):,} pages failed, the first of them"
         super().__init__(f"{what}: page {first + 1}, {pages[first]}")
         self.pages = pages
+
+
+class ArmsBusy(PenstockError):
+    """A request was refused: an arm of `route` has as many as it may have, and as many as may wait are waiting.
+
+    `MoveMiddleware`, and Starlette without it, answer 503 with a `Retry-After` of `retry_after` seconds.
+    """
+
+    def __init__(self, message: str, *, route: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.route = route
+        self.retry_after = retry_after
 
 
 class StorageError(PenstockError):

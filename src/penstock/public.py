@@ -7,6 +7,7 @@ from .call import AnyLayer, Call, Layer, stack
 from .engine.outcome import Item, Outcome
 from .engine.run import run
 from .errors import (
+    ArmsBusy,
     AttemptTimeout,
     BadBody,
     BadPage,
@@ -47,6 +48,7 @@ from .wire import Client
 
 __all__ = [
     "AnyLayer",
+    "ArmsBusy",
     "AttemptTimeout",
     "BadBody",
     "BadPage",
@@ -71,6 +73,7 @@ __all__ = [
     "Layer",
     "Limit",
     "LinkHeader",
+    "MoveMiddleware",
     "NextUrl",
     "Offset",
     "Outage",
@@ -103,6 +106,7 @@ __all__ = [
     "Unexpected",
     "UsageError",
     "__version__",
+    "arms",
     "parse_limit",
     "pull",
     "run",
@@ -116,6 +120,8 @@ if _typing.TYPE_CHECKING:
     from .inbound.asgi.shared_cache import SharedCache
     from .inbound.cache.policy import PathPolicy
     from .inbound.cache.policy import Policy as CachePolicy
+    from .migrate.arms import arms
+    from .migrate.middleware import MoveMiddleware
     from .rules.caching.options import CacheOptions
 else:
     # Who only sends calls need not wait for the cache to be imported, nor a run for a client that it does not use.
@@ -125,8 +131,10 @@ else:
         "CachePolicy": ("inbound.cache.policy", "Policy"),
         "Http": ("adapters.http", "Http"),
         "HttpStatistics": ("adapters.http", "HttpStatistics"),
+        "MoveMiddleware": ("migrate.middleware", "MoveMiddleware"),
         "PathPolicy": ("inbound.cache.policy", "PathPolicy"),
         "SharedCache": ("inbound.asgi.shared_cache", "SharedCache"),
+        "arms": ("migrate.arms", "arms"),
     }
 
     def __getattr__(name: str) -> object:

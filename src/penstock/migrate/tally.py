@@ -21,6 +21,8 @@ class ArmTally:
         self.blocked_seconds = 0.0
         self.seconds = Histogram()
         self.lost: dict[str, int] = {}
+        self.running = 0.0
+        """When the step began that holds the event loop now (monotonic); 0 where none does."""
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -45,6 +47,14 @@ class ArmTally:
         """One had no key, so the control served it."""
         with self._lock:
             self.keyless += 1
+
+    def step_began(self, now: float) -> None:
+        """The arm holds the event loop from now on (monotonic)."""
+        self.running = now
+
+    def step_ended(self) -> None:
+        """It has given the loop back."""
+        self.running = 0.0
 
     def block(self, seconds: float) -> None:
         """The arm held the event loop for so long without a break."""

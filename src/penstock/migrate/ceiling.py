@@ -1,0 +1,127 @@
+"""How many requests of a route may be in its new arms at once: threads were a limit that async code has not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from ..errors import UsageError
+
+
+class CeilingReached(Exception):
+    """No place is free, and as many as may wait do so."""
+
+
+class ClientGone(Exception):
+    """Who waited for a place does not want it any more."""
+
+
+class Ceiling:
+    """`max_in_flight` places, for which `max_waiting` more wait in order. Any thread and any loop may come."""
+
+    def __init__(self, max_in_flight: int, max_waiting: int) -> None:
+        if max_in_flight < 1:
+            raise UsageError(f"max_in_flight must be at least 1, not {max_in_flight}")
+        if max_waiting < 0:
+            raise UsageError(f"max_waiting must be at least 0, not {max_waiting}")
+        self.max_in_flight = max_in_flight
+        self.max_waiting = max_waiting
+        self._begin()
+
+    def _begin(self) -> None:
+        self._taken = 0
+        self._queue: deque[_Waiter] = deque()
+        self._lock = threading.Lock()
+
+    def after_fork(self) -> None:
+        """What was under way belongs to the parent."""
+        self._begin()
+
+    def __repr__(self) -> str:
+        return f"<Ceiling {self._taken} of {self.max_in_flight}, {len(self._queue)} waiting>"
+
+    async def enter(self, gone: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Take a place, perhaps after waiting for it.
+
+        Raises CeilingReached, and ClientGone where `gone` returns while there is none.
+        """
+        waiter = self._take_or_queue()
+        if waiter is None:
+            return
+        try:
+            await _first(waiter.place, gone)
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        if not waiter.has_place:
+            self._give_up(waiter)
+            raise ClientGone
+
+    def leave(self) -> None:
+        """Give the place back: to who has waited longest, if somebody does."""
+        told = False
+        while not told:
+            with self._lock:
+                if not self._queue:
+                    self._taken -= 1
+                    return
+                waiter = self._queue.popleft()
+                waiter.has_place = True
+            told = waiter.tell()
+
+    def _take_or_queue(self) -> _Waiter | None:
+        with self._lock:
+            if self._taken < self.max_in_flight:
+                self._taken += 1
+                return None
+            if len(self._queue) >= self.max_waiting:
+                raise CeilingReached
+            waiter = _Waiter()
+            self._queue.append(waiter)
+            return waiter
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        with self._lock:
+            if not waiter.has_place:
+                self._queue.remove(waiter)
+                return
+        # It was given a place and cannot use it.
+        self.leave()
+
+
+class _Waiter:
+    """One that waits, on the loop that it runs in."""
+
+    __slots__ = ("_loop", "has_place", "place")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.place: asyncio.Future[None] = self._loop.create_future()
+        self.has_place = False
+
+    def tell(self) -> bool:
+        """The place is there. False where its loop is closed, so that nobody would ever give the place back."""
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            return False
+        return True
+
+    def _wake(self) -> None:
+        if not self.place.done():
+            self.place.set_result(None)
+
+
+async def _first(place: asyncio.Future[None], gone: Callable[[], Awaitable[object]] | None) -> None:
+    """Until there is a place, or nobody wants it."""
+    if gone is None:
+        await place
+        return
+    leaving = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((place, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        await asyncio.wait((leaving,))

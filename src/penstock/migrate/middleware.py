@@ -1,0 +1,51 @@
+"""Round an app, pure ASGI: makes the counts of arms whole by final status, last byte, and clients that leave."""
+
+from __future__ import annotations
+
+from ..errors import ArmsBusy
+from .under_way import UNDER_WAY, App, Receive, Scope, Send, UnderWay
+
+
+class MoveMiddleware:
+    """Round an ASGI app whose routes have `penstock.arms`: `app.add_middleware(penstock.MoveMiddleware)`.
+
+    Arms are served without it, too. With it, a request counts from when it came until the last byte of its answer has
+    been sent or its client has gone, and by its final status: 500 and above, or an exception, is a failure. Who waits
+    for a place under `max_in_flight` and leaves gives the place back, and where there is none the answer is 503 with
+    `Retry-After`. Answers go through as they come; lifespan and WebSocket are not touched.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = UnderWay(scope, receive, send)
+        token = UNDER_WAY.set(request)
+        try:
+            await self.app(scope, request.receive, request.send)
+        except ArmsBusy as busy:
+            if request.status:
+                raise
+            await _refuse(request, busy)
+        except Exception:
+            request.end(failed=True)
+            raise
+        finally:
+            request.end(failed=False)
+            UNDER_WAY.reset(token)
+
+
+async def _refuse(request: UnderWay, busy: ArmsBusy) -> None:
+    body = f"{busy}\n".encode()
+    fields = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % busy.retry_after),
+        (b"cache-control", b"no-store"),
+    ]
+    await request.send({"type": "http.response.start", "status": 503, "headers": fields})
+    await request.send({"type": "http.response.body", "body": body})

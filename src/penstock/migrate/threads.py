@@ -1,0 +1,45 @@
+"""Sync arms on an event loop: in a thread of the framework's own pool, and what they set is there afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """What `function` returns or raises, which sees the context variables that are set here.
+
+    Those that it set are set here afterwards, as if it had been called without a thread: middleware that reads a user's
+    name after a sync endpoint finds nothing without that.
+    """
+    context = contextvars.copy_context()
+    work = functools.partial(context.run, function, *arguments, **named)
+    try:
+        return await _in_pool(work)
+    finally:
+        copy_back(context)
+
+
+def copy_back(context: contextvars.Context) -> None:
+    """Set here what is otherwise in `context`."""
+    for variable, value in context.items():
+        if variable.get(_NOTHING) is not value:
+            variable.set(value)
+
+
+async def _in_pool(work: Callable[[], Any]) -> Any:
+    # The pool of the framework, so that its size says how many sync endpoints run at once, with arms and without.
+    starlette = sys.modules.get("starlette.concurrency")
+    if starlette is not None:
+        return await starlette.run_in_threadpool(work)
+    anyio = sys.modules.get("anyio.to_thread")
+    if anyio is not None:
+        return await anyio.run_sync(work)
+    return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+_NOTHING: Any = object()
