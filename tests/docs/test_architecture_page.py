@@ -15,10 +15,13 @@ import pytest
 from benchmarks.function_counts import ProxyBench, proxy_bench
 
 import penstock
+from penstock.migrate.watch import WATCH
 from penstock.outbound.pull import PullJob, open_pull
 from penstock.outbound.request_template import RequestTemplate
 from penstock.outbound.send import SendJob, open_send
 from penstock.rules.limits.rate import parse_limit
+from penstock.rules.moving.share import in_share
+from penstock.rules.moving.state import ArmsState, RouteState, write_state
 from penstock.rules.pagination.style import Paging
 from penstock.runs.flow import Flow
 from penstock.testing import FaultServer, PagedApi
@@ -97,9 +100,42 @@ async def miss(bench: ProxyBench, called: list[Step]) -> None:
         await bench.client.get("/new", b"stored")
 
 
+async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+    called: list[Step] = []
+    state = ArmsState({"GET /way": RouteState("async", 0.5, since=1.0)})
+    (folder / "arms.json").write_bytes(write_state(state))
+    monkeypatch.setenv("PENSTOCK_ARMS", str(folder / "arms.json"))
+    user = next(name for name in "abcdefghij" if in_share("GET /way", name, 0.5))
+
+    @penstock.arms("GET /way", key="x-user", max_in_flight=1)
+    def endpoint() -> str:
+        return "control"
+
+    @endpoint.arm("async")
+    async def _() -> str:
+        return "async"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        said: str = await endpoint()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": said.encode()})
+
+    async def send(message: Any) -> None:
+        assert message.get("body") in (None, b"async")
+
+    await WATCH.start_aside()
+    try:
+        with tracing(called):
+            scope = {"type": "http", "headers": [(b"x-user", user.encode())]}
+            await penstock.MoveMiddleware(app)(scope, send, send)
+    finally:
+        WATCH.stop()
+    return called
+
+
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["item", "page", "known hit", "hit", "miss"])
-def test_a_way_is_as_the_page_says(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["item", "page", "known hit", "hit", "miss", "arm"])
+def test_a_way_is_as_the_page_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of the table is taken, in its order; others may lie between."""
     ways: dict[str, Callable[[], Coroutine[Any, Any, list[Step]]]] = {
         "item": lambda: one_item(tmp_path),
@@ -107,6 +143,7 @@ def test_a_way_is_as_the_page_says(name: str, tmp_path: Path) -> None:
         "known hit": lambda: through_the_proxy(known_hit),
         "hit": lambda: through_the_proxy(hit),
         "miss": lambda: through_the_proxy(miss),
+        "arm": lambda: one_arm(tmp_path, monkeypatch),
     }
     steps = way(name)
     assert len(steps) > 1, "the page has no such table"

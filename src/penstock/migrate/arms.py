@@ -14,13 +14,13 @@ from ..clock import SYSTEM_CLOCK
 from ..errors import UsageError
 from ..rules.moving.state import CONTROL
 from .busy import busy
-from .ceiling import Ceiling, CeilingReached, ClientGone
-from .choice import Choice
+from .ceiling import Ceiling, CeilingReached, LeftWaiting
+from .choice import ArmChoice
 from .counting import Counting
 from .keys import Key, KeyReader
 from .parameters import check_parameters, is_async, refuse_generator
 from .steps import stepwise
-from .table import TALLIES, register
+from .table import register, tally_of
 from .tally import ArmTally
 from .threads import in_thread
 from .under_way import UNDER_WAY, UnderWay
@@ -41,6 +41,10 @@ class Armed(Protocol[P, R_co]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Serve a request by the arm that it gets."""
+        ...
+
+    def __get__(self, instance: object, owner: Any = None) -> Any:
+        """A method has arms as a function has them."""
         ...
 
     def arm(self, name: str) -> Callable[[F], F]:
@@ -77,6 +81,8 @@ def arms(
     """
     if not isinstance(route, str) or not route.strip():
         raise UsageError(f"{route!r} names no route; write one such as 'GET /quote/{{id}}'")
+    if max_waiting and max_in_flight is None:
+        raise UsageError(f"max_waiting says nothing without max_in_flight, for which those of {route} would wait")
 
     def decorate(control: Callable[P, Any]) -> Armed[P, Any]:
         ceiling = None if max_in_flight is None else Ceiling(max_in_flight, max_waiting)
@@ -114,7 +120,7 @@ class _Route(Generic[P]):
         self._arms = {CONTROL: _Arm(CONTROL, control, is_async(control))}
         self._servable = {CONTROL}
         self._tallies: dict[str, ArmTally] = {}
-        self._choice = Choice(name, self._servable, lambda: self._tally(CONTROL).without_key())
+        self._choice = ArmChoice(name, self._servable, lambda: self._tally(CONTROL).without_key())
         tell_after_fork(self)
 
     @property
@@ -175,7 +181,7 @@ class _Route(Generic[P]):
         except CeilingReached:
             self._tally(arm.name).refuse()
             raise busy(self.name, f"{ceiling!r}") from None
-        except ClientGone:
+        except LeftWaiting:
             # Nobody will read the answer.
             raise busy(self.name, "the client left while it waited") from None
 
@@ -203,7 +209,7 @@ class _Route(Generic[P]):
         found = self._tallies.get(arm)
         if found is None:
             # All arms at once, so that who looks from outside knows of those that have had no request, too.
-            self._tallies = {each: TALLIES.of(self.name, each) for each in self._arms}
+            self._tallies = {each: tally_of(self.name, each) for each in self._arms}
             found = self._tallies[arm]
         return found
 

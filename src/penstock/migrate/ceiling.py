@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ class CeilingReached(Exception):
     """No place is free, and as many as may wait do so."""
 
 
-class ClientGone(Exception):
+class LeftWaiting(Exception):
     """Who waited for a place does not want it any more."""
 
 
@@ -32,7 +33,7 @@ class Ceiling:
 
     def _begin(self) -> None:
         self._taken = 0
-        self._queue: deque[_Waiter] = deque()
+        self._queue: deque[_WaitingRequest] = deque()
         self._lock = threading.Lock()
 
     def after_fork(self) -> None:
@@ -45,7 +46,7 @@ class Ceiling:
     async def enter(self, gone: Callable[[], Awaitable[object]] | None = None) -> None:
         """Take a place, perhaps after waiting for it.
 
-        Raises CeilingReached, and ClientGone where `gone` returns while there is none.
+        Raises CeilingReached, and LeftWaiting where `gone` returns while there is none.
         """
         waiter = self._take_or_queue()
         if waiter is None:
@@ -57,7 +58,7 @@ class Ceiling:
             raise
         if not waiter.has_place:
             self._give_up(waiter)
-            raise ClientGone
+            raise LeftWaiting
 
     def leave(self) -> None:
         """Give the place back: to who has waited longest, if somebody does."""
@@ -70,28 +71,31 @@ class Ceiling:
                 waiter = self._queue.popleft()
                 waiter.has_place = True
             told = waiter.tell()
+            # Its loop is closed: when its coroutine is thrown away, it has nothing to give back.
+            waiter.has_place = told
 
-    def _take_or_queue(self) -> _Waiter | None:
+    def _take_or_queue(self) -> _WaitingRequest | None:
         with self._lock:
             if self._taken < self.max_in_flight:
                 self._taken += 1
                 return None
             if len(self._queue) >= self.max_waiting:
                 raise CeilingReached
-            waiter = _Waiter()
+            waiter = _WaitingRequest()
             self._queue.append(waiter)
             return waiter
 
-    def _give_up(self, waiter: _Waiter) -> None:
+    def _give_up(self, waiter: _WaitingRequest) -> None:
         with self._lock:
             if not waiter.has_place:
-                self._queue.remove(waiter)
+                with contextlib.suppress(ValueError):
+                    self._queue.remove(waiter)
                 return
         # It was given a place and cannot use it.
         self.leave()
 
 
-class _Waiter:
+class _WaitingRequest:
     """One that waits, on the loop that it runs in."""
 
     __slots__ = ("_loop", "has_place", "place")

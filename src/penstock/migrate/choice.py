@@ -19,7 +19,7 @@ FORCED: ContextVar[str | None] = ContextVar("penstock_forced_arm", default=None)
 KeyOf: TypeAlias = Callable[[], str | None]
 
 
-class Choice:
+class ArmChoice:
     """The choice for one route: `names` can serve here, `keyless` is called for each request without a key."""
 
     def __init__(self, route: str, names: Container[str], keyless: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import UsageError
-from .tally import Tallies
+from .tally import ArmTally, Tallies
 
 
 class RouteOfTable(Protocol):
@@ -23,6 +23,11 @@ class RouteOfTable(Protocol):
 
 ROUTES: dict[str, RouteOfTable] = {}
 TALLIES = Tallies()
+
+
+def tally_of(route: str, arm: str) -> ArmTally:
+    """The counts of an arm in this process."""
+    return TALLIES.of(route, arm)
 
 
 def register(route: RouteOfTable) -> None:

@@ -1,0 +1,220 @@
+"""How many may be in the new arms at once: in order, bounded, and no place is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import penstock
+from penstock.errors import ArmsBusy
+from penstock.migrate.ceiling import Ceiling, CeilingReached, LeftWaiting
+from penstock.testing.virtual_loop import run_virtual
+
+from .routes import ROUTE, counts, tally, write
+
+
+async def hold(ceiling: Ceiling, seconds: float, log: list[str], name: str) -> None:
+    await ceiling.enter()
+    log.append(f"{name} in")
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        ceiling.leave()
+        log.append(f"{name} out")
+
+
+async def start(*work: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+    """Tasks that have come as far as they come at once."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+def test_who_waits_goes_in_order_and_the_next_is_refused() -> None:
+    async def main() -> list[str]:
+        ceiling, log = Ceiling(1, 2), list[str]()
+        tasks = await start(*(hold(ceiling, 1.0, log, name) for name in "abc"))
+        with pytest.raises(CeilingReached):
+            await ceiling.enter()
+        assert repr(ceiling) == "<Ceiling 1 of 1, 2 waiting>"
+        await asyncio.gather(*tasks)
+        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        return log
+
+    assert run_virtual(main()) == ["a in", "a out", "b in", "b out", "c in", "c out"]
+
+
+def test_who_is_cancelled_while_it_waits_gives_its_place_in_the_queue_back() -> None:
+    async def main() -> list[str]:
+        ceiling, log = Ceiling(1, 1), list[str]()
+        first, second = await start(hold(ceiling, 1.0, log, "a"), hold(ceiling, 1.0, log, "b"))
+        second.cancel()
+        await asyncio.wait((second,))
+        third = asyncio.ensure_future(hold(ceiling, 1.0, log, "c"))
+        await asyncio.gather(first, third)
+        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        return log
+
+    assert run_virtual(main()) == ["a in", "a out", "c in", "c out"]
+
+
+def test_a_place_that_comes_together_with_the_cancellation_goes_to_the_next() -> None:
+    async def main() -> list[str]:
+        ceiling, log = Ceiling(1, 2), list[str]()
+        await ceiling.enter()
+        second, third = await start(hold(ceiling, 1.0, log, "b"), hold(ceiling, 1.0, log, "c"))
+        ceiling.leave()
+        second.cancel()
+        await asyncio.gather(second, third, return_exceptions=True)
+        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        return log
+
+    assert run_virtual(main()) == ["c in", "c out"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_place_is_lost_whatever_is_cancelled(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        ceiling, log = Ceiling(3, 5), list[str]()
+        tasks = []
+        for number in range(200):
+            tasks.append(asyncio.ensure_future(hold(ceiling, chance.random(), log, str(number))))
+            await asyncio.sleep(chance.random() * 0.2)
+            if chance.random() < 0.4:
+                chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert repr(ceiling) == "<Ceiling 0 of 3, 0 waiting>"
+        inside = most = 0
+        for line in log:
+            inside += 1 if line.endswith(" in") else -1
+            most = max(most, inside)
+        assert most == 3
+
+    run_virtual(main())
+
+
+def test_who_leaves_while_waiting_gets_no_place() -> None:
+    async def main() -> None:
+        ceiling, log = Ceiling(1, 1), list[str]()
+        (first,) = await start(hold(ceiling, 5.0, log, "a"))
+        with pytest.raises(LeftWaiting):
+            await ceiling.enter(lambda: asyncio.sleep(1.0))
+        assert asyncio.get_running_loop().time() == 1.0
+        assert repr(ceiling) == "<Ceiling 1 of 1, 0 waiting>"
+        await first
+        await ceiling.enter(lambda: asyncio.sleep(1.0))
+
+    run_virtual(main())
+
+
+def test_a_place_that_comes_together_with_the_leaving_is_had() -> None:
+    """It was given; what becomes of it the arm will see."""
+
+    async def main() -> None:
+        ceiling, log = Ceiling(1, 1), list[str]()
+        (first,) = await start(hold(ceiling, 1.0, log, "a"))
+        await ceiling.enter(lambda: asyncio.sleep(1.0))
+        ceiling.leave()
+        await first
+        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+
+    run_virtual(main())
+
+
+def test_one_ceiling_for_the_loops_of_several_threads() -> None:
+    ceiling, inside, most = Ceiling(2, 100), list[int](), list[int]()
+
+    async def one(number: int) -> None:
+        await ceiling.enter()
+        inside.append(number)
+        most.append(len(inside))
+        await asyncio.sleep(0.001)
+        inside.remove(number)
+        ceiling.leave()
+
+    async def ten(thread: int) -> None:
+        await asyncio.gather(*(one(thread * 10 + number) for number in range(10)))
+
+    threads = [threading.Thread(target=asyncio.run, args=(ten(number),)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 40
+    assert max(most) == 2
+    assert repr(ceiling) == "<Ceiling 0 of 2, 0 waiting>"
+
+
+def test_a_loop_that_is_closed_takes_no_place_with_it() -> None:
+    ceiling = Ceiling(1, 2)
+    asyncio.run(ceiling.enter())
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(ceiling.enter())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    ceiling.leave()
+    assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+    coroutine = waiting.get_coro()
+    assert coroutine is not None
+    with pytest.raises(asyncio.CancelledError):
+        coroutine.throw(asyncio.CancelledError())
+    assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+
+
+def test_a_route_refuses_what_is_too_much_and_the_control_is_not_bounded(state_file: Path) -> None:
+    write(state_file, 1.0)
+
+    @penstock.arms(ROUTE, max_in_flight=2, max_waiting=1)
+    async def quote(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "control"
+
+    @quote.arm("async")
+    async def _(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "async"
+
+    async def main() -> None:
+        tasks = await start(*(quote(1.0) for _ in range(3)))
+        # The first one had to read the state.
+        await asyncio.sleep(0.1)
+        assert counts("async") == {"in_flight": 2}
+        with pytest.raises(ArmsBusy, match=r"GET /quote/{id} has as many.*2 of 2, 1 waiting") as refused:
+            await quote(1.0)
+        assert (refused.value.route, refused.value.retry_after) == (ROUTE, 1)
+        assert await asyncio.gather(*tasks) == ["async"] * 3
+        assert counts("async") == {"ended": 3, "shed": 1}
+
+    run_virtual(main())
+    assert tally("async").in_flight == 0
+
+
+def test_a_request_that_is_cancelled_while_it_waits_was_never_in_an_arm(state_file: Path) -> None:
+    write(state_file, 1.0)
+
+    @penstock.arms(ROUTE, max_in_flight=1, max_waiting=1)
+    def quote() -> None: ...
+
+    @quote.arm("async")
+    async def _() -> None:
+        await asyncio.sleep(1.0)
+
+    async def main() -> None:
+        first, second = await start(quote(), quote())
+        await asyncio.sleep(0.1)
+        second.cancel()
+        await asyncio.wait((second,))
+        third = asyncio.ensure_future(quote())
+        await asyncio.gather(first, third)
+
+    run_virtual(main())
+    assert counts("async") == {"ended": 2}

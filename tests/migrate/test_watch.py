@@ -1,0 +1,193 @@
+"""Whatever happens to the state file, what is known stays, and is said once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from penstock.migrate.watch import Watch
+from penstock.rules.moving.state import MOST_BYTES, write_state
+from penstock.testing import ManualClock
+
+from .routes import ROUTE, state, write
+
+EPOCH = 4_000_000_000.0
+"""Later than any time that a file of this test has, so that each is settled."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(epoch=EPOCH)
+
+
+@pytest.fixture
+def watch(state_file: Path, clock: ManualClock) -> Watch:
+    """One whose ticks the test makes."""
+    made = Watch(clock)
+    made.path = state_file
+    return made
+
+
+def share(watch: Watch) -> float | None:
+    found = watch.state.routes.get(ROUTE)
+    return None if found is None else found.share
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "deleted": (lambda path: path.unlink(), "it is gone"),
+    "empty": (lambda path: path.write_bytes(b""), "it is empty"),
+    "truncated": (lambda path: path.write_bytes(write_state(state(0.7))[:60]), "it is no whole JSON document"),
+    "newer": (lambda path: path.write_text('{"version": 2, "routes": {}}'), "it has version 2"),
+    "huge": (lambda path: path.write_bytes(b" " * (MOST_BYTES + 5)), f"more than {MOST_BYTES}"),
+    "another document": (lambda path: path.write_text("[1]"), "it is not a state of arms"),
+    "a wrong share": (lambda path: path.write_text('{"version": 1, "routes": {"a": {"arm": "b", "share": 2}}}'), "2"),
+    "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "it is no whole JSON document"),
+    "a folder": (as_folder, "it is no file"),
+    "a pipe": (as_pipe, "it is no file"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_cannot_be_read_changes_nothing_and_is_said_once(
+    name: str, watch: Watch, clock: ManualClock, state_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage, why = DAMAGE[name]
+    write(state_file, 0.4)
+    watch.tick()
+    assert (share(watch), watch.problem) == (0.4, None)
+    damage(state_file)
+    for _ in range(50):
+        clock.advance(0.1)
+        watch.tick()
+    assert share(watch) == 0.4
+    assert watch.problem is not None
+    assert why in watch.problem
+    assert watch.age() == pytest.approx(5.0)
+    assert [each.levelno for each in caplog.records] == [logging.WARNING]
+    assert why in caplog.text
+    if state_file.is_dir():
+        state_file.rmdir()
+    write(state_file, 0.6)
+    watch.tick()
+    assert (share(watch), str(watch.problem), watch.age()) == (0.6, "None", 0.0)
+    assert len(caplog.records) == 2, "that it can be read again is said, too"
+
+
+@pytest.mark.parametrize("name", set(DAMAGE) - {"deleted", "a folder", "a pipe"})
+def test_a_file_that_was_never_whole_moves_nobody(name: str, watch: Watch, state_file: Path) -> None:
+    DAMAGE[name][0](state_file)
+    watch.tick()
+    assert (share(watch), watch.problem is None) == (None, False)
+    state_file.unlink()
+    watch.tick()
+    assert watch.problem is None, "nothing was known, so nothing is lost"
+
+
+def test_no_file_at_all_is_no_problem(watch: Watch, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        clock.advance(10.0)
+        watch.tick()
+    assert (watch.problem, watch.age(), caplog.records) == (None, 0.0, [])
+
+
+def test_a_file_that_may_not_be_read(watch: Watch, state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for root, who may read everything."""
+    write(state_file, 0.4)
+    watch.tick()
+
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    write(state_file, 0.5)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refused)
+        watch.tick()
+    assert (share(watch), watch.problem) == (0.4, "Permission denied")
+    watch.tick()
+    assert (share(watch), watch.problem) == (0.5, None)
+
+
+def test_what_has_not_changed_is_not_read(watch: Watch, state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(state_file, 0.4)
+    watch.tick()
+    opened = list[object]()
+    real = os.open
+
+    def counted(path: Path, flags: int) -> int:
+        opened.append(path)
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", counted)
+    for _ in range(10):
+        watch.tick()
+    assert opened == []
+    write(state_file, 0.5)
+    watch.tick()
+    assert len(opened) == 1
+
+
+def test_a_file_that_is_damaged_is_read_once(watch: Watch, state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte ten times a second would be a megabyte too much."""
+    DAMAGE["huge"][0](state_file)
+    watch.tick()
+    monkeypatch.setattr(os, "open", None)
+    for _ in range(10):
+        watch.tick()
+    assert watch.problem is not None
+
+
+def test_two_writings_that_look_alike_are_both_seen(state_file: Path) -> None:
+    """The times of files move in steps of some milliseconds; in place the inode stays, and so may the size."""
+    write(state_file, 0.4)
+    moment = state_file.stat().st_mtime
+    watch = Watch(ManualClock(epoch=moment + 0.01))
+    watch.path = state_file
+    watch.tick()
+    state_file.write_bytes(write_state(state(0.5)))
+    os.utime(state_file, (moment, moment))
+    watch.tick()
+    assert share(watch) == 0.5
+
+
+def test_others_do_their_work_with_each_tick(
+    watch: Watch, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[float] = []
+
+    def fails(now: float) -> None:
+        raise ValueError("broken")
+
+    watch.on_tick += [fails, told.append]
+    for _ in range(3):
+        clock.advance(0.1)
+        watch.tick()
+    assert told == pytest.approx([0.1, 0.2, 0.3])
+    assert len(caplog.records) == 1, "a hook that fails is said once"
+
+
+def test_where_no_thread_can_be_had_requests_are_served(
+    state_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left(_self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", none_left)
+    write(state_file, 0.4)
+    watch = Watch()
+    watch.start()
+    assert (watch.started, share(watch)) == (True, 0.4)
+    assert "no thread can be started" in caplog.text
