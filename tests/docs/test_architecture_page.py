@@ -120,6 +120,9 @@ async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": said.encode()})
 
+    async def receive() -> Any:
+        raise AssertionError("nobody asks for the body")
+
     async def send(message: Any) -> None:
         assert message.get("body") in (None, b"async")
 
@@ -127,7 +130,7 @@ async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     try:
         with tracing(called):
             scope = {"type": "http", "headers": [(b"x-user", user.encode())]}
-            await penstock.MoveMiddleware(app)(scope, send, send)
+            await penstock.MoveMiddleware(app)(scope, receive, send)
     finally:
         WATCH.stop()
     return called
