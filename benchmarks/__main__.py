@@ -34,6 +34,8 @@ NAMES = {
     "cache_outage": "the app is down for ten minutes, twenty times as fast: who still answers (two minutes)",
     "cache_slow": "hits while 10,000 slow connections are open (a minute)",
     "cache_django": "Django's tutorial, a shop and Wagtail behind the proxy: forms, users, hits (two minutes)",
+    "move_arms": "what an arm costs: the choice, and CPU of a FastAPI route with and without (a minute)",
+    "move_flips": "twenty flips over four workers under load, the state file damaged in between (two minutes)",
     "function_counts": "functions that a request goes through, by what becomes of it (seconds)",
 }
 

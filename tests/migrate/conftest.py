@@ -13,7 +13,7 @@ from penstock.migrate.tally import Tallies
 from penstock.migrate.watch import WATCH
 from penstock.rules.moving.state import ArmsState
 
-FRAMEWORKS = ("starlette.concurrency", "starlette.exceptions", "starlette.requests", "anyio.to_thread", "fastapi")
+FRAMEWORKS = ("starlette.exceptions", "starlette.requests", "anyio.to_thread", "fastapi")
 
 
 @pytest.fixture(autouse=True)

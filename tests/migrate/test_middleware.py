@@ -281,6 +281,43 @@ def test_a_client_that_leaves_while_it_waits_gives_its_place_back(state_file: Pa
     assert counts("async") == {"ended": 2}, "it was neither served nor refused"
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_place_is_held_until_the_last_byte_and_until_the_arm_has_returned(state_file: Path, leaves: bool) -> None:
+    """Of a stream the arm returns the beginning; and who leaves has not ended the arm."""
+    write(state_file, 1.0)
+
+    @penstock.arms(ROUTE, max_in_flight=1)
+    def quote(receive: Receive) -> None: ...
+
+    @quote.arm("async")
+    async def _(receive: Receive) -> None:
+        if leaves:
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+            await asyncio.sleep(1.0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await quote(receive)
+        await send(START)
+        if not leaves:
+            await send(body(more=True))
+            await asyncio.sleep(1.0)
+        await send(body())
+        await asyncio.sleep(1.0)
+
+    async def main() -> list[int]:
+        wrapped = penstock.MoveMiddleware(app)
+        first = asyncio.ensure_future(Client(wrapped, messages=[REQUEST, GONE]).ask())
+        seen = []
+        for _ in range(2):
+            await asyncio.sleep(0.6)
+            seen.append((await Client(wrapped, messages=[REQUEST, GONE]).ask())[0]["status"])
+        await first
+        return seen
+
+    assert run_virtual(main()) == [503, 200]
+
+
 def test_what_was_heard_while_waiting_is_still_there_for_the_arm(state_file: Path) -> None:
     write(state_file, 1.0)
     heard = []

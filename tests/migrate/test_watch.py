@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +179,40 @@ def test_others_do_their_work_with_each_tick(
         watch.tick()
     assert told == pytest.approx([0.1, 0.2, 0.3])
     assert len(caplog.records) == 1, "a hook that fails is said once"
+
+
+FORKED = """
+import os, sys, time
+from pathlib import Path
+from penstock.migrate.watch import WATCH
+from tests.migrate.routes import ROUTE, write
+
+path = Path(os.environ["PENSTOCK_ARMS"])
+write(path, 0.25)
+WATCH.start()
+child = os.fork()
+if child == 0:
+    # What was known is known; the thread is made anew at the next request.
+    assert (WATCH.started, WATCH.state.routes[ROUTE].share) == (False, 0.25)
+    WATCH.start()
+    write(path, 0.75)
+    until = time.monotonic() + 5
+    while WATCH.state.routes[ROUTE].share != 0.75 and time.monotonic() < until:
+        time.sleep(0.02)
+    os._exit(0 if WATCH.state.routes[ROUTE].share == 0.75 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.real
+def test_a_child_looks_for_itself(state_file: Path) -> None:
+    """As workers do whose app was loaded before they were forked."""
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_where_no_thread_can_be_had_requests_are_served(

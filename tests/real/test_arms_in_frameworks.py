@@ -152,6 +152,25 @@ def test_what_an_endpoint_sets_is_seen_by_middleware(arm: str, monkeypatch: pyte
     assert names == ["-", "ann"]
 
 
+@pytest.mark.parametrize("arm", ["control", "async"])
+def test_what_middleware_makes_of_an_answer_counts(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through Starlette's BaseHTTPMiddleware, which runs what is within it in a task of its own."""
+    forced(arm, monkeypatch)
+    app = fastapi_app(armed=True)
+
+    async def broken(request: Any, call_next: Any) -> Any:
+        response = await call_next(request)
+        response.status_code = 502
+        return response
+
+    app.middleware("http")(broken)
+    app.add_middleware(penstock.MoveMiddleware)
+    with client(app) as http:
+        assert http.get("/v1/quote/7").status_code == 502
+    tally = table.tally_of("GET /quote/{number}", arm)
+    assert (tally.in_flight, tally.ended, tally.errors) == (0, 1, 1)
+
+
 def test_a_part_of_the_users_is_found_by_fastapi_without_the_middleware(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

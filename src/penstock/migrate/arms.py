@@ -69,9 +69,9 @@ def arms(
     - `route` names it in the state, in metrics and logs; two functions cannot share one.
     - `key` tells users apart where a part of the requests is moved: the name of a request header, or a function from
       the framework's request to a string. The same key gets the same arm on every worker, no key the control.
-    - `max_in_flight` requests may be in arms other than the control, in this process; `max_waiting` more wait in order.
-      What comes then is refused with ArmsBusy: 503 with `Retry-After`. It has to be given with an async arm, which no
-      pool of threads bounds.
+    - `max_in_flight` requests may be in arms other than the control, in this process, with `MoveMiddleware` until their
+      last byte; `max_waiting` more wait in order. What comes then is refused with ArmsBusy: 503 with `Retry-After`. It
+      has to be given with an async arm, which no pool of threads bounds.
     - `wsgi=True` makes a plain function, for hosts without an event loop. Async arms do not serve there, and nothing
       waits: the threads of the host are the ceiling.
 
@@ -168,12 +168,14 @@ class _Route(Generic[P]):
         arm = self._arms[self._choice.arm(lambda: self.key.read(request, arguments, named))]
         if self._ceiling is None or arm.name == CONTROL:
             return await self._counted(arm, SYSTEM_CLOCK.now(), arguments, named)
-        began = SYSTEM_CLOCK.now()
-        await self._enter(self._ceiling, arm, UNDER_WAY.get())
+        began, under_way = SYSTEM_CLOCK.now(), UNDER_WAY.get()
+        await self._enter(self._ceiling, arm, under_way)
         try:
             return await self._counted(arm, began, arguments, named)
         finally:
-            self._ceiling.leave()
+            # What the arm has returned may be a stream that goes on for long.
+            if under_way is None or not under_way.hold(self._ceiling.leave):
+                self._ceiling.leave()
 
     async def _enter(self, ceiling: Ceiling, arm: _Arm, request: UnderWay | None) -> None:
         try:

@@ -32,10 +32,8 @@ def copy_back(context: contextvars.Context) -> None:
 
 
 async def _in_pool(work: Callable[[], Any]) -> Any:
-    # The pool of the framework, so that its size says how many sync endpoints run at once, with arms and without.
-    starlette = sys.modules.get("starlette.concurrency")
-    if starlette is not None:
-        return await starlette.run_in_threadpool(work)
+    # The pool of the framework, so that its size says how many sync endpoints run at once, with arms and without:
+    # that of Starlette and FastAPI is anyio's.
     anyio = sys.modules.get("anyio.to_thread")
     if anyio is not None:
         return await anyio.run_sync(work)

@@ -21,7 +21,18 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class UnderWay:
     """A request between the middleware and its arm. The middleware makes it, the arm fills it in."""
 
-    __slots__ = ("_ahead", "_body_is_read", "_receive", "_send", "_tally", "ended", "scope", "started", "status")
+    __slots__ = (
+        "_ahead",
+        "_body_is_read",
+        "_on_end",
+        "_receive",
+        "_send",
+        "_tally",
+        "ended",
+        "scope",
+        "started",
+        "status",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -31,6 +42,7 @@ class UnderWay:
         """Of the answer; 0 until there is one."""
         self.ended = False
         self._tally: ArmTally | None = None
+        self._on_end: Callable[[], None] | None = None
         self._receive = receive
         self._send = send
         self._ahead: deque[Message] | None = None
@@ -61,6 +73,15 @@ class UnderWay:
         self.ended = True
         if self._tally is not None:
             self._tally.end(SYSTEM_CLOCK.now() - self.started, failed=failed)
+        if self._on_end is not None:
+            self._on_end()
+
+    def hold(self, leave: Callable[[], None]) -> bool:
+        """Call `leave` when it has ended. False where it has already, or holds something else: then others must."""
+        if self.ended or self._on_end is not None:
+            return False
+        self._on_end = leave
+        return True
 
     async def receive(self) -> Message:
         """As ASGI has it, for the app."""
