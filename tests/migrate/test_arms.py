@@ -383,6 +383,13 @@ def test_names_of_arms(name: Any, why: str) -> None:
         quote.arm(name)(takes_name)
 
 
+def test_what_cannot_be_called_is_no_arm() -> None:
+    with pytest.raises(UsageError, match=r"the arm 'control' of .* is no function, but 3"):
+        penstock.arms(ROUTE)(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"the arm 'client' of .* is no function, but 3"):
+        penstock.arms(ROUTE)(takes_name).arm("client")(3)  # type: ignore[type-var]
+
+
 def test_an_async_arm_needs_a_ceiling_and_others_do_not() -> None:
     async def later(name: str) -> None: ...
 

@@ -14,6 +14,7 @@ import pytest
 import penstock
 from penstock.errors import ArmsBusy
 from penstock.migrate.ceiling import Ceiling, CeilingReached, LeftWaiting
+from penstock.migrate.watch import WATCH
 from penstock.testing.virtual_loop import run_virtual
 
 from .routes import ROUTE, counts, tally, write
@@ -43,9 +44,9 @@ def test_who_waits_goes_in_order_and_the_next_is_refused() -> None:
         tasks = await start(*(hold(ceiling, 1.0, log, name) for name in "abc"))
         with pytest.raises(CeilingReached):
             await ceiling.enter()
-        assert repr(ceiling) == "<Ceiling 1 of 1, 2 waiting>"
+        assert repr(ceiling) == "<Ceiling 1 of 1 in flight, 2 waiting>"
         await asyncio.gather(*tasks)
-        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
         return log
 
     assert run_virtual(main()) == ["a in", "a out", "b in", "b out", "c in", "c out"]
@@ -59,7 +60,7 @@ def test_who_is_cancelled_while_it_waits_gives_its_place_in_the_queue_back() -> 
         await asyncio.wait((second,))
         third = asyncio.ensure_future(hold(ceiling, 1.0, log, "c"))
         await asyncio.gather(first, third)
-        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
         return log
 
     assert run_virtual(main()) == ["a in", "a out", "c in", "c out"]
@@ -73,7 +74,7 @@ def test_a_place_that_comes_together_with_the_cancellation_goes_to_the_next() ->
         ceiling.leave()
         second.cancel()
         await asyncio.gather(second, third, return_exceptions=True)
-        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
         return log
 
     assert run_virtual(main()) == ["c in", "c out"]
@@ -92,7 +93,7 @@ def test_no_place_is_lost_whatever_is_cancelled(seed: int) -> None:
             if chance.random() < 0.4:
                 chance.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert repr(ceiling) == "<Ceiling 0 of 3, 0 waiting>"
+        assert repr(ceiling) == "<Ceiling 0 of 3 in flight, 0 waiting>"
         inside = most = 0
         for line in log:
             inside += 1 if line.endswith(" in") else -1
@@ -109,7 +110,7 @@ def test_who_leaves_while_waiting_gets_no_place() -> None:
         with pytest.raises(LeftWaiting):
             await ceiling.enter(lambda: asyncio.sleep(1.0))
         assert asyncio.get_running_loop().time() == 1.0
-        assert repr(ceiling) == "<Ceiling 1 of 1, 0 waiting>"
+        assert repr(ceiling) == "<Ceiling 1 of 1 in flight, 0 waiting>"
         await first
         await ceiling.enter(lambda: asyncio.sleep(1.0))
 
@@ -125,7 +126,7 @@ def test_a_place_that_comes_together_with_the_leaving_is_had() -> None:
         await ceiling.enter(lambda: asyncio.sleep(1.0))
         ceiling.leave()
         await first
-        assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+        assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
 
     run_virtual(main())
 
@@ -151,7 +152,7 @@ def test_one_ceiling_for_the_loops_of_several_threads() -> None:
         thread.join()
     assert len(most) == 40
     assert max(most) == 2
-    assert repr(ceiling) == "<Ceiling 0 of 2, 0 waiting>"
+    assert repr(ceiling) == "<Ceiling 0 of 2 in flight, 0 waiting>"
 
 
 def test_a_loop_that_is_closed_takes_no_place_with_it() -> None:
@@ -162,12 +163,12 @@ def test_a_loop_that_is_closed_takes_no_place_with_it() -> None:
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     ceiling.leave()
-    assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+    assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
     coroutine = waiting.get_coro()
     assert coroutine is not None
     with pytest.raises(asyncio.CancelledError):
         coroutine.throw(asyncio.CancelledError())
-    assert repr(ceiling) == "<Ceiling 0 of 1, 0 waiting>"
+    assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
 
 
 def test_a_route_refuses_what_is_too_much_and_the_control_is_not_bounded(state_file: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_route_refuses_what_is_too_much_and_the_control_is_not_bounded(state_f
         # The first one had to read the state.
         await asyncio.sleep(0.1)
         assert counts("async") == {"in_flight": 2}
-        with pytest.raises(ArmsBusy, match=r"GET /quote/{id} has as many.*2 of 2, 1 waiting") as refused:
+        with pytest.raises(ArmsBusy, match=r"GET /quote/{id} has as many.*: 2 of 2 in flight, 1 waiting") as refused:
             await quote(1.0)
         assert (refused.value.route, refused.value.retry_after) == (ROUTE, 1)
         assert await asyncio.gather(*tasks) == ["async"] * 3
@@ -209,8 +210,9 @@ def test_a_request_that_is_cancelled_while_it_waits_was_never_in_an_arm(state_fi
         await asyncio.sleep(1.0)
 
     async def main() -> None:
+        # Whoever comes first reads the state, and is then perhaps not the first any more.
+        await WATCH.start_aside()
         first, second = await start(quote(), quote())
-        await asyncio.sleep(0.1)
         second.cancel()
         await asyncio.wait((second,))
         third = asyncio.ensure_future(quote())

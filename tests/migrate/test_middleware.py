@@ -348,6 +348,21 @@ def test_what_was_heard_while_waiting_is_still_there_for_the_arm(state_file: Pat
     assert heard == [b"", b"1", b"2", b"", b""]
 
 
+def test_a_server_that_repeats_itself_does_not_take_the_loop(state_file: Path) -> None:
+    write(state_file, 1.0)
+
+    class Repeating(Client):
+        async def receive(self) -> Message:
+            return REQUEST
+
+    async def main() -> None:
+        app = answering(START, body())
+        await asyncio.gather(*await _started(Repeating(app), Repeating(app)))
+
+    run_virtual(main())
+    assert counts("async") == {"ended": 2}
+
+
 def test_a_server_that_cannot_say_who_leaves_changes_nothing(state_file: Path) -> None:
     write(state_file, 1.0)
 

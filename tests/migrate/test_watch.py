@@ -57,6 +57,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "huge": (lambda path: path.write_bytes(b" " * (MOST_BYTES + 5)), f"more than {MOST_BYTES}"),
     "another document": (lambda path: path.write_text("[1]"), "it is not a state of arms"),
     "a wrong share": (lambda path: path.write_text('{"version": 1, "routes": {"a": {"arm": "b", "share": 2}}}'), "2"),
+    "a number beyond all numbers": (
+        lambda path: path.write_text('{"version": 1, "routes": {"a": {"arm": "b", "share": 1%s}}}' % ("0" * 400)),
+        "",
+    ),
     "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "it is no whole JSON document"),
     "a folder": (as_folder, "it is no file"),
     "a pipe": (as_pipe, "it is no file"),
@@ -179,6 +183,18 @@ def test_others_do_their_work_with_each_tick(
         watch.tick()
     assert told == pytest.approx([0.1, 0.2, 0.3])
     assert len(caplog.records) == 1, "a hook that fails is said once"
+
+
+def test_a_working_directory_that_is_gone_fails_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PENSTOCK_ARMS")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    watch = Watch()
+    watch.start()
+    watch.stop()
+    assert (share(watch), watch.problem) == (None, None)
 
 
 FORKED = """

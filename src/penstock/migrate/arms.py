@@ -18,7 +18,7 @@ from .ceiling import Ceiling, CeilingReached, LeftWaiting
 from .choice import ArmChoice
 from .counting import Counting
 from .keys import Key, KeyReader
-from .parameters import check_parameters, is_async, refuse_generator
+from .parameters import check_callable, check_parameters, is_async
 from .steps import stepwise
 from .table import register, tally_of
 from .tally import ArmTally
@@ -85,6 +85,7 @@ def arms(
         raise UsageError(f"max_waiting says nothing without max_in_flight, for which those of {route} would wait")
 
     def decorate(control: Callable[P, Any]) -> Armed[P, Any]:
+        check_callable(route, CONTROL, control)
         ceiling = None if max_in_flight is None else Ceiling(max_in_flight, max_waiting)
         armed = _Route(route, control, KeyReader(route, key), ceiling, wsgi=wsgi)
         register(armed)
@@ -107,7 +108,6 @@ class _Route(Generic[P]):
     def __init__(
         self, name: str, control: Callable[P, Any], key: KeyReader, ceiling: Ceiling | None, *, wsgi: bool
     ) -> None:
-        refuse_generator(name, CONTROL, control)
         if wsgi and is_async(control):
             raise UsageError(
                 f"the control of {name} is async, and with wsgi=True there is no event loop: leave that out"
@@ -145,7 +145,7 @@ class _Route(Generic[P]):
             raise UsageError(f"the arm {name!r} of {self.name} {what}; choose another name")
 
         def decorate(function: F) -> F:
-            refuse_generator(self.name, name, function)
+            check_callable(self.name, name, function)
             check_parameters(self.name, name, self.control, function)
             arm = _Arm(name, function, is_async(function))
             if arm.is_async and self._ceiling is None and not self._wsgi:
@@ -182,7 +182,7 @@ class _Route(Generic[P]):
             await ceiling.enter(None if request is None else request.gone)
         except CeilingReached:
             self._tally(arm.name).refuse()
-            raise busy(self.name, f"{ceiling!r}") from None
+            raise busy(self.name, str(ceiling)) from None
         except LeftWaiting:
             # Nobody will read the answer.
             raise busy(self.name, "the client left while it waited") from None

@@ -41,7 +41,10 @@ class Ceiling:
         self._begin()
 
     def __repr__(self) -> str:
-        return f"<Ceiling {self._taken} of {self.max_in_flight}, {len(self._queue)} waiting>"
+        return f"<Ceiling {self}>"
+
+    def __str__(self) -> str:
+        return f"{self._taken} of {self.max_in_flight} in flight, {len(self._queue)} waiting"
 
     async def enter(self, gone: Callable[[], Awaitable[object]] | None = None) -> None:
         """Take a place, perhaps after waiting for it.

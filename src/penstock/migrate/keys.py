@@ -33,11 +33,11 @@ class KeyReader:
         if not self.wanted:
             return None
         if self._function is not None:
-            return self._ask(self._function, request or _among(arguments, named) or _of_middleware())
+            return self._ask(self._function, _first_of(request, _among(arguments, named), _of_middleware()))
         under_way = UNDER_WAY.get()
         if under_way is not None:
             return _in_scope(under_way.scope["headers"], self._raw)
-        request = request or _among(arguments, named)
+        request = _first_of(request, _among(arguments, named))
         return None if request is None else request.headers.get(self._header)
 
     def _ask(self, function: Callable[[Any], object], request: Any) -> str | None:
@@ -51,6 +51,11 @@ class KeyReader:
             self._warned = True
             return None
         return None if key is None else str(key)
+
+
+def _first_of(*found: Any) -> Any:
+    """The first that is there. Requests are mappings, so one may be there and false."""
+    return next((each for each in found if each is not None), None)
 
 
 def _in_scope(headers: Any, name: bytes) -> str | None:

@@ -26,8 +26,10 @@ def check_parameters(route: str, name: str, control: Callable[..., Any], arm: Ca
                 )
 
 
-def refuse_generator(route: str, name: str, function: Callable[..., Any]) -> None:
-    """Raise UsageError for what yields: the arms of a route return an answer, which may well be a stream."""
+def check_callable(route: str, name: str, function: object) -> None:
+    """Raise UsageError for what is no function, and for what yields: an arm returns its answer, perhaps a stream."""
+    if not callable(function):
+        raise UsageError(f"the arm {name!r} of {route} is no function, but {function!r}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"the arm {name!r} of {route} yields; return a streaming response from it")
 

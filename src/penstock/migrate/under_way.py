@@ -112,7 +112,8 @@ class UnderWay:
         if self._ahead is None:
             self._ahead = deque()
         try:
-            while not self.ended and (self._body_is_read or not self._ahead):
+            # A server that repeats itself does not wait for the client: to listen on could take the loop for good.
+            while not self.ended and len(self._ahead) < 2 and (self._body_is_read or not self._ahead):
                 self._ahead.append(await self._hear())
         except Exception:  # noqa: BLE001  # whatever a server raises here, the request goes on
             await asyncio.get_running_loop().create_future()

@@ -15,7 +15,7 @@ from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
 from ..rules.moving.state import MOST_BYTES, ArmsState, read_state
-from .state_file import state_path
+from .state_file import USUAL, state_path
 
 _LOG = logging.getLogger("penstock.move")
 PERIOD = 0.1
@@ -59,7 +59,7 @@ class Watch:
         with self._lock:
             if self.started:
                 return
-            self.path = state_path()
+            self.path = _path()
             self.look()
             tell_after_fork(self)
             self._begin_thread()
@@ -131,6 +131,9 @@ class Watch:
         except UsageError as error:
             self._say(str(error))
             return
+        except Exception as error:  # noqa: BLE001  # a document that nobody foresaw: the thread has to go on
+            self._say(f"{type(error).__name__}: {error}")
+            return
         if self.problem is not None:
             _LOG.warning("the state of arms in %s can be read again", self.path)
         self.problem = None
@@ -151,6 +154,14 @@ class Watch:
                 problem,
             )
         self.problem = problem
+
+
+def _path() -> Path:
+    try:
+        return state_path()
+    except OSError:
+        # The working directory is gone; so then is the file.
+        return Path(USUAL)
 
 
 class _Look(NamedTuple):
