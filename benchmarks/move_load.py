@@ -55,6 +55,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
         self._lock = threading.Lock()
         self._latest: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self.answers = 0
         self.failed: list[str] = []
         self.workers: set[str] = set()
@@ -62,6 +63,10 @@ class Load:
     def latest(self, arm: str) -> float:
         """When the last answer of `arm` was complete (monotonic), 0 if there was none."""
         return self._latest.get(arm, 0.0)
+
+    def asked(self, arm: str) -> float:
+        """When the request was sent that `arm` answered and that was sent last (monotonic), 0 if there was none."""
+        return self._asked.get(arm, 0.0)
 
     def _ask_on(self) -> None:
         while not self._ended.is_set():
@@ -78,6 +83,7 @@ class Load:
                         break
 
     def _ask(self, connection: http.client.HTTPConnection) -> None:
+        sent = time.monotonic()
         connection.request("GET", "/arm")
         response = connection.getresponse()
         said = response.read().decode()
@@ -89,6 +95,7 @@ class Load:
         with self._lock:
             self.answers += 1
             self._latest[arm] = max(now, self._latest.get(arm, 0.0))
+            self._asked[arm] = max(sent, self._asked.get(arm, 0.0))
             self.workers.add(worker)
 
     def __enter__(self) -> Load:

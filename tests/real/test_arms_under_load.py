@@ -44,9 +44,10 @@ def test_shares_change_under_load_and_nothing_fails(app: int, tmp_path: Path) ->
             time.sleep(0.7)
             DAMAGE[damage](state)
             time.sleep(0.4)
-            assert load.latest(wanted) > written + 0.5, "it is served at all"
+            assert load.asked(wanted) > written + 0.5, "it is served at all"
             other = "control" if wanted == "async" else "async"
-            assert load.latest(other) - written < 0.5, f"flip {number}, and then {damage}"
+            # By when they were sent, since what is under way ends in its arm, on a busy machine late.
+            assert load.asked(other) - written < 0.5, f"flip {number}, and then {damage}"
     assert load.failed == []
     assert load.answers > 200
     assert len(load.workers) == 2
