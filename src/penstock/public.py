@@ -107,6 +107,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "arms",
+    "carry",
     "parse_limit",
     "pull",
     "run",
@@ -121,6 +122,7 @@ if _typing.TYPE_CHECKING:
     from .inbound.cache.policy import PathPolicy
     from .inbound.cache.policy import Policy as CachePolicy
     from .migrate.arms import arms
+    from .migrate.carry import carry
     from .migrate.middleware import MoveMiddleware
     from .rules.caching.options import CacheOptions
 else:
@@ -133,6 +135,7 @@ else:
         "HttpStatistics": ("adapters.http", "HttpStatistics"),
         "MoveMiddleware": ("migrate.middleware", "MoveMiddleware"),
         "PathPolicy": ("inbound.cache.policy", "PathPolicy"),
+        "carry": ("migrate.carry", "carry"),
         "SharedCache": ("inbound.asgi.shared_cache", "SharedCache"),
         "arms": ("migrate.arms", "arms"),
     }

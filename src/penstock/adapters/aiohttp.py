@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ..errors import UsageError
 from ..extras import how_to_install
 from ..limits.given import Limits
+from .effects import before_effect
 from .gate import LimitGate, Turn
 
 try:
@@ -40,6 +41,7 @@ class LimitMiddleware:
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send `request` when the limits allow it, and again where it was refused and can be."""
+        before_effect()
         turn = self._gate.turn(replayable=not request.body or isinstance(request.body, (bytes, BytesPayload)))
         while True:
             await turn.enter()

@@ -128,11 +128,17 @@ class _Job(Generic[T]):
 
 def refuse_in_a_loop() -> None:
     """Raises UsageError where an event loop runs in this thread: to wait here would stop everything in it."""
+    if runs_in_a_loop():
+        raise UsageError("this would block the event loop that runs in this thread: use .aio, and await it")
+
+
+def runs_in_a_loop() -> bool:
+    """Whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return
-    raise UsageError("this would block the event loop that runs in this thread: use .aio, and await it")
+        return False
+    return True
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

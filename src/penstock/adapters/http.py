@@ -15,6 +15,7 @@ from ..limits.given import Limits
 from ..messages import HeadersLike, Request, Response
 from ..rules.retries.verdict import RetryOn
 from ..wire.client import Client
+from .effects import before_effect
 from .engines import Engines
 from .loop_engine import LoopEngine
 from .request_maker import Data, Params, RequestMaker
@@ -125,6 +126,7 @@ class Http(Verbs[Response]):
     ) -> Response:
         """Send a request with any method. Raises UsageError within a running event loop."""
         request = self._make(method, url, params=params, headers=headers, json=json, data=data)
+        before_effect()
         return self._engines.run(lambda engine: engine.call(request))
 
     @overload
@@ -142,6 +144,7 @@ class Http(Verbs[Response]):
         of its answer.
         """
         wanted = as_requests(self._make, requests)
+        before_effect()
         return self._engines.run(lambda engine: engine.gather(wanted, return_errors=return_errors))
 
     def statistics(self) -> HttpStatistics:
@@ -206,6 +209,7 @@ class AsyncFace(Verbs[Coroutine[Any, Any, Response]]):
     ) -> Response:
         """Send a request with any method."""
         request = self._make(method, url, params=params, headers=headers, json=json, data=data)
+        before_effect()
         engine: LoopEngine = await self._engines.here()
         return await engine.call(request)
 
@@ -222,6 +226,7 @@ class AsyncFace(Verbs[Coroutine[Any, Any, Response]]):
     async def gather(self, requests: Iterable[str | Request], *, return_errors: bool = False) -> list[Any]:
         """All answers at once, in order: as that of Http."""
         wanted = as_requests(self._make, requests)
+        before_effect()
         engine = await self._engines.here()
         return await engine.gather(wanted, return_errors=return_errors)
 

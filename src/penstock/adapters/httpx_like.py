@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..limits.given import Limits
+from .effects import before_effect
 from .gate import LimitGate, Turn
 
 _SENT = ".send_request_headers.complete"
@@ -78,6 +79,7 @@ class AsyncTransport(_Transport):
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send `request` when the limits allow it, and again where it was refused and can be."""
+        before_effect()
         turn = self._gate.turn(replayable=isinstance(request.stream, self._bytes))
         while True:
             await turn.enter()
@@ -113,6 +115,7 @@ class BlockingTransport(_Transport):
 
     def handle_request(self, request: Any) -> Any:
         """Send `request` when the limits allow it, and again where it was refused and can be."""
+        before_effect()
         turn = self._gate.turn(replayable=isinstance(request.stream, self._bytes))
         while True:
             self._gate.enter(turn)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..errors import UsageError
 from ..extras import how_to_install
 from ..limits.given import Limits
+from .effects import before_effect
 from .gate import LimitGate
 
 try:
@@ -64,6 +65,7 @@ class LimitAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """Send `request` when the limits allow it, and again where it was refused and can be."""
+        before_effect()
         turn = self._gate.turn(replayable=request.body is None or isinstance(request.body, (bytes, str)))
         while True:
             self._gate.enter(turn)

@@ -13,6 +13,7 @@ from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK
 from ..errors import UsageError
 from ..rules.moving.state import CONTROL
+from . import carry
 from .busy import busy
 from .ceiling import Ceiling, CeilingReached, LeftWaiting
 from .choice import ArmChoice
@@ -202,8 +203,9 @@ class _Route(Generic[P]):
         if not WATCH.started:
             WATCH.start()
         arm = self._arms[self._choice.arm(lambda: self.key.read(None, arguments, named))]
-        with Counting(self._tally(arm.name), SYSTEM_CLOCK.now()) as counting:
-            answer = arm.function(*arguments, **named)
+        tally = self._tally(arm.name)
+        with Counting(tally, SYSTEM_CLOCK.now()) as counting:
+            answer = _run_here(arm, tally, arguments, named)
             counting.answered(answer)
             return answer
 
@@ -217,9 +219,21 @@ class _Route(Generic[P]):
 
 
 async def _run(arm: _Arm, tally: ArmTally, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    if arm.is_async:
-        return await stepwise(arm.function(*arguments, **named), tally)
-    return await in_thread(arm.function, arguments, named)
+    check = carry.enter(tally.route, tally.arm)
+    try:
+        if arm.is_async:
+            return await stepwise(arm.function(*arguments, **named), tally, check=carry.for_steps(check))
+        return await in_thread(carry.in_its_thread(check, arm.function), arguments, named)
+    finally:
+        carry.leave(check)
+
+
+def _run_here(arm: _Arm, tally: ArmTally, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    check = carry.enter(tally.route, tally.arm)
+    try:
+        return arm.function(*arguments, **named)
+    finally:
+        carry.leave(check)
 
 
 def _awaited(route: _Route[P]) -> Callable[P, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from ..clock import SYSTEM_CLOCK
+from .checks import CarryCheck
 from .tally import ArmTally
 
 T = TypeVar("T")
@@ -19,9 +20,16 @@ NOTICED = 0.010
 
 @types.coroutine
 def stepwise(
-    coroutine: Coroutine[Any, Any, T], tally: ArmTally, now: Callable[[], float] = SYSTEM_CLOCK.now
+    coroutine: Coroutine[Any, Any, T],
+    tally: ArmTally,
+    now: Callable[[], float] = SYSTEM_CLOCK.now,
+    *,
+    check: CarryCheck | None = None,
 ) -> Generator[Any, Any, T]:
-    """Await `coroutine`, as if it were awaited itself; its long steps are told to `tally`, and the one that runs."""
+    """Await `coroutine`, as if it were awaited itself; its long steps are told to `tally`, and the one that runs.
+
+    `check` looks before and after each wait.
+    """
     sent: Any = None
     error: BaseException | None = None
     while True:
@@ -37,6 +45,8 @@ def stepwise(
             tally.step_ended()
             if (took := now() - began) >= NOTICED:
                 tally.block(took)
+        if check is not None:
+            check.suspend()
         try:
             sent = yield awaited
         except GeneratorExit:
@@ -44,3 +54,5 @@ def stepwise(
             raise
         except BaseException as thrown:  # noqa: BLE001  # whatever is thrown in here is for the coroutine
             sent, error = None, thrown
+        if check is not None:
+            check.resume()
