@@ -18,6 +18,7 @@ from .checks import CarryCheck, OpenChecks
 from .declared import Carried, Declared
 from .findings import Findings, SeenAt
 from .table import TALLIES
+from .under_way import UNDER_WAY
 
 
 def carry(*, own: Iterable[str] = (), **values: Carried) -> None:
@@ -40,6 +41,9 @@ def enter(route: str, arm: str) -> CarryCheck | None:
     outer = _current.get(None)
     check.outer = outer if isinstance(outer, CarryCheck) and not outer.left else None
     _current.set(check)
+    request = UNDER_WAY.get()
+    if request is not None and check.outer is None:
+        request.check = check
     return check
 
 

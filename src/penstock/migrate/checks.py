@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+from ..adapters.bridge import runs_in_a_loop
 from ..adapters.forks import tell_after_fork
 from ..rules.moving.context import CarryFinding, held, kept
 from .declared import Declared
@@ -67,6 +69,7 @@ class CarryCheck:
         "_last",
         "_open",
         "_seen",
+        "_task",
         "arm",
         "holds",
         "left",
@@ -81,6 +84,7 @@ class CarryCheck:
         self.left = False
         self.outer: CarryCheck | None = None
         """That of an arm which has called this one as a function."""
+        self._task = current_task()
         self._declared = declared
         self._findings = findings
         self._open = under_way
@@ -125,11 +129,15 @@ class CarryCheck:
             self._findings.present(self.route, name, there=name in self._seen)
 
     def answer(self) -> None:
-        """In a middleware outside, in another task than the arm: what the arm set does not come through to it."""
+        """In a middleware around the app, afterwards: where the arm had a task of its own, nothing set there is here.
+
+        It may well be that nobody here wants it, so it is said, and not counted.
+        """
+        if current_task() is self._task:
+            return
         for name, value in self._declared.read().items():
-            before = self._last.get(name)
-            if kept(before, value) and held(self._entry.get(name), before):
-                self._tell(name, CarryFinding.LOST, SeenAt.ANSWER)
+            if kept(self._last.get(name), value):
+                self._findings.stays_inside(name)
 
     def _judge_held(self, before: Mapping[str, Any], now: Mapping[str, Any], place: SeenAt) -> None:
         for name, value in now.items():
@@ -156,6 +164,11 @@ class CarryCheck:
 
     def _tell(self, name: str, finding: CarryFinding, place: SeenAt) -> None:
         self._findings.tell(self.route, self.arm, name, finding, place)
+
+
+def current_task() -> object:
+    """What runs here; None without an event loop."""
+    return asyncio.current_task() if runs_in_a_loop() else None
 
 
 def _key(value: Any) -> Any:

@@ -33,7 +33,6 @@ class SeenAt(StrEnum):
     CALL = "at a call"
     STRAY = "at a call from another thread"
     EXIT = "at the exit"
-    ANSWER = "in the middleware"
 
 
 class Findings:
@@ -43,6 +42,7 @@ class Findings:
         self._count = count
         self._said: set[tuple[str, str, str, str]] = set()
         self._absent: dict[tuple[str, str], int] = {}
+        self._inside: set[str] = set()
 
     def tell(self, route: str, arm: str, name: str, finding: CarryFinding, place: SeenAt) -> None:
         """It is so once more. Values are not told to anybody: they are users and sessions."""
@@ -63,6 +63,12 @@ class Findings:
         self._absent[key] = -1 if there else count + 1
         if not there and count + 1 == _ABSENT_AFTER:
             _LOG.warning("%s: %r had no value in any of %d requests. %s", route, name, _ABSENT_AFTER, _ADVICE_ABSENT)
+
+    def stays_inside(self, name: str) -> None:
+        """A middleware around the app does not see what was set for the request."""
+        if name not in self._inside:
+            self._inside.add(name)
+            _LOG.warning("%r had a value in the arm and has none in MoveMiddleware around it. %s", name, _ADVICE_INSIDE)
 
 
 def _who_called() -> str:
@@ -88,6 +94,11 @@ _ADVICE_ABSENT = (
     "If one was expected: what a `def` dependency sets stays in its thread; write it `async def`, or as a pure ASGI "
     "middleware. If none was, there is nothing to do."
 )
+_ADVICE_INSIDE = (
+    "A middleware in between, such as BaseHTTPMiddleware or @app.middleware, runs the app in a task of its own: what "
+    "dependencies and handlers set does not come out of it. Middleware that wants it has to be pure ASGI, and so has "
+    "all within it. If none wants it, there is nothing to do."
+)
 _ADVICE_FINDING = {
     CarryFinding.LOST: (
         "It had a value when the arm began. Work that is given to a thread or a queue needs the context of the "
@@ -104,9 +115,5 @@ _ADVICE = {
     (CarryFinding.LOST, SeenAt.STRAY): (
         "This thread has the context of no request: executor.submit(contextvars.copy_context().run, function, ...). A "
         "job that belongs to no request gives the name a value of its own."
-    ),
-    (CarryFinding.LOST, SeenAt.ANSWER): (
-        "What was set during the request does not reach the middleware: BaseHTTPMiddleware runs it in a task of its "
-        "own; write a pure ASGI middleware."
     ),
 }

@@ -35,6 +35,8 @@ class MoveMiddleware:
             request.end(failed=True)
             raise
         finally:
+            if request.check is not None:
+                request.check.answer()
             request.end(failed=False)
             UNDER_WAY.reset(token)
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK
+from .checks import CarryCheck
 from .tally import ArmTally
 
 Scope = MutableMapping[str, Any]
@@ -28,6 +29,7 @@ class UnderWay:
         "_receive",
         "_send",
         "_tally",
+        "check",
         "ended",
         "scope",
         "started",
@@ -41,6 +43,8 @@ class UnderWay:
         self.status = 0
         """Of the answer; 0 until there is one."""
         self.ended = False
+        self.check: CarryCheck | None = None
+        """What looks at what it carries, once it is in its arm."""
         self._tally: ArmTally | None = None
         self._on_end: Callable[[], None] | None = None
         self._receive = receive
