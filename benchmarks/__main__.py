@@ -18,6 +18,7 @@ NAMES = {
     "hedge": "one slow answer in a hundred: the 99th percentile with and without second calls (two minutes)",
     "closing": "POSTs lost to servers that close kept connections without saying so (three minutes)",
     "http_faces": "ten calls of a handler that stays sync, with requests and with Http (half a minute)",
+    "move_context": "10,000 interleaved requests in each arm: whose user, trace and session they have (a minute)",
     "slow_pull": "the 100/min API with 8 to 30 s a page, virtual time, and sixty times as fast (half a minute)",
     "pull": "a million rows of a paged API beside dlt and aiohttp loops (two minutes)",
     "cache_embedded": "what a hit in CacheMiddleware costs over a bare app under uvicorn and granian (a minute)",

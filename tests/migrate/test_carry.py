@@ -233,6 +233,46 @@ def test_what_goes_on_after_the_exit_is_looked_at_and_no_stranger() -> None:
     assert found.names == ["user"]
 
 
+def test_what_a_request_without_a_name_does_afterwards_is_no_stranger() -> None:
+    """Its threads have its context, and nobody is missing there, whoever else is under way."""
+
+    async def main() -> None:
+        meanwhile = asyncio.Event()
+        waiting = asyncio.create_task(serve(meanwhile.wait))
+        await asyncio.sleep(0)
+        await serve(sync_arm(call))
+        await asyncio.to_thread(call)
+        meanwhile.set()
+        await waiting
+
+    with declared(user=user) as found:
+        run(main)
+    assert found == []
+
+
+def test_what_is_used_after_the_exit_is_not_held_for_ever() -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def later() -> None:
+        await go_on.wait()
+        call()
+
+    async def begins() -> None:
+        tasks.append(asyncio.create_task(later()))
+
+    async def main() -> None:
+        user.set("ann")
+        await serve(begins)
+        go_on.set()
+        await asyncio.gather(*tasks)
+        await serve(async_arm(call))
+
+    go_on = asyncio.Event()
+    with declared(own=["user"], user=user) as found:
+        run(main)
+    assert found == []
+
+
 def test_a_body_that_is_generated_after_the_exit_is_no_finding() -> None:
     async def pieces() -> AsyncIterator[bytes]:
         call()
@@ -439,6 +479,7 @@ def test_an_arm_within_an_arm_is_a_request_of_its_own() -> None:
     async def outer() -> None:
         await inner()
         forget()
+        user.set("ann")
 
     async def main() -> None:
         user.set("ann")
@@ -446,7 +487,7 @@ def test_an_arm_within_an_arm_is_a_request_of_its_own() -> None:
 
     with declared(user=user) as found:
         run(main)
-    assert {route for route, _, _ in found} == {ROUTE}
+    assert found == [(ROUTE, "async", "user")]
 
 
 def test_values_that_cannot_be_compared_or_hashed_are_told_by_where_they_are() -> None:

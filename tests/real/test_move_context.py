@@ -76,7 +76,7 @@ def test_an_async_depends_that_sets_the_user(arm: str, upstream: Upstream) -> No
 
 
 @arms
-def test_a_middleware_that_sets_the_user(arm: str, upstream: Upstream) -> None:
+def test_a_middleware_that_sets_the_user(arm: str, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     endpoint = two_arms("GET /me", who, lambda: upstream.http.get("/"), lambda: upstream.http.aio.get("/"))
     app = fastapi.FastAPI()
     app.get("/me")(endpoint)
@@ -92,6 +92,7 @@ def test_a_middleware_that_sets_the_user(arm: str, upstream: Upstream) -> None:
     with declared(user=user) as found:
         run(main)
     assert found == []
+    assert "penstock.move" not in caplog.text, "that it is taken away again afterwards is as it should be"
 
 
 @arms
