@@ -14,7 +14,7 @@ from .pages import PAGES, ROOT
 
 # Where something stands before it, as in `/tmp/penstock.sock` or `my-penstock.log`, it is another thing.
 _DOTTED = re.compile(r"(?<![\w/.:@-])penstock(?:\.[A-Za-z_]\w*)+")
-_LOGGERS = {"penstock.cache"}
+_LOGGERS = {"penstock.cache", "penstock.move"}
 # The changelog tells of names as they were.
 TEXTS = [page for page in PAGES if page.name != "CHANGELOG.md"]
 SOURCES = sorted(

@@ -51,7 +51,7 @@ class Findings:
         if key in self._said:
             return
         self._said.add(key)
-        at = f" ({_who_called()})" if place in {SeenAt.CALL, SeenAt.STRAY} else ""
+        at = _who_called() if place in {SeenAt.CALL, SeenAt.STRAY} else ""
         _LOG.warning("%s, arm %s: %r %s %s%s. %s", route, arm, name, _WHAT[finding], place, at, _advice(finding, place))
 
     def present(self, route: str, name: str, *, there: bool) -> None:
@@ -72,13 +72,13 @@ class Findings:
 
 
 def _who_called() -> str:
-    """File and line of the user's code that makes the call."""
+    """File and line of the user's code that makes the call, in brackets; empty where none is on the stack."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
         frame = frame.f_back
     if frame is None:
-        return "in no file of the app"
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        return ""
+    return f" ({frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name})"
 
 
 def _advice(finding: CarryFinding, place: SeenAt) -> str:
