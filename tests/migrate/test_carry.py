@@ -485,9 +485,27 @@ def test_an_arm_within_an_arm_is_a_request_of_its_own() -> None:
         user.set("ann")
         await serve(outer)
 
-    with declared(user=user) as found:
+    with declared(own=["user"], user=user) as found:
         run(main)
     assert found == [(ROUTE, "async", "user")]
+
+
+def test_a_host_without_a_loop_has_the_same_looks() -> None:
+    work: list[Callable[[], object]] = [call, lambda: user.set(None)]  # type: ignore[arg-type]
+
+    @penstock.arms("GET /plain", wsgi=True)
+    def plain() -> object:
+        return work.pop(0)()
+
+    def request() -> None:
+        user.set("ann")
+        plain()
+
+    with declared(user=user) as found:
+        contextvars.Context().run(request)
+        assert found == []
+        contextvars.Context().run(request)
+    assert found == [("GET /plain", "control", "user")]
 
 
 def test_values_that_cannot_be_compared_or_hashed_are_told_by_where_they_are() -> None:

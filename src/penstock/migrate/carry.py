@@ -37,12 +37,13 @@ def enter(route: str, arm: str) -> CarryCheck | None:
     """A request enters an arm, in this context. None where nothing is declared."""
     if not _declared:
         return None
-    check = CarryCheck(route, arm, _declared, _findings, _open)
     outer = _current.get(None)
-    check.outer = outer if isinstance(outer, CarryCheck) and not outer.left else None
+    if not isinstance(outer, CarryCheck) or outer.left:
+        outer = None
+    check = CarryCheck(route, arm, _declared, _findings, _open, outer)
     _current.set(check)
     request = UNDER_WAY.get()
-    if request is not None and check.outer is None:
+    if request is not None and outer is None:
         request.check = check
     return check
 

@@ -47,7 +47,7 @@ class OpenChecks:
             holder, _ = self._held.setdefault(key, (check, value))
             if holder is check:
                 check.holds.add(key)
-            return holder is check
+            return holder.request is check.request
 
     def whose(self) -> tuple[str, str] | None:
         """Route and arm of all that are under way; `NOBODY` where they differ, None where there are none."""
@@ -74,16 +74,27 @@ class CarryCheck:
         "holds",
         "left",
         "outer",
+        "request",
         "route",
     )
 
-    def __init__(self, route: str, arm: str, declared: Declared, findings: Findings, under_way: OpenChecks) -> None:
+    def __init__(
+        self,
+        route: str,
+        arm: str,
+        declared: Declared,
+        findings: Findings,
+        under_way: OpenChecks,
+        outer: CarryCheck | None = None,
+    ) -> None:
         self.route = route
         self.arm = arm
         self.holds: set[tuple[str, Any]] = set()
         self.left = False
-        self.outer: CarryCheck | None = None
+        self.outer = outer
         """That of an arm which has called this one as a function."""
+        self.request: CarryCheck = self if outer is None else outer.request
+        """The outermost: one request holds what it holds in all its arms."""
         self._task = current_task()
         self._declared = declared
         self._findings = findings
@@ -172,8 +183,5 @@ def current_task() -> object:
 
 
 def _key(value: Any) -> Any:
-    try:
-        hash(value)
-    except Exception:  # noqa: BLE001  # whatever a class of somebody else makes of it
-        return ("at", id(value))
-    return ("is", value)
+    # Two of these can be equal, as ids of a request are; of anything else it is the object that must not be shared.
+    return value if isinstance(value, (str, bytes, int)) else (id(value),)
