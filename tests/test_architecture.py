@@ -57,6 +57,8 @@ HOMES = {
     ],
     "prometheus_client": ["penstock.observe.prometheus", "penstock.observe.exposition"],
     "pyarrow": ["penstock.outbound.vectors.parquet", "penstock.outbound.tables.parquet_file"],
+    # Loads the plugin itself, so whoever imports that has it.
+    "pytest": ["penstock.migrate.pytest_plugin", "penstock.migrate.pytest_session"],
     "requests": ["penstock.adapters.requests"],
     "rich": ["penstock.cli.live", "penstock.cli.top_view"],
     "urllib3": ["penstock.adapters.requests"],
@@ -93,6 +95,8 @@ BEHIND_AN_EXTRA = (
     "penstock.adapters.httpx2",
     "penstock.adapters.requests",
     "penstock.clients.aiohttp",
+    "penstock.migrate.pytest_plugin",
+    "penstock.migrate.pytest_session",
     "penstock.outbound.vectors",
     "penstock.testing.vector_index",
 )

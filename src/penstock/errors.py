@@ -301,6 +301,14 @@ class ArmsBusy(PenstockError):
         self.retry_after = retry_after
 
 
+class ArmBroken(PenstockError):
+    """A test run broke every arm on purpose (`pytest --penstock-arm broken`); this is what `route` came to."""
+
+    def __init__(self, message: str, *, route: str) -> None:
+        super().__init__(message)
+        self.route = route
+
+
 class StorageError(PenstockError):
     """The output or the journal could not be written. What was committed before is safe; the run can go on later."""
 

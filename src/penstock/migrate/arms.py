@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK
 from ..errors import UsageError
-from ..rules.moving.state import CONTROL
+from ..rules.moving.state import BROKEN, CONTROL
 from . import carry
 from .busy import busy
 from .ceiling import Ceiling, CeilingReached, LeftWaiting
@@ -141,6 +141,8 @@ class _Route(Generic[P]):
             raise UsageError(
                 f"{name!r} is no name of an arm of {self.name}; write @{self.control.__name__}.arm('async')"
             )
+        if name == BROKEN:
+            raise UsageError(f"{BROKEN!r} is no arm of {self.name}, but what `pytest --penstock-arm` breaks all by")
         if name in self._arms:
             what = "is what the function under penstock.arms is called" if name == CONTROL else "is there already"
             raise UsageError(f"the arm {name!r} of {self.name} {what}; choose another name")

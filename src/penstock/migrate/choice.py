@@ -8,8 +8,10 @@ from collections.abc import Callable, Container
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+from ..errors import ArmBroken
 from ..rules.moving.share import in_share
-from ..rules.moving.state import CONTROL
+from ..rules.moving.state import BROKEN, CONTROL
+from . import calls_file
 from .watch import WATCH
 
 _LOG = logging.getLogger("penstock.move")
@@ -17,6 +19,8 @@ VARIABLE = "PENSTOCK_ARM"
 FORCED: ContextVar[str | None] = ContextVar("penstock_forced_arm", default=None)
 """For who tests: every route that has an arm of this name serves it, whatever the state says."""
 KeyOf: TypeAlias = Callable[[], str | None]
+Listener: TypeAlias = Callable[[str, str], None]
+"""Hears of each request whose arm is forced: its route, and the arm that serves."""
 
 
 class ArmChoice:
@@ -32,7 +36,7 @@ class ArmChoice:
         """The name of an arm that is there."""
         forced = FORCED.get() or forced_for_all()
         if forced is not None:
-            return self._known(forced)
+            return self._forced(forced)
         state = WATCH.state.routes.get(self._route)
         if state is None or state.share <= 0:
             return CONTROL
@@ -46,6 +50,20 @@ class ArmChoice:
             self._keyless()
             return False
         return in_share(self._route, key, share)
+
+    def _forced(self, name: str) -> str:
+        if _listener is None:
+            arm = name if name == BROKEN else self._known(name)
+        else:
+            # Who listens says at the end which arms were not there.
+            arm = name if name == BROKEN or name in self._names else CONTROL
+            _listener(self._route, arm)
+        if arm == BROKEN:
+            raise ArmBroken(
+                f"{self._route} is broken on purpose, since ${VARIABLE} is {BROKEN!r}: a test that calls it is to fail",
+                route=self._route,
+            )
+        return arm
 
     def _known(self, name: str) -> str:
         if name in self._names:
@@ -61,6 +79,9 @@ def forced_for_all() -> str | None:
     global _forced
     if _forced is _UNREAD:
         _forced = os.environ.get(VARIABLE) or None
+        if _listener is None:
+            # A child of a process that tests: a server, for instance.
+            listen(calls_file.writer())
     return _forced
 
 
@@ -70,5 +91,12 @@ def read_anew() -> None:
     _forced = _UNREAD
 
 
+def listen(listener: Listener | None) -> None:
+    """From now on `listener` hears of every request whose arm is forced; nobody does where it is None."""
+    global _listener
+    _listener = listener
+
+
+_listener: Listener | None = None
 _UNREAD: Any = object()
 _forced: str | None = _UNREAD

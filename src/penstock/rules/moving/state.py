@@ -16,6 +16,8 @@ from ...errors import UsageError
 VERSION = 1
 CONTROL = "control"
 """The arm that is there today. It has what no other arm is given."""
+BROKEN = "broken"
+"""No arm: forced, it makes every route raise, so that tests can be told apart which would notice."""
 MOST_BYTES = 1024 * 1024
 """A longer document is none of ours."""
 
