@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.rules.moving.suite import Suite, SuiteTest, RouteCall, proves_nothing, summary
+from penstock.rules.moving.suite import RouteCall, Suite, SuiteTest, proves_nothing, summary
 
 A, B = "GET /a", "GET /b"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ..rules.moving.state import BROKEN
-from ..rules.moving.suite import Suite, SuiteTest, RouteCall, proves_nothing, summary
+from ..rules.moving.suite import RouteCall, Suite, SuiteTest, proves_nothing, summary
 from .suite_calls import SuiteCalls
 from .table import ROUTES
 
