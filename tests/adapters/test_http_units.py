@@ -45,6 +45,24 @@ def gathered(api: Api, count: int, **options: Any) -> list[Response]:
     return run_virtual(main())
 
 
+@pytest.mark.parametrize("options", [{}, {"deadline_header": "x-left"}])
+def test_any_async_callable_is_a_client(options: dict[str, Any]) -> None:
+    """Such as the fake of a test, for both faces: it has nothing to prepare or to close."""
+
+    async def call(request: Request) -> Response:
+        return Response(200, body=request.url.encode())
+
+    def both(http: penstock.Http) -> list[str]:
+        async def there() -> str:
+            return (await http.aio.get("/a")).text
+
+        return [http.get("/s").text, asyncio.run(there())]
+
+    with penstock.Http("http://h", client=lambda **_: call, **options) as http:
+        assert both(http) == ["http://h/s", "http://h/a"]
+        assert http.statistics().calls == 2
+
+
 def test_a_limit_is_kept_exactly_and_used() -> None:
     """A thousand calls at 100/s."""
     api = Api(Response(200))

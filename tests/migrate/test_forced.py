@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import penstock
 from penstock.errors import ArmBroken
 from penstock.migrate import calls_file, choice
+from penstock.migrate.arms import Armed
 from penstock.migrate.suite_calls import SuiteCalls
 from penstock.rules.moving.suite import RouteCall
 
 from .routes import ROUTE
 
 
-def armed(*, wsgi: bool = False) -> penstock.Armed[[], str]:
+def armed(*, wsgi: bool = False) -> Armed[[], Any]:
     @penstock.arms(ROUTE, max_in_flight=5, wsgi=wsgi)
     def quote() -> str:
         return "control"
@@ -29,9 +31,9 @@ def armed(*, wsgi: bool = False) -> penstock.Armed[[], str]:
     return quote
 
 
-def serve(route: penstock.Armed[[], str]) -> str:
+def serve(route: Armed[[], Any]) -> str:
     async def one() -> str:
-        answer: str = await route()  # type: ignore[misc]
+        answer: str = await route()
         return answer
 
     return asyncio.run(one())

@@ -61,7 +61,7 @@ class Http(Verbs[Response]):
 
     `client` makes the client: `penstock.Client`, or any other with its options, as
     `functools.partial(AiohttpClient, proxy=...)` is; `follow_redirects`, `tls` and `max_response_bytes` are its
-    options. Raises UsageError for arguments that make no sense.
+    options. In tests, `lambda **_: call` gives any async callable. Raises UsageError for arguments that make no sense.
     """
 
     def __init__(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ..answers.rules import AnswerRules
+from ..call import PlainCall
 from ..clock import current_clock
 from ..errors import PenstockError, StatusError
 from ..layers.deadline import DeadlineHeader
@@ -30,12 +31,15 @@ class LoopEngine:
             max_response_bytes=settings.max_response_bytes,
             tls=settings.tls,
         )
+        # Any async callable will do, such as the fake of a test.
+        call = PlainCall[Request, Response](self.client)
+        self._close_client: Callable[[], Awaitable[None]] | None = getattr(self.client, "aclose", None)
         clock = current_clock()
         answers = AnswerRules(settings, quotas=settings.limit_headers == "tighten")
         answers.clock = clock
         named = settings.deadline_header
         self._send = PermittedSend(
-            self.client if named is None else DeadlineHeader(self.client, named),
+            call if named is None else DeadlineHeader(call, named),
             permits,
             answers,
             clock,
@@ -118,4 +122,5 @@ class LoopEngine:
             yield
         finally:
             self._send.close()
-            await self.client.aclose()
+            if self._close_client is not None:
+                await self._close_client()
