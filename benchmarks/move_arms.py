@@ -103,11 +103,11 @@ def choices(folder: Path) -> dict[str, float]:
     """Microseconds for one choice, best of seven, by how it comes about."""
     from penstock.migrate.choice import ArmChoice
     from penstock.migrate.keys import KeyReader
-    from penstock.migrate.under_way import UNDER_WAY, UnderWay
+    from penstock.migrate.under_way import UNDER_WAY, AsgiUnderWay
     from penstock.migrate.watch import WATCH
 
     WATCH.start()
-    UNDER_WAY.set(UnderWay(dict(_SCOPE), _receive, _send))
+    UNDER_WAY.set(AsgiUnderWay(dict(_SCOPE), _receive, _send))
     reader = KeyReader("GET /arm", "x-user-id")
     choice = ArmChoice("GET /arm", {"control", "async"}, lambda: None)
     found = {}

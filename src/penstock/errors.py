@@ -292,7 +292,8 @@ class PagesFailed(PenstockError):
 class ArmsBusy(PenstockError):
     """A request was refused: an arm of `route` has as many as it may have, and as many as may wait are waiting.
 
-    `MoveMiddleware`, and Starlette without it, answer 503 with a `Retry-After` of `retry_after` seconds.
+    `MoveMiddleware` and `MoveWSGIMiddleware`, and Starlette, Django and Flask without them, answer 503 with a
+    `Retry-After` of `retry_after` seconds.
     """
 
     def __init__(self, message: str, *, route: str, retry_after: int = 1) -> None:

@@ -74,6 +74,7 @@ __all__ = [
     "Limit",
     "LinkHeader",
     "MoveMiddleware",
+    "MoveWSGIMiddleware",
     "NextUrl",
     "Offset",
     "Outage",
@@ -124,6 +125,7 @@ if _typing.TYPE_CHECKING:
     from .migrate.arms import arms
     from .migrate.carry import carry
     from .migrate.middleware import MoveMiddleware
+    from .migrate.wsgi import MoveWSGIMiddleware
     from .rules.caching.options import CacheOptions
 else:
     # Who only sends calls need not wait for the cache to be imported, nor a run for a client that it does not use.
@@ -134,6 +136,7 @@ else:
         "Http": ("adapters.http", "Http"),
         "HttpStatistics": ("adapters.http", "HttpStatistics"),
         "MoveMiddleware": ("migrate.middleware", "MoveMiddleware"),
+        "MoveWSGIMiddleware": ("migrate.wsgi", "MoveWSGIMiddleware"),
         "PathPolicy": ("inbound.cache.policy", "PathPolicy"),
         "carry": ("migrate.carry", "carry"),
         "SharedCache": ("inbound.asgi.shared_cache", "SharedCache"),

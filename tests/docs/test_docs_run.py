@@ -44,6 +44,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
         "docs/howto/explain.md",
         "docs/howto/django.md",
         "docs/howto/http_client.md",
+        "docs/howto/move_flask.md",
     ],
 )
 def test_the_pages_that_matter_are_run(page: str) -> None:

@@ -13,7 +13,16 @@ from penstock.migrate.tally import Tallies
 from penstock.migrate.watch import WATCH
 from penstock.rules.moving.state import ArmsState
 
-FRAMEWORKS = ("starlette.exceptions", "starlette.requests", "anyio.to_thread", "fastapi")
+FRAMEWORKS = (
+    "anyio.to_thread",
+    "django.core.exceptions",
+    "django.http",
+    "fastapi",
+    "flask",
+    "starlette.exceptions",
+    "starlette.requests",
+    "werkzeug.exceptions",
+)
 
 
 @pytest.fixture(autouse=True)

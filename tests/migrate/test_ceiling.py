@@ -220,3 +220,80 @@ def test_a_request_that_is_cancelled_while_it_waits_was_never_in_an_arm(state_fi
 
     run_virtual(main())
     assert counts("async") == {"ended": 2}
+
+
+def test_threads_go_in_order_and_the_next_is_refused() -> None:
+    ceiling, log = Ceiling(1, 2), list[str]()
+    ceiling.enter_in_thread(0)
+
+    def wait(name: str) -> None:
+        ceiling.enter_in_thread(30)
+        log.append(name)
+        ceiling.leave()
+
+    threads = []
+    for number, name in enumerate("ab", 1):
+        threads.append(threading.Thread(target=wait, args=(name,)))
+        threads[-1].start()
+        # It was started after the one before had been seen.
+        while f"{number} waiting" not in str(ceiling):
+            assert threads[-1].is_alive()
+    with pytest.raises(CeilingReached):
+        ceiling.enter_in_thread(30)
+    ceiling.leave()
+    for thread in threads:
+        thread.join()
+    assert log == ["a", "b"]
+    assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"
+
+
+def test_a_thread_does_not_wait_for_ever() -> None:
+    ceiling = Ceiling(1, 2)
+    ceiling.enter_in_thread(0)
+    with pytest.raises(CeilingReached):
+        ceiling.enter_in_thread(0.001)
+    assert repr(ceiling) == "<Ceiling 1 of 1 in flight, 0 waiting>"
+
+
+def test_a_place_that_comes_while_a_thread_gives_up_is_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    ceiling = Ceiling(1, 2)
+    ceiling.enter_in_thread(0)
+
+    def too_late(waiter: object, seconds: float) -> bool:
+        ceiling.leave()
+        return False
+
+    monkeypatch.setattr("penstock.migrate.ceiling._WaitingThread.wait", too_late)
+    ceiling.enter_in_thread(1.0)
+    assert repr(ceiling) == "<Ceiling 1 of 1 in flight, 0 waiting>"
+
+
+def test_no_place_is_lost_among_threads_and_loops() -> None:
+    ceiling, inside, most = Ceiling(2, 100), list[int](), list[int]()
+
+    def one(number: int) -> None:
+        for _ in range(20):
+            ceiling.enter_in_thread(30)
+            inside.append(number)
+            most.append(len(inside))
+            threading.Event().wait(0.001)
+            inside.remove(number)
+            ceiling.leave()
+
+    async def other(number: int) -> None:
+        for _ in range(20):
+            await ceiling.enter()
+            inside.append(number)
+            most.append(len(inside))
+            await asyncio.sleep(0.001)
+            inside.remove(number)
+            ceiling.leave()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
+    threads += [threading.Thread(target=lambda number=number: asyncio.run(other(number))) for number in range(4, 6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(most), max(most)) == (120, 2)
+    assert repr(ceiling) == "<Ceiling 0 of 2 in flight, 0 waiting>"

@@ -373,3 +373,58 @@ def test_a_server_that_cannot_say_who_leaves_changes_nothing(state_file: Path) -
 
     run_virtual(main())
     assert counts("async") == {"ended": 2}
+
+
+def test_an_app_that_listens_for_itself_is_left_alone(state_file: Path) -> None:
+    """As Django does, which cancels its view when the client leaves: a server is never asked twice at once."""
+    write(state_file, 1.0)
+    quote = _narrow()
+
+    class OneAtATime(Client):
+        asked = 0
+
+        async def receive(self) -> Message:
+            self.asked += 1
+            assert self.asked == 1
+            try:
+                return await super().receive()
+            finally:
+                self.asked -= 1
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await receive() == REQUEST
+        listening = asyncio.ensure_future(receive())
+        await asyncio.sleep(0.01)
+        view = asyncio.ensure_future(quote())
+        await asyncio.wait((listening, view), return_when=asyncio.FIRST_COMPLETED)
+        for task in (listening, view):
+            task.cancel()
+        await asyncio.wait((listening, view))
+        if not view.cancelled():
+            await send(START)
+            await send(body())
+
+    async def main() -> None:
+        wrapped = penstock.MoveMiddleware(app)
+        first, second, third = OneAtATime(wrapped), OneAtATime(wrapped), OneAtATime(wrapped)
+        tasks = await _started(first, second)
+        second.messages.put_nowait(GONE)
+        await asyncio.sleep(0.1)
+        assert tasks[1].done()
+        assert (await third.ask())[0] == START
+        await tasks[0]
+        assert second.sent == []
+
+    run_virtual(main())
+    assert counts("async") == {"ended": 2}
+
+
+def _narrow() -> Any:
+    @penstock.arms(ROUTE, max_in_flight=1, max_waiting=1)
+    def quote() -> None: ...
+
+    @quote.arm("async")
+    async def _() -> None:
+        await asyncio.sleep(1.0)
+
+    return quote

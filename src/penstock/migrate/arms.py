@@ -14,7 +14,7 @@ from ..clock import SYSTEM_CLOCK
 from ..errors import UsageError
 from ..rules.moving.state import BROKEN, CONTROL
 from . import carry
-from .busy import busy
+from .busy import refuse
 from .ceiling import Ceiling, CeilingReached, LeftWaiting
 from .choice import ArmChoice
 from .counting import Counting
@@ -30,6 +30,8 @@ from .watch import WATCH
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
+PATIENCE = 5.0
+"""Seconds that a thread of a host without an event loop waits for a place: it serves nobody else meanwhile."""
 REQUEST = "penstock_request"
 """The parameter that FastAPI fills in with the request."""
 
@@ -70,11 +72,11 @@ def arms(
     - `route` names it in the state, in metrics and logs; two functions cannot share one.
     - `key` tells users apart where a part of the requests is moved: the name of a request header, or a function from
       the framework's request to a string. The same key gets the same arm on every worker, no key the control.
-    - `max_in_flight` requests may be in arms other than the control, in this process, with `MoveMiddleware` until their
+    - `max_in_flight` requests may be in arms other than the control, in this process, with the middleware until their
       last byte; `max_waiting` more wait in order. What comes then is refused with ArmsBusy: 503 with `Retry-After`. It
       has to be given with an async arm, which no pool of threads bounds.
-    - `wsgi=True` makes a plain function, for hosts without an event loop. Async arms do not serve there, and nothing
-      waits: the threads of the host are the ceiling.
+    - `wsgi=True` makes a plain function, for hosts without an event loop: Flask, Django under WSGI. Async arms may be
+      there and do not serve: the control does. What waits for a place does so in a thread of the host, 5 s at most.
 
     Else the route becomes an `async def`. Sync arms, the control too, go through the framework's pool of threads, and
     context variables that they set are set for the middleware around them. Raises UsageError at import for a name that
@@ -172,23 +174,25 @@ class _Route(Generic[P]):
         if self._ceiling is None or arm.name == CONTROL:
             return await self._counted(arm, SYSTEM_CLOCK.now(), arguments, named)
         began, under_way = SYSTEM_CLOCK.now(), UNDER_WAY.get()
-        await self._enter(self._ceiling, arm, under_way)
+        refused = await self._enter(self._ceiling, arm, under_way)
+        if refused is not None:
+            return refuse(self.name, refused, arguments, named)
         try:
             return await self._counted(arm, began, arguments, named)
         finally:
-            # What the arm has returned may be a stream that goes on for long.
-            if under_way is None or not under_way.hold(self._ceiling.leave):
-                self._ceiling.leave()
+            _leave(self._ceiling, under_way)
 
-    async def _enter(self, ceiling: Ceiling, arm: _Arm, request: UnderWay | None) -> None:
+    async def _enter(self, ceiling: Ceiling, arm: _Arm, request: UnderWay | None) -> str | None:
+        """None with a place, else why there is none."""
         try:
             await ceiling.enter(None if request is None else request.gone)
         except CeilingReached:
             self._tally(arm.name).refuse()
-            raise busy(self.name, str(ceiling)) from None
+            return str(ceiling)
         except LeftWaiting:
             # Nobody will read the answer.
-            raise busy(self.name, "the client left while it waited") from None
+            return "the client left while it waited"
+        return None
 
     async def _counted(self, arm: _Arm, began: float, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         tally = self._tally(arm.name)
@@ -205,8 +209,25 @@ class _Route(Generic[P]):
         if not WATCH.started:
             WATCH.start()
         arm = self._arms[self._choice.arm(lambda: self.key.read(None, arguments, named))]
+        if self._ceiling is None or arm.name == CONTROL:
+            return self._counted_plainly(arm, SYSTEM_CLOCK.now(), arguments, named)
+        began, under_way = SYSTEM_CLOCK.now(), UNDER_WAY.get()
+        try:
+            self._ceiling.enter_in_thread(PATIENCE)
+        except CeilingReached:
+            self._tally(arm.name).refuse()
+            return refuse(self.name, str(self._ceiling), arguments, named)
+        try:
+            return self._counted_plainly(arm, began, arguments, named)
+        finally:
+            _leave(self._ceiling, under_way)
+
+    def _counted_plainly(self, arm: _Arm, began: float, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         tally = self._tally(arm.name)
-        with Counting(tally, SYSTEM_CLOCK.now()) as counting:
+        request = UNDER_WAY.get()
+        if request is not None and request.take(tally):
+            return _run_here(arm, tally, arguments, named)
+        with Counting(tally, began) as counting:
             answer = _run_here(arm, tally, arguments, named)
             counting.answered(answer)
             return answer
@@ -214,10 +235,17 @@ class _Route(Generic[P]):
     def _tally(self, arm: str) -> ArmTally:
         found = self._tallies.get(arm)
         if found is None:
-            # All arms at once, so that who looks from outside knows of those that have had no request, too.
-            self._tallies = {each: tally_of(self.name, each) for each in self._arms}
+            # All at once, so that who looks from outside knows of those that have had no request, too: who rolls out an
+            # arm that cannot serve here is told so.
+            self._tallies = {each: tally_of(self.name, each) for each in self._arms if each in self._servable}
             found = self._tallies[arm]
         return found
+
+
+def _leave(ceiling: Ceiling, request: UnderWay | None) -> None:
+    # What the arm has returned may be a stream that goes on for long.
+    if request is None or not request.hold(ceiling.leave):
+        ceiling.leave()
 
 
 async def _run(arm: _Arm, tally: ArmTally, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
@@ -258,7 +286,7 @@ def _finished(wrapper: Any, route: _Route[P]) -> Callable[P, Any]:
     wrapper.control = route.control
     wrapper.arm = route.add
     fastapi = sys.modules.get("fastapi")
-    if fastapi is not None and route.key.wanted:
+    if fastapi is not None and route.key.wanted and is_async(wrapper):
         wrapper.__signature__ = _with_request(inspect.signature(route.control), fastapi.Request)
     return cast("Callable[P, Any]", wrapper)
 

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from ..errors import UsageError
 
@@ -33,7 +34,7 @@ class Ceiling:
 
     def _begin(self) -> None:
         self._taken = 0
-        self._queue: deque[_WaitingRequest] = deque()
+        self._queue: deque[_WaitingRequest | _WaitingThread] = deque()
         self._lock = threading.Lock()
 
     def after_fork(self) -> None:
@@ -51,7 +52,7 @@ class Ceiling:
 
         Raises CeilingReached, and LeftWaiting where `gone` returns while there is none.
         """
-        waiter = self._take_or_queue()
+        waiter = self._take_or_queue(_WaitingRequest)
         if waiter is None:
             return
         try:
@@ -62,6 +63,18 @@ class Ceiling:
         if not waiter.has_place:
             self._give_up(waiter)
             raise LeftWaiting
+
+    def enter_in_thread(self, seconds: float) -> None:
+        """The same for who has no event loop: its thread waits, for `seconds` at most. Raises CeilingReached."""
+        waiter = self._take_or_queue(_WaitingThread)
+        if waiter is None or waiter.wait(seconds):
+            return
+        with self._lock:
+            # The place may have come at the last moment.
+            if waiter.has_place:
+                return
+            self._queue.remove(waiter)
+        raise CeilingReached
 
     def leave(self) -> None:
         """Give the place back: to who has waited longest, if somebody does."""
@@ -77,14 +90,14 @@ class Ceiling:
             # Its loop is closed: when its coroutine is thrown away, it has nothing to give back.
             waiter.has_place = told
 
-    def _take_or_queue(self) -> _WaitingRequest | None:
+    def _take_or_queue(self, kind: type[_W]) -> _W | None:
         with self._lock:
             if self._taken < self.max_in_flight:
                 self._taken += 1
                 return None
             if len(self._queue) >= self.max_waiting:
                 raise CeilingReached
-            waiter = _WaitingRequest()
+            waiter = kind()
             self._queue.append(waiter)
             return waiter
 
@@ -119,6 +132,28 @@ class _WaitingRequest:
     def _wake(self) -> None:
         if not self.place.done():
             self.place.set_result(None)
+
+
+class _WaitingThread:
+    """One that waits in a thread of the host."""
+
+    __slots__ = ("_told", "has_place")
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self.has_place = False
+
+    def wait(self, seconds: float) -> bool:
+        """Until it is told, at most so long."""
+        return self._told.wait(seconds)
+
+    def tell(self) -> bool:
+        """The place is there."""
+        self._told.set()
+        return True
+
+
+_W = TypeVar("_W", _WaitingRequest, _WaitingThread)
 
 
 async def _first(place: asyncio.Future[None], gone: Callable[[], Awaitable[object]] | None) -> None:

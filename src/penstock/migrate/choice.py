@@ -12,6 +12,7 @@ from ..errors import ArmBroken
 from ..rules.moving.share import in_share
 from ..rules.moving.state import BROKEN, CONTROL
 from . import calls_file
+from .once import Once
 from .watch import WATCH
 
 _LOG = logging.getLogger("penstock.move")
@@ -30,7 +31,7 @@ class ArmChoice:
         self._route = route
         self._names = names
         self._keyless = keyless
-        self._warned: set[str] = set()
+        self._warned = Once()
 
     def arm(self, key_of: KeyOf) -> str:
         """The name of an arm that is there."""
@@ -68,8 +69,7 @@ class ArmChoice:
     def _known(self, name: str) -> str:
         if name in self._names:
             return name
-        if name not in self._warned:
-            self._warned.add(name)
+        if self._warned.first(name):
             _LOG.warning("%s has no arm %r that can serve here, so its control does; said once", self._route, name)
         return CONTROL
 

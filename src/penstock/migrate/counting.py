@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK
+from .statuses import is_failed_answer, is_failed_error
 from .tally import ArmTally
 
 
@@ -25,14 +26,7 @@ class Counting:
 
     def answered(self, answer: Any) -> None:
         """A response with a status of its own, or something of which the framework makes one that is no failure."""
-        self._failed = _status(answer, 200) >= 500
+        self._failed = is_failed_answer(answer)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        # An exception may stand for a status, such as HTTPException(404); a cancellation is nobody's failure.
-        failed = self._failed if not isinstance(error, Exception) else _status(error, 500) >= 500
-        self._tally.end(SYSTEM_CLOCK.now() - self._began, failed=failed)
-
-
-def _status(answer: object, otherwise: int) -> int:
-    status = getattr(answer, "status_code", None)
-    return status if isinstance(status, int) else otherwise
+        self._tally.end(SYSTEM_CLOCK.now() - self._began, failed=self._failed or is_failed_error(error))

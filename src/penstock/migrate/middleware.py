@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ArmsBusy
-from .under_way import UNDER_WAY, App, Receive, Scope, Send, UnderWay
+from .busy import answer_of
+from .under_way import UNDER_WAY, App, AsgiUnderWay, Receive, Scope, Send
 
 
 class MoveMiddleware:
@@ -23,7 +24,7 @@ class MoveMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = UnderWay(scope, receive, send)
+        request = AsgiUnderWay(scope, receive, send)
         token = UNDER_WAY.set(request)
         try:
             await self.app(scope, request.receive, request.send)
@@ -41,13 +42,8 @@ class MoveMiddleware:
             UNDER_WAY.reset(token)
 
 
-async def _refuse(request: UnderWay, busy: ArmsBusy) -> None:
-    body = f"{busy}\n".encode()
-    fields = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"retry-after", b"%d" % busy.retry_after),
-        (b"cache-control", b"no-store"),
-    ]
-    await request.send({"type": "http.response.start", "status": 503, "headers": fields})
-    await request.send({"type": "http.response.body", "body": body})
+async def _refuse(request: AsgiUnderWay, busy: ArmsBusy) -> None:
+    answer = answer_of(busy)
+    fields = [(name.encode(), value.encode()) for name, value in answer.fields.items()]
+    await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
+    await request.send({"type": "http.response.body", "body": answer.body})

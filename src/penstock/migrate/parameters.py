@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +38,13 @@ def check_callable(route: str, name: str, function: object) -> None:
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it gives something to await."""
     call = getattr(function, "__call__", None)  # noqa: B004  # of an object that is no function
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call) or _is_marked(function)
+
+
+def _is_marked(function: Callable[..., Any]) -> bool:
+    # How Django marks what `as_view` of an async class gives; from Python 3.12 on inspect knows its mark.
+    mark = getattr(asyncio.coroutines, "_is_coroutine", None)
+    return mark is not None and getattr(function, "_is_coroutine", None) is mark
 
 
 def _list(parameters: Any) -> str:

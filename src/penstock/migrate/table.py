@@ -52,6 +52,8 @@ def _is_another(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
 
 
 def _name(function: Callable[..., Any]) -> tuple[str, str]:
+    # One function stands for all classes of views of Django or Flask, and says which of them it is.
+    function = getattr(function, "view_class", function)
     return function.__module__, getattr(function, "__qualname__", type(function).__qualname__)
 
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .hosts import is_of_django
+
 
 async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """What `function` returns or raises, which sees the context variables that are set here.
@@ -16,12 +18,19 @@ async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], name
     Those that it set are set here afterwards, as if it had been called without a thread: middleware that reads a user's
     name after a sync endpoint finds nothing without that.
     """
+    if is_of_django(arguments, named):
+        return await _as_django_does(function, arguments, named)
     context = contextvars.copy_context()
     work = functools.partial(context.run, function, *arguments, **named)
     try:
         return await _in_pool(work)
     finally:
         copy_back(context)
+
+
+async def _as_django_does(function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    # In the thread of the request, whose connections to the database it has; asgiref brings variables back by itself.
+    return await sys.modules["asgiref.sync"].sync_to_async(function, thread_sensitive=True)(*arguments, **named)
 
 
 def copy_back(context: contextvars.Context) -> None:

@@ -1,4 +1,4 @@
-"""One request as `MoveMiddleware` sees it: which arm it got, and what became of it."""
+"""One request as the middleware sees it: which arm it got, and what became of it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class UnderWay:
     """A request between the middleware and its arm. The middleware makes it, the arm fills it in."""
 
-    __slots__ = (
-        "_ahead",
-        "_body_is_read",
-        "_on_end",
-        "_receive",
-        "_send",
-        "_tally",
-        "check",
-        "ended",
-        "scope",
-        "started",
-        "status",
-    )
+    __slots__ = ("_on_end", "_tally", "check", "ended", "started", "status")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
+    def __init__(self) -> None:
         self.started = SYSTEM_CLOCK.now()
         """Monotonic."""
         self.status = 0
@@ -47,10 +34,6 @@ class UnderWay:
         """What looks at what it carries, once it is in its arm."""
         self._tally: ArmTally | None = None
         self._on_end: Callable[[], None] | None = None
-        self._receive = receive
-        self._send = send
-        self._ahead: deque[Message] | None = None
-        self._body_is_read = False
 
     @property
     def route(self) -> str | None:
@@ -87,11 +70,47 @@ class UnderWay:
         self._on_end = leave
         return True
 
+    def header(self, name: str) -> str | None:
+        """The value of a field, by its name in lower case."""
+        raise NotImplementedError
+
+    async def gone(self) -> None:
+        """Until the client has gone; for ever where that is not to be known."""
+        await _for_ever()
+
+
+class AsgiUnderWay(UnderWay):
+    """Of an ASGI server: `receive` and `send` are for the app."""
+
+    __slots__ = ("_ahead", "_body_is_read", "_is_heard", "_receive", "_send", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__()
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._ahead: deque[Message] | None = None
+        self._body_is_read = False
+        self._is_heard = False
+
+    def header(self, name: str) -> str | None:
+        """The first field of the name."""
+        raw = name.encode()
+        for each, value in self.scope["headers"]:
+            if each == raw:
+                found: str = value.decode("latin-1")
+                return found
+        return None
+
     async def receive(self) -> Message:
         """As ASGI has it, for the app."""
         if self._ahead:
             return self._ahead.popleft()
-        return await self._hear()
+        self._is_heard = True
+        try:
+            return await self._hear()
+        finally:
+            self._is_heard = False
 
     async def send(self, message: Message) -> None:
         """As ASGI has it, for the app."""
@@ -111,8 +130,10 @@ class UnderWay:
         """Until the client has gone. What comes before that is kept for the app.
 
         Where that would be more than one piece of a body it is not read on, and this never returns; nor where the
-        server cannot say.
+        server cannot say, nor where the app listens for itself, as Django does, which cancels the view.
         """
+        if self._is_heard:
+            await _for_ever()
         if self._ahead is None:
             self._ahead = deque()
         try:
@@ -120,9 +141,9 @@ class UnderWay:
             while not self.ended and len(self._ahead) < 2 and (self._body_is_read or not self._ahead):
                 self._ahead.append(await self._hear())
         except Exception:  # noqa: BLE001  # whatever a server raises here, the request goes on
-            await asyncio.get_running_loop().create_future()
+            await _for_ever()
         if not self.ended:
-            await asyncio.get_running_loop().create_future()
+            await _for_ever()
 
     async def _hear(self) -> Message:
         message = await self._receive()
@@ -134,5 +155,9 @@ class UnderWay:
         return message
 
 
+async def _for_ever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
 UNDER_WAY: ContextVar[UnderWay | None] = ContextVar("penstock_under_way", default=None)
-"""That of the request which this task works on, where `MoveMiddleware` is there."""
+"""That of the request which this task works on, where the middleware is there."""

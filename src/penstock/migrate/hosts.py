@@ -1,0 +1,50 @@
+"""Which framework called an arm, and its request. Nothing is imported: a framework that calls is loaded already."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .under_way import UNDER_WAY, AsgiUnderWay
+
+
+def request_of(arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The framework's request: an argument, or the one that it keeps for the thread or task. None if there is none."""
+    for each in _all(arguments, named):
+        # The first argument that has headers, as requests of all frameworks have.
+        if isinstance(getattr(each, "headers", None), Mapping):
+            return each
+    flask = flask_in_request()
+    return _of_starlette() if flask is None else flask.request
+
+
+def is_of_django(arguments: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    """Whether a view of Django is called: with its request, or one of Django REST framework round it."""
+    django = sys.modules.get("django.http")
+    if django is None:
+        return False
+    kind = django.HttpRequest
+    return any(
+        isinstance(each, kind) or isinstance(getattr(each, "_request", None), kind) for each in _all(arguments, named)
+    )
+
+
+def flask_in_request() -> Any:
+    """The module flask, where a request of a Flask app is served here."""
+    flask = sys.modules.get("flask")
+    return flask if flask is not None and flask.has_request_context() else None
+
+
+def _all(arguments: Sequence[Any], named: Mapping[str, Any]) -> Iterator[Any]:
+    yield from arguments
+    yield from named.values()
+
+
+def _of_starlette() -> Any:
+    """Starlette's request of what the middleware knows, where Starlette is there."""
+    under_way = UNDER_WAY.get()
+    starlette = sys.modules.get("starlette.requests")
+    if starlette is None or not isinstance(under_way, AsgiUnderWay):
+        return None
+    return starlette.Request(under_way.scope)

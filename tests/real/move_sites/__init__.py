@@ -1,0 +1,1 @@
+"""Apps whose routes have arms, as their users would write them."""
