@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 
 from ...errors import UsageError
 
+_PERCENTAGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
+
 
 def parse_share(text: str) -> float:
     """`10%` as 0.1; from 0 to 100. Raises UsageError, also for a number without its sign."""
-    number = text.strip()
-    try:
-        percent = float(number.removesuffix("%"))
-    except ValueError:
-        percent = -1.0
-    if not number.endswith("%") or not 0 <= percent <= 100:
+    match = _PERCENTAGE.fullmatch(text.strip())
+    percent = float(match[1]) if match else -1.0
+    if not 0 <= percent <= 100:
         raise UsageError(f"{text!r} is not a share; write a percentage from 0% to 100%")
     return percent / 100
 

@@ -72,11 +72,11 @@ def read_state(data: bytes) -> ArmsState:
     if not isinstance(document, dict) or not isinstance(document.get("routes"), dict):
         raise UsageError("it is not a state of arms: an object with `version` and `routes` is expected")
     version = document.get("version")
-    if version != VERSION:
+    if not _is_count(version) or version != VERSION:
         raise UsageError(f"it has version {version!r}, and this penstock reads version {VERSION}")
     routes = {name: _route(name, each) for name, each in document["routes"].items()}
     revision = document.get("revision", 0)
-    return ArmsState(routes, revision if isinstance(revision, int) else 0)
+    return ArmsState(routes, revision if _is_count(revision) else 0)
 
 
 def write_state(state: ArmsState) -> bytes:
@@ -113,7 +113,7 @@ def _route(name: str, given: object) -> RouteState:
         share=float(share),
         since=float(since) if _is_number(since) else 0.0,
         by=str(given.get("by", "roll")),
-        stage=stage if isinstance(stage, int) else 0,
+        stage=stage if _is_count(stage) else 0,
         limits=_limits(name, given.get("limits", {})),
         back=None if back is None else str(back),
     )
@@ -129,4 +129,14 @@ def _limits(name: str, given: object) -> BackLimits:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # JSON has whole numbers of any length.
+        return False
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,142 @@
+"""Whether an arm is taken back, and why: what is known of it for certain is worse than the control by the limit.
+
+Few requests make any share look large or small, so nothing is compared but intervals: the score interval of E. B.
+Wilson for one share, and for the difference of two the hybrid of R. G. Newcombe ("Interval estimation for the
+difference between independent proportions", Statistics in Medicine 17, 1998), which is made of two of those. The same
+holds for a p99: it is larger than a bound where more than 1 % of requests are, and that is a share.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..census.wilson import wilson
+from .state import BackLimits
+
+KINDS = ("errors", "p99", "blocked", "shed")
+"""What a reason is about; it begins with one of these."""
+Z = 3.5
+"""Half the width of an interval in standard errors. Windows are judged four times a second, for hours and in every
+worker: at 1.96 equal arms would be told apart within minutes. `benchmarks/move_back.py` counts how often."""
+LEAST, LEAST_DURATIONS = 20, 50
+"""Requests of an arm below which its errors, and its durations, say nothing."""
+_SLOWEST = 0.01
+_LATELY_TIMES = 2.5
+"""A loop that is held for so many times the limit is not waited for until the window is full of it."""
+
+
+class Durations(Protocol):
+    """How long requests took."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        ...
+
+    def quantile(self, share: float) -> float | None:
+        """The duration in seconds that `share` of them are at most; None where there are none."""
+        ...
+
+    def slower_than(self, seconds: float) -> int:
+        """How many took longer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one arm over some time."""
+
+    durations: Durations
+    errors: int = 0
+    shed: int = 0
+    blocked: float = 0.0
+    """The largest share of a worker's time, 0 to 1, for which the arm held its loop."""
+    blocked_now: float = 0.0
+    """The same of the last moments alone."""
+
+
+def control_to_compare(lately: Seen, ever: Seen) -> Seen:
+    """The control of the same time; where that is too little to compare with, all that was ever seen of it."""
+    return lately if lately.durations.count >= LEAST_DURATIONS else ever
+
+
+def judge(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
+    """Why the arm is to be taken back, in words that begin with one of `KINDS`; None: nothing is known against it.
+
+    A control of which nothing is known is one without errors, and no p99 is compared with it.
+    """
+    return _blocked(arm, limits) or _errors(control, arm, limits) or _slow(control, arm, limits) or _shed(arm, limits)
+
+
+def _errors(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
+    count = arm.durations.count
+    if limits.errors is None or count < LEAST:
+        return None
+    known = control.durations.count
+    if _surely_more(arm.errors, count, control.errors, known) <= limits.errors:
+        return None
+    beside = f"{_percent(control.errors / known)} of {known:,} of the control" if known else "none known of the control"
+    return f"errors: {_percent(arm.errors / count)} of {count:,} requests failed, {beside}"
+
+
+def _slow(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
+    if arm.durations.count < LEAST_DURATIONS:
+        return None
+    if limits.p99_seconds is not None and _share_above(arm, limits.p99_seconds) > _SLOWEST:
+        return f"p99: {_p99(arm)} of {arm.durations.count:,} requests, more than {_seconds(limits.p99_seconds)}"
+    usual = control.durations.quantile(1 - _SLOWEST)
+    if limits.p99_factor is None or usual is None or control.durations.count < LEAST_DURATIONS:
+        return None
+    bound = usual * limits.p99_factor
+    slower, beside = arm.durations.slower_than(bound), control.durations.slower_than(bound)
+    is_more = _surely_more(slower, arm.durations.count, beside, control.durations.count) > 0
+    if not is_more or _share_above(arm, bound) <= _SLOWEST:
+        return None
+    return (
+        f"p99: {_p99(arm)} of {arm.durations.count:,} requests, more than {limits.p99_factor:g} times "
+        f"the {_seconds(usual)} of the control"
+    )
+
+
+def _blocked(arm: Seen, limits: BackLimits) -> str | None:
+    if limits.blocked is None:
+        return None
+    if arm.blocked > limits.blocked:
+        return f"blocked: the event loop of a worker was held for {_percent(arm.blocked)} of the last ten seconds"
+    if arm.blocked_now > min(0.95, limits.blocked * _LATELY_TIMES):
+        return f"blocked: the event loop of a worker was held for {_percent(arm.blocked_now)} of the last moments"
+    return None
+
+
+def _shed(arm: Seen, limits: BackLimits) -> str | None:
+    count = arm.shed + arm.durations.count
+    if limits.shed is None or count < LEAST or wilson(arm.shed, count, Z).low <= limits.shed:
+        return None
+    return f"shed: {_percent(arm.shed / count)} of {count:,} requests were refused for the ceiling"
+
+
+def _share_above(arm: Seen, seconds: float) -> float:
+    """At least so large a share of its requests take longer."""
+    return wilson(arm.durations.slower_than(seconds), arm.durations.count, Z).low
+
+
+def _surely_more(mine: int, all_mine: int, others: int, all_others: int) -> float:
+    """By how much the share `mine` of `all_mine` is at least above that of the others, who may be none."""
+    share, known = mine / all_mine, others / all_others if all_others else 0.0
+    low = wilson(mine, all_mine, Z).low
+    high = wilson(others, all_others, Z).high if all_others else 0.0
+    return share - known - math.hypot(share - low, high - known)
+
+
+def _p99(arm: Seen) -> str:
+    return _seconds(arm.durations.quantile(1 - _SLOWEST) or 0.0)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share < 0.01 else f"{share:.1%}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:,.2f} s"
