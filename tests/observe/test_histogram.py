@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.observe.histogram import Histogram, coarse_edges
+from penstock.observe.histogram import Histogram, bucket_of, coarse_edges
 
 durations = st.lists(st.floats(2e-6, 60_000), min_size=1, max_size=200)
 
@@ -97,3 +97,11 @@ def test_coarse_buckets_hold_all_and_each_in_its_place(values: list[float]) -> N
         assert any(low <= whole * (1 + 1e-12) and whole < high for low, high in map(coarse_edges, coarse))
     edges = [coarse_edges(index) for index in range(min(coarse), max(coarse) + 1)]
     assert all(one[1] == two[0] for one, two in itertools.pairwise(edges))
+
+
+@given(st.floats(-1.0, 1e6, allow_nan=False))
+def test_the_bucket_of_a_duration_is_where_it_is_added(seconds: float) -> None:
+    """The index is worked out in two places, since one of them is on the way of every call."""
+    histogram = Histogram()
+    histogram.add(seconds)
+    assert [index for index, count in enumerate(histogram.buckets) if count] == [bucket_of(seconds)]

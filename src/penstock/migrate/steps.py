@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 from ..clock import SYSTEM_CLOCK
 from .checks import CarryCheck
+from .row import NOTICED
 from .tally import ArmTally
 
 T = TypeVar("T")
-NOTICED = 0.010
-"""Seconds; a step that is shorter blocks nobody."""
 
 
 @types.coroutine

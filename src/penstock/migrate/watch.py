@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import NamedTuple
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
-from ..rules.moving.state import MOST_BYTES, ArmsState, read_state
-from .state_file import USUAL, state_path
+from ..rules.moving.state import ArmsState, read_state
+from .state_file import USUAL, first_bytes, opened, state_path
 
 _LOG = logging.getLogger("penstock.move")
 PERIOD = 0.1
@@ -149,7 +148,7 @@ class Watch:
         if self.problem != problem:
             _LOG.warning(
                 "the state of arms in %s cannot be read (%s): every route keeps the share that it has. "
-                "`penstock move status` shows which, and any `penstock move roll` writes the file anew",
+                "`penstock move status` shows which; mend the file, or remove it and let `penstock move roll` write it",
                 self.path,
                 problem,
             )
@@ -184,23 +183,8 @@ def _read_if_new(path: Path, seen: _Look | None) -> tuple[_Look, bytes | None]:
     """How the file looks, and its first bytes where it looked otherwise before. Raises OSError."""
     if seen is not None and _look_of(path.stat()) == seen:
         return seen, None
-    # A named pipe would wait for who writes to it.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "it is no file")
-        return _look_of(status), _first_bytes(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _first_bytes(descriptor: int) -> bytes:
-    """One more than a state may have, if there are so many."""
-    found = b""
-    while len(found) <= MOST_BYTES and (more := os.read(descriptor, MOST_BYTES + 1 - len(found))):
-        found += more
-    return found
+    with opened(path) as (descriptor, status):
+        return _look_of(status), first_bytes(descriptor)
 
 
 def _look_of(status: os.stat_result) -> _Look:

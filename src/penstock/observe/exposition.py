@@ -14,12 +14,16 @@ from .histogram import Histogram
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
+Rows = Mapping[tuple[str, ...], float | Histogram]
+"""What there is to tell, by the values of several labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """One metric: `values` by the value of its one `label`, or a single one by "" where it has none.
 
-    The name of a counter is without `_total`. A histogram has `durations` and the `bounds` of its buckets in seconds.
+    With several `labels` it has `rows` instead, by their values; those of a histogram are Histograms. The name of a
+    counter is without `_total`. A histogram has `durations` or such rows, and the `bounds` of its buckets in seconds.
     """
 
     name: str
@@ -29,6 +33,8 @@ class Family:
     label: str = ""
     durations: Histogram | None = None
     bounds: Sequence[float] = ()
+    labels: tuple[str, ...] = ()
+    rows: Rows = field(default_factory=dict)
 
 
 def check_available() -> None:
@@ -58,20 +64,27 @@ class Collector:
         """All families."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+        kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
         for family in self._families:
-            if family.durations is not None:
-                yield HistogramMetricFamily(
-                    family.name,
-                    family.meaning,
-                    buckets=_buckets(family.durations, family.bounds),
-                    sum_value=family.durations.total,
-                )
-                continue
-            make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-            made = make(family.name, family.meaning, labels=[family.label] if family.label else [])
-            for label, value in family.values.items():
-                made.add_metric([label] if family.label else [], value)
+            made = kinds[family.kind](family.name, family.meaning, labels=family.labels or _names(family.label))
+            for labels, value in _rows(family):
+                if isinstance(value, Histogram):
+                    made.add_metric(labels, _buckets(value, family.bounds), value.total)
+                else:
+                    made.add_metric(labels, value)
             yield made
+
+
+def _rows(family: Family) -> Iterator[tuple[Sequence[str], float | Histogram]]:
+    if family.durations is not None:
+        yield (), family.durations
+    for label, number in family.values.items():
+        yield (label,) if family.label else (), number
+    yield from family.rows.items()
+
+
+def _names(label: str) -> tuple[str, ...]:
+    return (label,) if label else ()
 
 
 def _buckets(durations: Histogram, bounds: Sequence[float]) -> list[tuple[str, float]]:

@@ -132,6 +132,18 @@ def coarse_edges(index: int) -> tuple[float, float]:
     return _low(index << _COARSE_BITS) / 1e6, _low((index + 1) << _COARSE_BITS) / 1e6
 
 
+def bucket_of(seconds: float) -> int:
+    """The index of the bucket of `Histogram.buckets` that counts a duration of `seconds`.
+
+    `Histogram.add` has it written out, for it is on the way of every call; a test holds the two together.
+    """
+    us = min(int(seconds * 1_000_000.0), _HIGHEST_US)
+    if us < _SUB:
+        return max(0, us)
+    shift = us.bit_length() - _SUB_BITS - 1
+    return (shift << _SUB_BITS) + (us >> shift)
+
+
 def edges(index: int) -> tuple[float, float]:
     """From and up to how many seconds bucket `index` of `Histogram.buckets` reaches."""
     return _low(index) / 1e6, _low(index + 1) / 1e6

@@ -1,0 +1,343 @@
+"""The files of workers, with real processes that are killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.clock import SYSTEM_CLOCK
+from penstock.migrate import worker_files
+from penstock.migrate.state_file import workers_folder
+from penstock.migrate.tally import MOST_ROUTES, Tallies
+from penstock.migrate.worker_file import SIZE, OwnFile, ReadFile
+from penstock.migrate.worker_files import MOST_DEAD, WorkerFiles, since, sum_of
+
+ROUTE = "GET /quote/{id}"
+HERE = Path(__file__).parent
+
+
+@contextlib.contextmanager
+def fake_worker(path: Path, how: str = "serves", rate: float = 200.0) -> Iterator[subprocess.Popen[str]]:
+    """A process that counts, from when others can read it on."""
+    command = [sys.executable, str(HERE / "fake_worker.py"), str(path), how, str(rate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where nothing is yet."""
+    return tmp_path / "arms.json.workers"
+
+
+def made(folder: Path, ended: int, **names: str) -> None:
+    """A file of a worker that is dead."""
+    tallies = Tallies()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    tally = tallies.of(names.get("route", ROUTE), names.get("arm", "async"))
+    for _ in range(ended):
+        tally.begin()
+        tally.end(0.01, failed=True)
+    tally.begin()
+    tally.lose("user")
+    own.close()
+
+
+def test_what_one_counts_another_reads(folder: Path) -> None:
+    """While it is being counted; rows that come later, too."""
+    tallies = Tallies()
+    early = tallies.of(ROUTE, "control")
+    early.begin()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    late = tallies.of(ROUTE, "async")
+    late.lose("user")
+    files = WorkerFiles(folder)
+    files.look()
+    (worker,) = files.workers()
+    assert worker.pid == os.getpid()
+    assert worker.name == own.path.name
+    assert abs(worker.started - SYSTEM_CLOCK.wall()) < 60
+    early.end(0.5, failed=True)
+    late.begin()
+    seen = files.living()[worker.name][ROUTE]
+    assert seen["control"] == early.counts()
+    assert seen["async"] == late.counts()
+    assert seen["async"].lost == {"user": 1}
+    tallies.of("GET /b", "control").refuse()
+    assert files.living()[worker.name]["GET /b"]["control"].shed == 1
+    assert set(files.living([ROUTE])[worker.name]) == {ROUTE}
+    own.close()
+
+
+def test_only_the_user_can_read_them(folder: Path) -> None:
+    """Names of routes are nobody else's."""
+    own = OwnFile(folder, Tallies(), SYSTEM_CLOCK)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(own.path.stat().st_mode) == 0o600
+    assert [each.name for each in folder.iterdir()] == [own.path.name]
+    own.close()
+
+
+def test_a_file_takes_what_is_in_use_of_the_disk(folder: Path) -> None:
+    """However many arms there is room for."""
+    tallies = Tallies()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    for number in range(10):
+        tallies.of(f"GET /{number}", "control")
+    assert own.path.stat().st_size == SIZE
+    assert own.path.stat().st_blocks * 512 < 100_000
+    own.close()
+
+
+def test_a_file_has_room_for_all_arms(folder: Path) -> None:
+    """The last row ends where the file does."""
+    tallies = Tallies()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    for number in range(MOST_ROUTES):
+        for arm in ("control", "client", "async"):
+            tallies.of(f"GET /{number}", arm).begin()
+    tallies.of("GET /one more", "control").refuse()
+    files = WorkerFiles(folder)
+    files.look()
+    (routes,) = files.living().values()
+    assert len(routes) >= MOST_ROUTES
+    assert all(counts.in_flight == 1 for arms in routes.values() for arm, counts in arms.items() if arm != "(more)")
+    own.close()
+
+
+def test_a_file_that_was_closed_counts_in_memory(folder: Path) -> None:
+    """And what it held stays to be read."""
+    tallies = Tallies()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    tally = tallies.of(ROUTE, "async")
+    tally.begin()
+    own.close()
+    tally.begin()
+    assert tally.in_flight == 2
+    files = WorkerFiles(folder)
+    files.look()
+    assert files.workers() == []
+    assert files.ever()[ROUTE]["async"].ended == 0
+
+
+def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
+    """Its counts stay, its requests are not in flight any more, and it does not live."""
+    path = tmp_path / "arms.json"
+    files = WorkerFiles(workers_folder(path))
+    with fake_worker(path, rate=2000.0) as process:
+        time.sleep(0.5)
+        files.look()
+        assert [worker.pid for worker in files.workers()] == [process.pid]
+        before = sum_of(files.living())[ROUTE]["control"]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    files.look()
+    assert files.workers() == []
+    assert files.living() == {}
+    after = files.ever()[ROUTE]["control"]
+    assert after.ended >= before.ended > 100
+    assert after.in_flight == 0
+    assert 0 <= sum(after.buckets) - after.ended <= 1
+
+
+def test_a_stopped_worker_lives(tmp_path: Path) -> None:
+    """It may go on; nobody declares it dead."""
+    path = tmp_path / "arms.json"
+    files = WorkerFiles(workers_folder(path))
+    with fake_worker(path) as process:
+        process.send_signal(signal.SIGSTOP)
+        files.look()
+        assert [worker.pid for worker in files.workers()] == [process.pid]
+        process.send_signal(signal.SIGCONT)
+
+
+def test_a_reader_sees_numbers_that_only_grow(tmp_path: Path) -> None:
+    """A torn one would jump: for two seconds at several thousand requests a second, read as fast as can be."""
+    path = tmp_path / "arms.json"
+    files = WorkerFiles(workers_folder(path))
+    with fake_worker(path, rate=50_000.0):
+        files.look()
+        last, looks = sum_of(files.living())[ROUTE]["control"], 0
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:
+            now = sum_of(files.living())[ROUTE]["control"]
+            assert 0 <= now.ended - last.ended < 100_000
+            assert 0 <= now.total - last.total < 1000
+            assert now.largest in (0.0, 0.01)
+            assert sum(now.buckets) >= last.ended
+            last, looks = now, looks + 1
+    assert looks > 500
+    assert last.ended > 1000
+
+
+RUBBISH = {
+    "empty": b"",
+    "text": b"hello",
+    "right size": bytes(SIZE),
+    "another version": b"PENSMOV9".ljust(SIZE, b"\0"),
+    "one too many": b"PENSMOV1".ljust(SIZE + 1, b"\0"),
+}
+
+
+@pytest.mark.parametrize("data", RUBBISH.values(), ids=RUBBISH)
+def test_what_is_no_file_of_a_worker_is_let_be(folder: Path, data: bytes) -> None:
+    """Whatever somebody puts there."""
+    folder.mkdir()
+    (folder / "123-abc").write_bytes(data)
+    with pytest.raises(ValueError, match="123-abc is "):
+        ReadFile(folder / "123-abc")
+    made(folder, 3)
+    files = WorkerFiles(folder)
+    files.look()
+    files.look()
+    assert files.ever()[ROUTE]["async"].ended == 3
+    assert (folder / "123-abc").read_bytes() == data
+
+
+def test_other_things_in_the_folder_are_let_be(folder: Path) -> None:
+    """A folder, a link to nowhere, a pipe."""
+    folder.mkdir()
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to("/nowhere")
+    os.mkfifo(folder / "pipe")
+    made(folder, 3)
+    files = WorkerFiles(folder)
+    files.look()
+    assert files.ever()[ROUTE]["async"].ended == 3
+
+
+def test_a_folder_that_is_not_there_tells_nothing(folder: Path) -> None:
+    """No worker was ever seen."""
+    files = WorkerFiles(folder)
+    files.look()
+    assert (files.workers(), files.living(), files.ever()) == ([], {}, {})
+
+
+def test_a_file_that_is_cut_kills_nobody(folder: Path) -> None:
+    """To read a page that is not there any more would be a SIGBUS."""
+    tallies = Tallies()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    tallies.of(ROUTE, "async").begin()
+    files = WorkerFiles(folder)
+    files.look()
+    assert files.living()
+    os.truncate(own.path, 10)
+    assert files.living() == {own.path.name: {}}
+    os.truncate(own.path, SIZE)
+    own.close()
+
+
+def test_many_dead_are_put_together(folder: Path) -> None:
+    """None of their requests is lost, and none is counted twice."""
+    for number in range(MOST_DEAD + 3):
+        made(folder, 2, arm="async" if number % 2 else "client")
+    files, other = WorkerFiles(folder), WorkerFiles(folder)
+    other.look()
+    before = other.ever()
+    files.look()
+    files.merge()
+    assert {each.name for each in folder.iterdir()} == {"merged.json", ".lock"}
+    other.look()
+    assert files.ever() == other.ever() == before
+    assert sum(counts.ended for counts in before[ROUTE].values()) == 2 * (MOST_DEAD + 3)
+    assert before[ROUTE]["async"].lost == {"user": MOST_DEAD // 2 + 1}
+
+
+def test_a_hundred_dead_stay_as_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no need."""
+    monkeypatch.setattr(worker_files, "MOST_DEAD", 3)
+    for _ in range(3):
+        made(folder, 1)
+    files = WorkerFiles(folder)
+    files.look()
+    files.merge()
+    assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize("moment", ["before the rename", "before the removal", "in the removal"])
+def test_who_puts_them_together_can_be_killed(folder: Path, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads then counts each once, and the next one goes on from there."""
+    monkeypatch.setattr(worker_files, "MOST_DEAD", 3)
+    for _ in range(5):
+        made(folder, 2)
+    if not (child := os.fork()):
+        _die_at(moment, monkeypatch, folder)
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    files = WorkerFiles(folder)
+    files.look()
+    assert files.ever()[ROUTE]["async"].ended == 10
+    for _ in range(4):
+        made(folder, 2)
+    files.look()
+    assert files.ever()[ROUTE]["async"].ended == 18
+    files.merge()
+    assert files.ever()[ROUTE]["async"].ended == 18
+    fresh = WorkerFiles(folder)
+    fresh.look()
+    assert fresh.ever() == files.ever()
+
+
+def _die_at(moment: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    left = {"before the rename": None, "before the removal": 0, "in the removal": 2}[moment]
+    unlink = Path.unlink
+
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def unlink_some(path: Path, missing_ok: bool = False) -> None:
+        nonlocal left
+        assert left is not None
+        if left == 0:
+            die()
+        left -= 1
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, *(("replace", die) if left is None else ("unlink", unlink_some)))
+    files = WorkerFiles(folder)
+    files.look()
+    files.merge()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"rows": 1}', '{"rows": [{}]}', '{"rows": [], "swallowed": 1}', "null"]
+)
+def test_a_sum_that_somebody_has_written_over_counts_nothing(folder: Path, text: str) -> None:
+    """And stops nobody."""
+    folder.mkdir()
+    (folder / "merged.json").write_text(text)
+    made(folder, 2)
+    files = WorkerFiles(folder)
+    files.look()
+    assert files.ever()[ROUTE]["async"].ended == 2
+
+
+def test_what_was_counted_between_two_looks(tmp_path: Path) -> None:
+    """Of who came in between, all; of who is gone, nothing."""
+    path = tmp_path / "arms.json"
+    files = WorkerFiles(workers_folder(path))
+    with fake_worker(path):
+        files.look()
+        then = files.living()
+        with fake_worker(path):
+            time.sleep(0.3)
+            files.look()
+            now = files.living()
+            assert len(now) == 2
+            both = sum(now[name][ROUTE]["control"].ended for name in now)
+            before = sum(then[name][ROUTE]["control"].ended for name in then)
+            assert since(now, then)[ROUTE]["control"].ended == both - before > 20
