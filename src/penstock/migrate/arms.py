@@ -20,6 +20,7 @@ from .choice import ArmChoice
 from .counting import Counting
 from .keys import Key, KeyReader
 from .parameters import check_callable, check_parameters, is_async
+from .serving import SERVING
 from .steps import stepwise
 from .table import register, tally_of
 from .tally import ArmTally
@@ -168,6 +169,7 @@ class _Route(Generic[P]):
     async def serve(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """One request, on an event loop."""
         if not WATCH.started:
+            SERVING.begin()
             await WATCH.start_aside()
         request = named.pop(REQUEST, None)
         arm = self._arms[self._choice.arm(lambda: self.key.read(request, arguments, named))]
@@ -207,6 +209,7 @@ class _Route(Generic[P]):
     def serve_plainly(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """One request, without an event loop."""
         if not WATCH.started:
+            SERVING.begin()
             WATCH.start()
         arm = self._arms[self._choice.arm(lambda: self.key.read(None, arguments, named))]
         if self._ceiling is None or arm.name == CONTROL:

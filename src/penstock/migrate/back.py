@@ -1,0 +1,180 @@
+"""Back by itself: every worker keeps its counts where all can read them, judges the sum, and takes back what is bad.
+
+Nothing here needs a command or another service; the first worker that is sure writes the state, the others read it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..adapters.forks import tell_after_fork
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import UsageError
+from ..rules.moving.judge import Seen, control_to_compare, judge
+from ..rules.moving.state import CONTROL, ArmsState, RouteState
+from ..rules.moving.windows import Counts, Window
+from .durations import CoarseDurations
+from .row import name_of
+from .state_file import take_back, workers_folder
+from .tally import Tallies
+from .worker_file import OwnFile
+from .worker_files import Routes, WorkerFiles
+
+EVERY = 0.25
+"""Seconds between two looks at what the arms do."""
+_LOOK_AT_FILE = 1.0
+_TRY_AGAIN = 5.0
+_MERGE_EVERY = 60.0
+_Stage = tuple[str, float, int]
+log = logging.getLogger("penstock.move")
+
+
+class Judge:
+    """One for a process. `state`: the last known one, as the watcher keeps it."""
+
+    def __init__(
+        self, path: Path, tallies: Tallies, state: Callable[[], ArmsState], clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._path = path
+        self._folder = workers_folder(path)
+        self._tallies = tallies
+        self._state = state
+        self._clock = clock
+        self._own: OwnFile | None = None
+        self._files = WorkerFiles(self._folder, clock)
+        self._windows: dict[str, tuple[_Stage, Window]] = {}
+        self._said: set[str] = set()
+        self._looked_at_file = self._judged = self._merged = float("-inf")
+        tell_after_fork(self)
+
+    @property
+    def path(self) -> Path:
+        """Where the state is."""
+        return self._path
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others can read what this process counts."""
+        return self._own is not None
+
+    def tick(self, now: float) -> None:
+        """Call it about ten times a second, in one thread that is not the loop's; `now` is monotonic."""
+        self._keep_file(now)
+        if now - self._judged >= EVERY:
+            self._judged = now
+            self._judge_all(now)
+        if now - self._merged >= _MERGE_EVERY:
+            self._merged = now
+            self._put_dead_together()
+
+    def close(self) -> None:
+        """Let the files go; what was counted stays in the folder."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+        self._files.close()
+
+    def after_fork(self) -> None:
+        """The files are the parent's; the child makes its own."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+        self._files = WorkerFiles(self._folder, self._clock)
+        self._windows = {}
+        self._looked_at_file = self._judged = self._merged = float("-inf")
+
+    # -- the file of this process -----------------------------------------------------------------------------------
+
+    def _keep_file(self, now: float) -> None:
+        if self._own is not None:
+            self._own.beat()
+            if now - self._looked_at_file < _LOOK_AT_FILE or self._own.is_there():
+                return
+            # Somebody has removed it, perhaps with the folder.
+            self._own.close()
+            self._own = None
+        elif now - self._looked_at_file < _TRY_AGAIN:
+            return
+        self._looked_at_file = now
+        try:
+            self._own = OwnFile(self._folder, self._tallies, self._clock)
+        except OSError as error:
+            self._say_once(
+                f"{self._folder} cannot be used ({error.strerror}): what this worker counts is seen by no other and "
+                "ends with it; requests are served as before"
+            )
+
+    # -- judging ----------------------------------------------------------------------------------------------------
+
+    def _judge_all(self, now: float) -> None:
+        moving = {
+            name: route for name, route in self._state().routes.items() if route.share > 0 and route.arm != CONTROL
+        }
+        for name in self._windows.keys() - moving.keys():
+            del self._windows[name]
+        if not moving:
+            return
+        self._files.look()
+        living = self._living(moving)
+        for name, route in moving.items():
+            stage, window = (route.arm, route.since, route.stage), Window()
+            if name in self._windows and self._windows[name][0] == stage:
+                window = self._windows[name][1]
+            self._windows[name] = stage, window
+            row = name_of(name)
+            window.add(now, {worker: routes.get(row, {}) for worker, routes in living.items()})
+            reason = self._reason(name, route, window)
+            if reason is not None:
+                self._take_back(name, route, reason)
+
+    def _living(self, moving: Mapping[str, RouteState]) -> dict[str, Routes]:
+        if self._own is not None:
+            return self._files.living(moving)
+        # Nobody else can be read, most likely; this worker still knows what it does itself.
+        return {"": self._tallies.counts()}
+
+    def _reason(self, name: str, route: RouteState, window: Window) -> str | None:
+        ever = _seen(self._files.ever([name]).get(name_of(name), {}).get(CONTROL, Counts()))
+        blocked, blocked_now = window.blocked(route.arm), window.blocked_now(route.arm)
+        for arm, control in (
+            (window.lately(route.arm), window.lately(CONTROL)),
+            # Of few requests a window is never full enough; of a small difference neither.
+            (window.in_all(route.arm), window.in_all(CONTROL)),
+        ):
+            seen = _seen(arm, blocked, blocked_now)
+            reason = judge(control_to_compare(_seen(control), ever), seen, route.limits)
+            if reason is not None:
+                return reason
+        return None
+
+    def _take_back(self, name: str, route: RouteState, reason: str) -> None:
+        try:
+            if not take_back(self._path, name, route, reason, self._clock.wall()):
+                return
+        except UsageError as error:
+            self._say_once(
+                f"{name}: the arm {route.arm!r} cannot be taken back, though it should be ({reason}): {error}"
+            )
+            return
+        self._tallies.of(name, route.arm).take_back(reason)
+        log.warning("%s: the arm %r is taken back: %s", name, route.arm, reason)
+
+    def _put_dead_together(self) -> None:
+        try:
+            self._files.look()
+            self._files.merge()
+        except OSError as error:
+            self._say_once(f"the files of dead workers in {self._folder} cannot be put together: {error.strerror}")
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            log.error("%s", message)
+
+
+def _seen(counts: Counts, blocked: float = 0.0, blocked_now: float = 0.0) -> Seen:
+    durations = CoarseDurations(counts.buckets, counts.largest)
+    # One that is just ending may be counted as an error before it is counted as one of all.
+    return Seen(durations, min(counts.errors, durations.count), counts.shed, blocked, blocked_now)

@@ -1,0 +1,63 @@
+"""What a process that serves arms does besides: it keeps its counts where others can read them, and judges.
+
+It is done in the thread that watches the state, from the first request on.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..adapters.forks import tell_after_fork
+from ..clock import SYSTEM_CLOCK
+from .back import Judge
+from .metrics import MoveSource
+from .state_file import state_path, workers_folder
+from .table import TALLIES
+from .watch import WATCH
+from .worker_files import WorkerFiles
+
+
+class Serving:
+    """That of this process. The judge is made when the place of the state is known."""
+
+    def __init__(self) -> None:
+        self._judge: Judge | None = None
+        self._hooked = False
+        self._source: MoveSource | None = None
+        self._lock = threading.Lock()
+        tell_after_fork(self)
+
+    def begin(self) -> None:
+        """From now on the watching thread does it. A second call does nothing."""
+        if not self._hooked:
+            self._hooked = True
+            WATCH.on_tick.append(self.tick)
+
+    def tick(self, now: float) -> None:
+        """Once for each look at the state; `now` is monotonic."""
+        path = WATCH.path
+        if path is None:
+            return
+        if self._judge is not None and self._judge.path != path:
+            self._judge.close()
+            self._judge = None
+        if self._judge is None:
+            self._judge = Judge(path, TALLIES, lambda: WATCH.state)
+        self._judge.tick(now)
+
+    def source(self) -> MoveSource:
+        """Where metrics are read: files of its own, for they are read in other threads than the judge's."""
+        with self._lock:
+            path = WATCH.path or state_path()
+            if self._source is None or self._source.path != path:
+                files = WorkerFiles(workers_folder(path), SYSTEM_CLOCK)
+                self._source = MoveSource(path, files, TALLIES, lambda: WATCH.state, WATCH.age)
+            return self._source
+
+    def after_fork(self) -> None:
+        """What is open belongs to the parent; the judge hears of it itself."""
+        self._lock = threading.Lock()
+        self._source = None
+
+
+SERVING = Serving()
