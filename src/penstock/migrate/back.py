@@ -154,9 +154,9 @@ class Judge:
             if not take_back(self._path, name, route, reason, self._clock.wall()):
                 return
         except UsageError as error:
-            self._say_once(
-                f"{name}: the arm {route.arm!r} cannot be taken back, though it should be ({reason}): {error}"
-            )
+            about = f"{name} {route.arm} {route.since} {route.stage}"
+            message = f"{name}: the arm {route.arm!r} cannot be taken back, though it should be ({reason}): {error}"
+            self._say_once(message, about)
             return
         self._tallies.of(name, route.arm).take_back(reason)
         log.warning("%s: the arm %r is taken back: %s", name, route.arm, reason)
@@ -168,9 +168,9 @@ class Judge:
         except OSError as error:
             self._say_once(f"the files of dead workers in {self._folder} cannot be put together: {error.strerror}")
 
-    def _say_once(self, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
+    def _say_once(self, message: str, about: str = "") -> None:
+        if (about or message) not in self._said:
+            self._said.add(about or message)
             log.error("%s", message)
 
 
