@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from penstock.errors import UsageError
-from penstock.migrate.back import Judge
+from penstock.migrate.back import ArmJudge
 from penstock.migrate.state_file import load_state
 from penstock.migrate.tally import Tallies
 from penstock.rules.moving.state import ArmsState
@@ -23,7 +23,7 @@ def serve(path: Path, how: str, rate: float) -> None:
     """Until it is killed."""
     tallies = Tallies()
     known = [ArmsState()]
-    judge = Judge(path, tallies, lambda: known[0])
+    judge = ArmJudge(path, tallies, lambda: known[0])
     threading.Thread(target=watch, args=(path, known, judge), daemon=True).start()
     control, arm = tallies.of(ROUTE, "control"), tallies.of(ROUTE, "async")
     while not judge.is_open:
@@ -52,7 +52,7 @@ def serve(path: Path, how: str, rate: float) -> None:
         arm.end(2.0 if how == "sleeps" else 0.01, failed=how == "fails")
 
 
-def watch(path: Path, known: list[ArmsState], judge: Judge) -> None:
+def watch(path: Path, known: list[ArmsState], judge: ArmJudge) -> None:
     """As the watching thread does."""
     while True:
         try:

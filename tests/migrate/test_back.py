@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.migrate.back import EVERY, Judge
+from penstock.migrate.back import EVERY, ArmJudge
 from penstock.migrate.state_file import change_state, load_state, with_route, workers_folder
 from penstock.migrate.tally import ArmTally, Tallies
 from penstock.migrate.worker_files import WorkerFiles
@@ -30,7 +30,7 @@ class OneWorker:
         self.path = path
         self.clock = clock
         self.tallies = Tallies(clock)
-        self.judge = Judge(path, self.tallies, lambda: load_state(path), clock)
+        self.judge = ArmJudge(path, self.tallies, lambda: load_state(path), clock)
         self.control = self.tallies.of(ROUTE, "control")
         self.arm = self.tallies.of(ROUTE, "async")
 
@@ -236,7 +236,7 @@ def test_a_folder_that_was_removed_is_made_anew(worker: OneWorker) -> None:
 def test_a_state_that_cannot_be_written_is_said_once(worker: OneWorker, caplog: pytest.LogCaptureFixture) -> None:
     """A config map: nobody can take it back but who rolls it out."""
     state = load_state(worker.path)
-    worker.judge = Judge(worker.path, worker.tallies, lambda: state, worker.clock)
+    worker.judge = ArmJudge(worker.path, worker.tallies, lambda: state, worker.clock)
     worker.path.with_name("arms.json.lock").unlink()
     worker.path.with_name("arms.json.lock").mkdir()
     with caplog.at_level(logging.ERROR, "penstock.move"):
@@ -251,15 +251,16 @@ def test_a_fork_keeps_a_file_of_its_own(worker: OneWorker) -> None:
     """And the parent's lock stays the parent's: when it dies, it is dead."""
     worker.serve(1.0, good, good)
     files = WorkerFiles(workers_folder(worker.path))
+    files.look()
     if not (child := os.fork()):
         worker.serve(1.0, failing, failing)
         time.sleep(30)
         os._exit(0)
     try:
         until = time.monotonic() + 10
-        while len(files.workers()) < 2 and time.monotonic() < until:
-            files.look()
+        while time.monotonic() < until and files.ever()[ROUTE]["control"].ended < 200:
             time.sleep(0.01)
+            files.look()
         assert {each.pid for each in files.workers()} == {os.getpid(), child}
         worker.judge.close()
         files.look()

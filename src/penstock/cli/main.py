@@ -21,6 +21,7 @@ from .demo import demo
 from .exit_codes import COULD_NOT_START, INTERRUPTED, OK, STOPPED
 from .explain import explain
 from .log import JsonLog, wants_json_log
+from .move import move
 from .proxy import proxy
 from .pull import pull
 from .purge import purge
@@ -59,6 +60,7 @@ def penstock() -> None:
 penstock.add_command(send)
 penstock.add_command(pull)
 penstock.add_command(check)
+penstock.add_command(move)
 penstock.add_command(proxy)
 penstock.add_command(purge)
 penstock.add_command(explain)

@@ -12,9 +12,9 @@ from pathlib import Path
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
-from ..rules.moving.judge import Seen, control_to_compare, judge
+from ..rules.moving.judge import ArmSeen, control_to_compare, judge
 from ..rules.moving.state import CONTROL, ArmsState, RouteState
-from ..rules.moving.windows import Counts, Window
+from ..rules.moving.windows import ArmCounts, StageWindow
 from .durations import CoarseDurations
 from .row import name_of
 from .state_file import take_back, workers_folder
@@ -31,7 +31,7 @@ _Stage = tuple[str, float, int]
 log = logging.getLogger("penstock.move")
 
 
-class Judge:
+class ArmJudge:
     """One for a process. `state`: the last known one, as the watcher keeps it."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Judge:
         self._clock = clock
         self._own: OwnFile | None = None
         self._files = WorkerFiles(self._folder, clock)
-        self._windows: dict[str, tuple[_Stage, Window]] = {}
+        self._windows: dict[str, tuple[_Stage, StageWindow]] = {}
         self._said: set[str] = set()
         self._looked_at_file = self._judged = self._merged = float("-inf")
         tell_after_fork(self)
@@ -119,7 +119,7 @@ class Judge:
         self._files.look()
         living = self._living(moving)
         for name, route in moving.items():
-            stage, window = (route.arm, route.since, route.stage), Window()
+            stage, window = (route.arm, route.since, route.stage), StageWindow()
             if name in self._windows and self._windows[name][0] == stage:
                 window = self._windows[name][1]
             self._windows[name] = stage, window
@@ -135,8 +135,8 @@ class Judge:
         # Nobody else can be read, most likely; this worker still knows what it does itself.
         return {"": self._tallies.counts()}
 
-    def _reason(self, name: str, route: RouteState, window: Window) -> str | None:
-        ever = _seen(self._files.ever([name]).get(name_of(name), {}).get(CONTROL, Counts()))
+    def _reason(self, name: str, route: RouteState, window: StageWindow) -> str | None:
+        ever = _seen(self._files.ever([name]).get(name_of(name), {}).get(CONTROL, ArmCounts()))
         blocked, blocked_now = window.blocked(route.arm), window.blocked_now(route.arm)
         for arm, control in (
             (window.lately(route.arm), window.lately(CONTROL)),
@@ -174,7 +174,7 @@ class Judge:
             log.error("%s", message)
 
 
-def _seen(counts: Counts, blocked: float = 0.0, blocked_now: float = 0.0) -> Seen:
+def _seen(counts: ArmCounts, blocked: float = 0.0, blocked_now: float = 0.0) -> ArmSeen:
     durations = CoarseDurations(counts.buckets, counts.largest)
     # One that is just ending may be counted as an error before it is counted as one of all.
-    return Seen(durations, min(counts.errors, durations.count), counts.shed, blocked, blocked_now)
+    return ArmSeen(durations, min(counts.errors, durations.count), counts.shed, blocked, blocked_now)

@@ -11,7 +11,7 @@ from typing import Any
 from ..observe.exposition import Collector, Family, Rows, exposition
 from ..rules.moving.judge import KINDS
 from ..rules.moving.state import ArmsState
-from ..rules.moving.windows import Counts
+from ..rules.moving.windows import ArmCounts
 from .durations import histogram_of
 from .tally import Tallies
 from .worker_files import Routes, WorkerFiles, sum_of
@@ -90,30 +90,30 @@ class MoveCollector:
         return Collector(families(self._source)).collect()
 
 
-def _by_arm(routes: Routes) -> Iterator[tuple[tuple[str, str], Counts]]:
+def _by_arm(routes: Routes) -> Iterator[tuple[tuple[str, str], ArmCounts]]:
     for route, arms in routes.items():
         for arm, counts in arms.items():
             yield (route, arm), counts
 
 
-def _counter(name: str, meaning: str, routes: Routes, read: Callable[[Counts], float]) -> Family:
+def _counter(name: str, meaning: str, routes: Routes, read: Callable[[ArmCounts], float]) -> Family:
     rows: Rows = {key: read(counts) for key, counts in _by_arm(routes)}
     return Family(f"penstock_{name}", meaning, "counter", labels=_ARM, rows=rows)
 
 
-def _errors(counts: Counts) -> float:
+def _errors(counts: ArmCounts) -> float:
     return counts.errors
 
 
-def _shed(counts: Counts) -> float:
+def _shed(counts: ArmCounts) -> float:
     return counts.shed
 
 
-def _keyless(counts: Counts) -> float:
+def _keyless(counts: ArmCounts) -> float:
     return counts.keyless
 
 
-def _blocked(counts: Counts) -> float:
+def _blocked(counts: ArmCounts) -> float:
     return counts.blocked
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from ..rules.moving.windows import Counts
+from ..rules.moving.windows import ArmCounts
 from .durations import BUCKETS, index_of
 
 _NAME = 56
@@ -30,7 +30,7 @@ NOTICED = 0.01
 """Seconds from which on a step that holds the event loop counts; a shorter one blocks nobody."""
 
 
-class Row:
+class ArmRow:
     """One arm. `view` has `BYTES`; a row of zeros has counted nothing. Who writes takes care that no two do."""
 
     __slots__ = ("_numbers", "_seconds", "_view")
@@ -49,7 +49,7 @@ class Row:
         """(route, arm), empty where nobody has written them."""
         return _text(self._view[: 8 * _NAME]), _text(self._view[8 * _NAME : 8 * _BEGUN])
 
-    def copy_to(self, other: Row) -> None:
+    def copy_to(self, other: ArmRow) -> None:
         """All of it."""
         other._view[:] = self._view
 
@@ -107,7 +107,7 @@ class Row:
         """When the step began that is running now; 0: none is."""
         return self._seconds[_RUNNING]
 
-    def counts(self, now: float, lost: list[str]) -> Counts:
+    def counts(self, now: float, lost: list[str]) -> ArmCounts:
         """As of `now`, on the monotonic clock of the machine that counted. `lost`: the names of what can be."""
         numbers = self._numbers[_BEGUN:].tolist()
         running = self.running
@@ -116,7 +116,7 @@ class Row:
         def at(place: int) -> int:
             return int(numbers[place - _BEGUN])
 
-        return Counts(
+        return ArmCounts(
             begun=at(_BEGUN),
             ended=at(_ENDED),
             errors=at(_ERRORS),
@@ -131,9 +131,9 @@ class Row:
         )
 
 
-def blank_row() -> Row:
+def blank_row() -> ArmRow:
     """One in the memory of this process alone."""
-    return Row(memoryview(bytearray(BYTES)))
+    return ArmRow(memoryview(bytearray(BYTES)))
 
 
 def _cut(text: str, length: int) -> bytes:

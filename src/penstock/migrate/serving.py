@@ -9,7 +9,7 @@ import threading
 
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK
-from .back import Judge
+from .back import ArmJudge
 from .metrics import MoveSource
 from .state_file import state_path, workers_folder
 from .table import TALLIES
@@ -21,7 +21,7 @@ class Serving:
     """That of this process. The judge is made when the place of the state is known."""
 
     def __init__(self) -> None:
-        self._judge: Judge | None = None
+        self._judge: ArmJudge | None = None
         self._hooked = False
         self._source: MoveSource | None = None
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Serving:
             self._judge.close()
             self._judge = None
         if self._judge is None:
-            self._judge = Judge(path, TALLIES, lambda: WATCH.state)
+            self._judge = ArmJudge(path, TALLIES, lambda: WATCH.state)
         self._judge.tick(now)
 
     def source(self) -> MoveSource:

@@ -12,9 +12,9 @@ from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK, Clock
 from ..observe.histogram import Histogram
 from ..rules.moving.judge import KINDS
-from ..rules.moving.windows import Counts
+from ..rules.moving.windows import ArmCounts
 from .durations import histogram_of
-from .row import MOST_LOST, Row, blank_row, name_of
+from .row import MOST_LOST, ArmRow, blank_row, name_of
 
 MORE = "(more)"
 """Stands for all that there is no room for."""
@@ -112,12 +112,12 @@ class ArmTally:
         """When the step began that is running now (monotonic seconds); 0: none is."""
         return self._row.running
 
-    def counts(self) -> Counts:
+    def counts(self) -> ArmCounts:
         """All of them, as of now."""
         with self._lock:
             return self._row.counts(self._clock.now(), self._lost.names)
 
-    def move_to(self, row: Row) -> None:
+    def move_to(self, row: ArmRow) -> None:
         """From now on the counts are kept there; it has been named."""
         with self._lock:
             self._row.copy_to(row)
@@ -212,9 +212,9 @@ class Tallies:
         with self._lock:
             return list(self._arms.values())
 
-    def counts(self) -> dict[str, dict[str, Counts]]:
+    def counts(self) -> dict[str, dict[str, ArmCounts]]:
         """By route, as rows name it, and arm."""
-        found: dict[str, dict[str, Counts]] = {}
+        found: dict[str, dict[str, ArmCounts]] = {}
         for each in self.all():
             found.setdefault(name_of(each.route), {})[each.arm] = each.counts()
         return found

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from ..clock import Clock
 from ..limits.shared_log import boot_id
-from ..rules.moving.windows import Counts
-from .row import BYTES, MOST_LOST, Row
+from ..rules.moving.windows import ArmCounts
+from .row import BYTES, MOST_LOST, ArmRow
 from .tally import MOST_ARMS, ArmTally, Tallies
 
 _MAGIC = int.from_bytes(b"PENSMOV1", "little")
@@ -34,7 +34,7 @@ _BOOT = slice(64, 104)
 _NAMES, _NAME_BYTES = 512, 64
 SIZE = _HEAD + MOST_ARMS * BYTES
 
-Route = dict[str, Counts]
+Route = dict[str, ArmCounts]
 """Counts by arm."""
 
 
@@ -106,7 +106,7 @@ class OwnFile:
         except OSError:
             # It is counted in memory, and seen by nobody else; the disk is full.
             return
-        tally.move_to(Row(self._whole[at : at + BYTES]))
+        tally.move_to(ArmRow(self._whole[at : at + BYTES]))
         # A row is there for others only when it has its name.
         self._numbers[_ROWS] = rows + 1
 
@@ -157,7 +157,7 @@ class ReadFile:
         self._whole = memoryview(self._map)
         self._numbers = self._whole[:_HEAD].cast("Q")
         self._seconds = self._whole[:_HEAD].cast("d")
-        self._rows: list[tuple[str, str, Row]] = []
+        self._rows: list[tuple[str, str, ArmRow]] = []
         if self._numbers[_MAGIC_AT] != _MAGIC:
             self.close()
             raise ValueError(f"{path} is of another version of penstock")
@@ -195,13 +195,13 @@ class ReadFile:
         self._map.close()
         os.close(self._descriptor)
 
-    def _known_rows(self) -> list[tuple[str, str, Row]]:
+    def _known_rows(self) -> list[tuple[str, str, ArmRow]]:
         if os.fstat(self._descriptor).st_size != SIZE:
             # Somebody has cut it: to read on would kill this process.
             return []
         while len(self._rows) < min(self._numbers[_ROWS], MOST_ARMS):
             at = _HEAD + len(self._rows) * BYTES
-            row = Row(self._whole[at : at + BYTES])
+            row = ArmRow(self._whole[at : at + BYTES])
             self._rows.append((*row.names(), row))
         return self._rows
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..rules.moving.windows import Counts, difference, together
+from ..rules.moving.windows import ArmCounts, difference, together
 from .durations import BUCKETS
 from .row import name_of
 from .whole_file import alone, write_whole
@@ -148,7 +148,7 @@ def since(now: Mapping[str, Routes], then: Mapping[str, Routes]) -> Routes:
         grown.append(
             {
                 route: {
-                    arm: difference(counts, before.get(route, {}).get(arm, Counts())) for arm, counts in arms.items()
+                    arm: difference(counts, before.get(route, {}).get(arm, ArmCounts())) for arm, counts in arms.items()
                 }
                 for route, arms in routes.items()
             }
@@ -162,7 +162,7 @@ def sum_of(workers: Mapping[str, Routes]) -> Routes:
 
 
 def _sum(many: Iterable[Routes], only: set[str] | None) -> Routes:
-    parts: dict[str, dict[str, list[Counts]]] = {}
+    parts: dict[str, dict[str, list[ArmCounts]]] = {}
     for routes in many:
         for route, arms in routes.items():
             if only is None or route in only:
@@ -199,7 +199,7 @@ def _from_json(document: dict[str, Any]) -> tuple[Routes, set[str]]:
         buckets = [0] * BUCKETS
         for index, count in row["buckets"].items():
             buckets[int(index) % BUCKETS] += int(count)
-        routes.setdefault(str(row["route"]), {})[str(row["arm"])] = Counts(
+        routes.setdefault(str(row["route"]), {})[str(row["arm"])] = ArmCounts(
             begun=int(row["ended"]),
             ended=int(row["ended"]),
             errors=int(row["errors"]),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.rules.moving.judge import KINDS, LEAST, LEAST_DURATIONS, Seen, control_to_compare, judge
+from penstock.rules.moving.judge import KINDS, LEAST, LEAST_DURATIONS, ArmSeen, control_to_compare, judge
 from penstock.rules.moving.state import BackLimits
 
 USUAL = BackLimits()
@@ -36,12 +36,14 @@ class Taken:
         return sum(each > seconds for each in self.all)
 
 
-def seen(count: int, *, errors: int = 0, slow: int = 0, shed: int = 0, blocked: float = 0.0, now: float = 0.0) -> Seen:
+def seen(
+    count: int, *, errors: int = 0, slow: int = 0, shed: int = 0, blocked: float = 0.0, now: float = 0.0
+) -> ArmSeen:
     """`count` requests of 10 ms, but for `slow` ones of 2 s."""
-    return Seen(Taken([0.01] * (count - slow) + [2.0] * slow), errors, shed, blocked, now)
+    return ArmSeen(Taken([0.01] * (count - slow) + [2.0] * slow), errors, shed, blocked, now)
 
 
-TABLE: dict[str, tuple[Seen, Seen, BackLimits, str | None]] = {
+TABLE: dict[str, tuple[ArmSeen, ArmSeen, BackLimits, str | None]] = {
     "nothing": (seen(0), seen(0), USUAL, None),
     "all is well": (seen(500), seen(500), USUAL, None),
     # Errors.
@@ -103,7 +105,7 @@ TABLE: dict[str, tuple[Seen, Seen, BackLimits, str | None]] = {
 
 
 @pytest.mark.parametrize(("control", "arm", "limits", "said"), TABLE.values(), ids=TABLE)
-def test_an_arm_is_judged(control: Seen, arm: Seen, limits: BackLimits, said: str | None) -> None:
+def test_an_arm_is_judged(control: ArmSeen, arm: ArmSeen, limits: BackLimits, said: str | None) -> None:
     """With a reason in words and numbers, or not at all."""
     reason = judge(control, arm, limits)
     if said is None:
@@ -122,19 +124,19 @@ SEENS = st.integers(0, 400).flatmap(
 
 
 @given(SEENS)
-def test_an_arm_is_not_worse_than_itself(both: Seen) -> None:
+def test_an_arm_is_not_worse_than_itself(both: ArmSeen) -> None:
     """Whatever happens to both alike, but for a ceiling that only the arm has."""
     assert judge(both, both, BackLimits(shed=None)) is None
 
 
 @given(SEENS, SEENS)
-def test_what_is_not_limited_takes_nothing_back(control: Seen, arm: Seen) -> None:
+def test_what_is_not_limited_takes_nothing_back(control: ArmSeen, arm: ArmSeen) -> None:
     """`--no-back`."""
     assert judge(control, arm, NONE) is None
 
 
 @given(SEENS, st.integers(LEAST, 400), st.data())
-def test_more_errors_never_look_better(control: Seen, count: int, data: st.DataObject) -> None:
+def test_more_errors_never_look_better(control: ArmSeen, count: int, data: st.DataObject) -> None:
     """Of the same number of requests."""
     few = data.draw(st.integers(0, count))
     many = data.draw(st.integers(few, count))
@@ -162,6 +164,6 @@ def test_equal_arms_are_left_alone(errors: float, share: float) -> None:
         assert judge(control, arm, USUAL) is None
 
 
-def _drawn(chance: random.Random, count: int, errors: float) -> Seen:
+def _drawn(chance: random.Random, count: int, errors: float) -> ArmSeen:
     durations = [chance.lognormvariate(-4.0, 1.0) for _ in range(count)]
-    return Seen(Taken(durations), sum(chance.random() < errors for _ in range(count)))
+    return ArmSeen(Taken(durations), sum(chance.random() < errors for _ in range(count)))

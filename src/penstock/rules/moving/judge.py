@@ -45,7 +45,7 @@ class Durations(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ArmSeen:
     """What was seen of one arm over some time."""
 
     durations: Durations
@@ -57,12 +57,12 @@ class Seen:
     """The same of the last moments alone."""
 
 
-def control_to_compare(lately: Seen, ever: Seen) -> Seen:
+def control_to_compare(lately: ArmSeen, ever: ArmSeen) -> ArmSeen:
     """The control of the same time; where that is too little to compare with, all that was ever seen of it."""
     return lately if lately.durations.count >= LEAST_DURATIONS else ever
 
 
-def judge(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
+def judge(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
     """Why the arm is to be taken back, in words that begin with one of `KINDS`; None: nothing is known against it.
 
     A control of which nothing is known is one without errors, and no p99 is compared with it.
@@ -70,7 +70,7 @@ def judge(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
     return _blocked(arm, limits) or _errors(control, arm, limits) or _slow(control, arm, limits) or _shed(arm, limits)
 
 
-def _errors(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
+def _errors(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
     count = arm.durations.count
     if limits.errors is None or count < LEAST:
         return None
@@ -81,7 +81,7 @@ def _errors(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
     return f"errors: {_percent(arm.errors / count)} of {count:,} requests failed, {beside}"
 
 
-def _slow(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
+def _slow(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
     if arm.durations.count < LEAST_DURATIONS:
         return None
     if limits.p99_seconds is not None and _share_above(arm, limits.p99_seconds) > _SLOWEST:
@@ -100,7 +100,7 @@ def _slow(control: Seen, arm: Seen, limits: BackLimits) -> str | None:
     )
 
 
-def _blocked(arm: Seen, limits: BackLimits) -> str | None:
+def _blocked(arm: ArmSeen, limits: BackLimits) -> str | None:
     if limits.blocked is None:
         return None
     if arm.blocked > limits.blocked:
@@ -110,14 +110,14 @@ def _blocked(arm: Seen, limits: BackLimits) -> str | None:
     return None
 
 
-def _shed(arm: Seen, limits: BackLimits) -> str | None:
+def _shed(arm: ArmSeen, limits: BackLimits) -> str | None:
     count = arm.shed + arm.durations.count
     if limits.shed is None or count < LEAST or wilson(arm.shed, count, Z).low <= limits.shed:
         return None
     return f"shed: {_percent(arm.shed / count)} of {count:,} requests were refused for the ceiling"
 
 
-def _share_above(arm: Seen, seconds: float) -> float:
+def _share_above(arm: ArmSeen, seconds: float) -> float:
     """At least so large a share of its requests take longer."""
     return wilson(arm.durations.slower_than(seconds), arm.durations.count, Z).low
 
@@ -130,7 +130,7 @@ def _surely_more(mine: int, all_mine: int, others: int, all_others: int) -> floa
     return share - known - math.hypot(share - low, high - known)
 
 
-def _p99(arm: Seen) -> str:
+def _p99(arm: ArmSeen) -> str:
     return _seconds(arm.durations.quantile(1 - _SLOWEST) or 0.0)
 
 

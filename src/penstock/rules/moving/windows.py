@@ -19,12 +19,12 @@ LATELY = 1.5
 _APART = 1.0
 """Seconds between two samples that are kept whole; what is between them is only the time that loops were held."""
 
-Arms = Mapping[str, "Counts"]
+Arms = Mapping[str, "ArmCounts"]
 """The counts of a route by arm."""
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class ArmCounts:
     """What became of the requests of one arm; durations are seconds."""
 
     begun: int = 0
@@ -48,9 +48,9 @@ class Counts:
         return max(0, self.begun - self.ended)
 
 
-def difference(now: Counts, then: Counts) -> Counts:
+def difference(now: ArmCounts, then: ArmCounts) -> ArmCounts:
     """What was counted between two looks at the same worker. `largest` is that of `now`: nobody knows a later one."""
-    return Counts(
+    return ArmCounts(
         begun=now.begun - then.begun,
         ended=now.ended - then.ended,
         errors=now.errors - then.errors,
@@ -66,11 +66,11 @@ def difference(now: Counts, then: Counts) -> Counts:
     )
 
 
-def together(many: Iterable[Counts]) -> Counts:
+def together(many: Iterable[ArmCounts]) -> ArmCounts:
     """The sum."""
-    found = Counts()
+    found = ArmCounts()
     for each in many:
-        found = Counts(
+        found = ArmCounts(
             begun=found.begun + each.begun,
             ended=found.ended + each.ended,
             errors=found.errors + each.errors,
@@ -94,11 +94,11 @@ def _each(left: tuple[int, ...], right: tuple[int, ...], sign: int) -> tuple[int
     return tuple(one + sign * other for one, other in zip(left, right, strict=True))
 
 
-class Window:
+class StageWindow:
     """Samples of one route, from the beginning of a stage on."""
 
     def __init__(self) -> None:
-        self._first: dict[str, dict[str, Counts]] = {}
+        self._first: dict[str, dict[str, ArmCounts]] = {}
         self._kept: deque[tuple[float, Mapping[str, Arms]]] = deque()
         self._held: deque[tuple[float, dict[str, dict[str, float]]]] = deque()
         self._now: Mapping[str, Arms] = {}
@@ -121,11 +121,11 @@ class Window:
         _forget(self._kept, now - SECONDS)
         _forget(self._held, now - LATELY)
 
-    def lately(self, arm: str) -> Counts:
+    def lately(self, arm: str) -> ArmCounts:
         """What all workers together have counted within the window."""
         return together(self._grown(arm).values())
 
-    def in_all(self, arm: str) -> Counts:
+    def in_all(self, arm: str) -> ArmCounts:
         """The same since the stage began."""
         return together(
             difference(arms[arm], self._first[worker][arm]) for worker, arms in self._now.items() if arm in arms
@@ -148,7 +148,7 @@ class Window:
                 longest = max(longest, arms[arm].blocked - then)
         return longest / LATELY
 
-    def _grown(self, arm: str) -> dict[str, Counts]:
+    def _grown(self, arm: str) -> dict[str, ArmCounts]:
         grown = {}
         for worker, arms in self._now.items():
             if arm in arms:

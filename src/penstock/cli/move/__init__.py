@@ -1,0 +1,23 @@
+"""`penstock move`: routes from one implementation to another, a share of the requests after the other."""
+
+from __future__ import annotations
+
+import click
+
+from .back import back
+from .roll import roll
+from .status import status
+
+
+@click.group(short_help="Move routes from one implementation to another.")
+def move() -> None:
+    """Give the arms of a route their shares of the requests, and see what becomes of them.
+
+    The arms are in the app, under penstock.arms. What is said here is written to a file that every worker reads:
+    --arms, else $PENSTOCK_ARMS, else arms.json in this folder.
+    """
+
+
+move.add_command(roll)
+move.add_command(back)
+move.add_command(status)
