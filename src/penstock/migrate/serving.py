@@ -9,10 +9,10 @@ import threading
 
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK
+from . import table
 from .back import ArmJudge
 from .metrics import MoveSource
 from .state_file import state_path, workers_folder
-from .table import TALLIES
 from .watch import WATCH
 from .worker_files import WorkerFiles
 
@@ -22,15 +22,13 @@ class Serving:
 
     def __init__(self) -> None:
         self._judge: ArmJudge | None = None
-        self._hooked = False
         self._source: MoveSource | None = None
         self._lock = threading.Lock()
         tell_after_fork(self)
 
     def begin(self) -> None:
         """From now on the watching thread does it. A second call does nothing."""
-        if not self._hooked:
-            self._hooked = True
+        if self.tick not in WATCH.on_tick:
             WATCH.on_tick.append(self.tick)
 
     def tick(self, now: float) -> None:
@@ -42,7 +40,7 @@ class Serving:
             self._judge.close()
             self._judge = None
         if self._judge is None:
-            self._judge = ArmJudge(path, TALLIES, lambda: WATCH.state)
+            self._judge = ArmJudge(path, table.TALLIES, lambda: WATCH.state)
         self._judge.tick(now)
 
     def source(self) -> MoveSource:
@@ -51,7 +49,7 @@ class Serving:
             path = WATCH.path or state_path()
             if self._source is None or self._source.path != path:
                 files = WorkerFiles(workers_folder(path), SYSTEM_CLOCK)
-                self._source = MoveSource(path, files, TALLIES, lambda: WATCH.state, WATCH.age)
+                self._source = MoveSource(path, files, table.TALLIES, lambda: WATCH.state, WATCH.age)
             return self._source
 
     def after_fork(self) -> None:
