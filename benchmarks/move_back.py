@@ -1,4 +1,4 @@
-"""How soon an arm that turns bad has no share any more, and how often one is taken back that is as good as the control."""
+"""How soon an arm that turns bad has no share any more, and how often one that is as good as the control loses it."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def equal_arms(report: Report) -> None:
     report.goal(f"worst of {len(rows)} kinds of windows", f"at most {MOST_FALSE}", worst, worst <= MOST_FALSE)
     ended = sum(_ends_early(rng) for _ in range(STAGES))
     report.note(
-        f"Stages of ten minutes at 100 requests a second to each arm, 1 % errors in both, judged {LOOKS} times over all "
-        f"that was seen so far and over the last window: {ended} of {STAGES} were taken back."
+        f"Stages of ten minutes at 100 requests a second to each arm, 1 % errors in both, judged {LOOKS} times over "
+        f"all that was seen so far and over the last window: {ended} of {STAGES} were taken back."
     )
 
 

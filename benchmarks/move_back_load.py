@@ -132,7 +132,7 @@ async def trial(folder: Path, kind: str, *, share: str, workers: int, rate: floa
     if back is None:
         return Trial(None, None, "it was not taken back", answers.count)
     first = min(first_bad, back) if first_bad is not None else turned
-    return Trial(back - first, back - turned, _route(folder)["back"], answers.count)
+    return Trial(back - first, back - turned, str(_route(folder)["back"]), answers.count)
 
 
 async def _roll(folder: Path, share: str) -> None:

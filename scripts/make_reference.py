@@ -92,7 +92,7 @@ def cli_page() -> Iterator[str]:
     """Every command with its options."""
     yield f"# Command line\n\n{NOTICE}"
     yield prose(group.help or "")
-    for name, command in group.commands.items():
+    for name, command in commands(group):
         yield from command_part(name, command)
     yield "## Values"
     yield (
@@ -115,15 +115,27 @@ def cli_page() -> Iterator[str]:
     yield "\n".join(f"- `{one.name}`: {one.meaning}" for one in SCORE_MAPS.values())
 
 
+def commands(of: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All of a group, those of the groups in it after each."""
+    for name, command in of.commands.items():
+        yield before + name, command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+
+
 def command_part(name: str, command: click.Command) -> Iterator[str]:
     """One command: usage, what it does, options, examples."""
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
     options = [each for each in command.params if isinstance(each, click.Option)]
     needed = "".join(f" {each.opts[0]} {metavar(each)}" for each in options if each.required)
     yield f"## `penstock {name}`"
-    yield f"```text\npenstock {name}{''.join(f' {metavar(each)}' for each in arguments)}{needed} [OPTIONS]\n```"
+    if isinstance(command, click.Group):
+        yield f"```text\npenstock {name} {'|'.join(command.commands)}\n```"
+    else:
+        yield f"```text\npenstock {name}{''.join(f' {metavar(each)}' for each in arguments)}{needed} [OPTIONS]\n```"
     yield prose(command.help or "")
-    yield "\n".join(option_line(each) for each in options)
+    if options:
+        yield "\n".join(option_line(each) for each in options)
     if command.epilog:
         lines = inspect.cleandoc(command.epilog.replace("\b", "")).strip().splitlines()[1:]
         yield "```text\n" + inspect.cleandoc("\n".join(lines)) + "\n```"

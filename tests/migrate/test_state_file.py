@@ -109,7 +109,11 @@ def test_what_cannot_be_read_is_not_written_over(path: Path, make: Callable[[Pat
     """The other routes in it would lose their shares."""
     make(path)
     before = path.lstat()
-    for attempt in (lambda: load_state(path), lambda: change_state(path, lambda state: rolled())):
+    attempts: list[Callable[[], object]] = [
+        lambda: load_state(path),
+        lambda: change_state(path, lambda state: rolled()),
+    ]
+    for attempt in attempts:
         with pytest.raises(UsageError, match=r"arms\.json cannot be read: "):
             attempt()
     assert path.lstat().st_ino == before.st_ino

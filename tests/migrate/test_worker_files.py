@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from penstock.clock import SYSTEM_CLOCK
-from penstock.migrate import worker_files
+from penstock.migrate import worker_file, worker_files
 from penstock.migrate.state_file import workers_folder
 from penstock.migrate.tally import MOST_ROUTES, Tallies
 from penstock.migrate.worker_file import SIZE, OwnFile, ReadFile
@@ -182,6 +182,22 @@ def test_a_reader_sees_numbers_that_only_grow(tmp_path: Path) -> None:
             last, looks = now, looks + 1
     assert looks > 500
     assert last.ended > 1000
+
+
+def test_a_worker_on_another_machine_is_let_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a shared volume: it lives, its clock is another, and its counts are its own until it is dead."""
+    monkeypatch.setattr(worker_file, "boot_id", lambda: b"another")
+    tallies = Tallies()
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    tallies.of(ROUTE, "async").begin()
+    tallies.of(ROUTE, "async").end(0.01, failed=False)
+    monkeypatch.undo()
+    files = WorkerFiles(folder)
+    files.look()
+    assert (files.workers(), files.living(), files.ever()) == ([], {}, {})
+    own.close()
+    files.look()
+    assert files.ever()[ROUTE]["async"].ended == 1
 
 
 RUBBISH = {

@@ -80,14 +80,14 @@ def metrics_text(source: MoveSource) -> bytes:
 
 
 class MoveCollector:
-    """For a registry of prometheus_client that the app has: `REGISTRY.register(MoveCollector(source))`."""
+    """For a registry of prometheus_client; `scrape.collector` makes one. `source` is asked for at each scrape."""
 
-    def __init__(self, source: MoveSource) -> None:
+    def __init__(self, source: Callable[[], MoveSource]) -> None:
         self._source = source
 
     def collect(self) -> Iterator[Any]:
         """All families, as that library has them."""
-        return Collector(families(self._source)).collect()
+        return Collector(families(self._source())).collect()
 
 
 def _by_arm(routes: Routes) -> Iterator[tuple[tuple[str, str], ArmCounts]]:

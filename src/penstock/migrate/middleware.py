@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import ArmsBusy
 from .busy import answer_of
+from .scrape import Scrape
 from .under_way import UNDER_WAY, App, AsgiUnderWay, Receive, Scope, Send
 
 
@@ -14,15 +15,22 @@ class MoveMiddleware:
     been sent or its client has gone, and by its final status: 500 and above, or an exception, is a failure. Who waits
     for a place under `max_in_flight` and leaves gives the place back, and where there is none the answer is 503 with
     `Retry-After`. Answers go through as they come; lifespan and WebSocket are not touched.
+
+    `metrics` is a path that it answers itself, for Prometheus, with the sum of all workers; whoever can reach the app
+    can read them there. Raises UsageError where prometheus_client is missing then.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, metrics: str | None = None) -> None:
         self.app = app
+        self._scrape = None if metrics is None else Scrape(metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if self._scrape is not None and self._scrape.is_asked(scope):
+            await self._scrape.answer(scope, send)
             return
         request = AsgiUnderWay(scope, receive, send)
         token = UNDER_WAY.set(request)

@@ -161,6 +161,8 @@ class ReadFile:
         if self._numbers[_MAGIC_AT] != _MAGIC:
             self.close()
             raise ValueError(f"{path} is of another version of penstock")
+        self.is_here = bytes(self._whole[_BOOT]).rstrip(b"\0") == boot_id()
+        """Whether its worker is on this machine: what another one maps is not seen as it is, and has another clock."""
 
     @property
     def worker(self) -> Worker:

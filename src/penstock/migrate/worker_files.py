@@ -60,14 +60,15 @@ class WorkerFiles:
                 return
 
     def workers(self) -> list[Worker]:
-        """Those that live, the oldest first."""
-        return sorted((file.worker for file in self._living.values()), key=lambda worker: worker.started)
+        """Those that live on this machine, the oldest first."""
+        here = (file.worker for file in self._living.values() if file.is_here)
+        return sorted(here, key=lambda worker: worker.started)
 
     def living(self, routes: Iterable[str] | None = None) -> dict[str, Routes]:
-        """What each that lives has counted, by its name; of these routes."""
+        """What each that lives on this machine has counted, by its name; of these routes."""
         only = None if routes is None else set(map(name_of, routes))
         now = self._clock.now()
-        return {name: file.routes(now, only) for name, file in self._living.items()}
+        return {name: file.routes(now, only) for name, file in self._living.items() if file.is_here}
 
     def ever(self, routes: Iterable[str] | None = None) -> Routes:
         """What all have counted, the dead too."""

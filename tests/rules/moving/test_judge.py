@@ -56,6 +56,10 @@ TABLE: dict[str, tuple[ArmSeen, ArmSeen, BackLimits, str | None]] = {
     "one less than are needed": (seen(500), seen(LEAST - 1, errors=LEAST - 1), USUAL, None),
     "one error of many": (seen(500), seen(500, errors=1), USUAL, None),
     "one error of few": (seen(500), seen(20, errors=1), USUAL, None),
+    # Intervals alone took these for certain; each happens by chance in some of 10,000 windows of equal arms.
+    "three errors of sixty": (seen(2940, errors=3), seen(60, errors=3), USUAL, None),
+    "six errors of sixty": (seen(2940, errors=60), seen(60, errors=6), USUAL, None),
+    "five slow of sixty": (seen(2940, slow=29), seen(60, slow=5), USUAL, None),
     "both fail alike": (seen(500, errors=50), seen(500, errors=50), USUAL, None),
     "both fail, all of them": (seen(500, errors=500), seen(500, errors=500), USUAL, None),
     "the control fails more": (seen(500, errors=50), seen(500, errors=5), USUAL, None),

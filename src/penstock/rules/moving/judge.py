@@ -1,9 +1,9 @@
 """Whether an arm is taken back, and why: what is known of it for certain is worse than the control by the limit.
 
-Few requests make any share look large or small, so nothing is compared but intervals: the score interval of E. B.
-Wilson for one share, and for the difference of two the hybrid of R. G. Newcombe ("Interval estimation for the
-difference between independent proportions", Statistics in Medicine 17, 1998), which is made of two of those. The same
-holds for a p99: it is larger than a bound where more than 1 % of requests are, and that is a share.
+Few requests make any share look large or small. So that an arm is worse must not be chance (`chance`), and that it is
+worse by more than the limit must hold at the near end of an interval: for the difference of two shares the hybrid of R.
+G. Newcombe ("Interval estimation for the difference between independent proportions", Statistics in Medicine 17, 1998),
+made of two of E. B. Wilson's. A p99 is larger than a bound where more than 1 % of requests are, and that is a share.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..census.wilson import wilson
+from .chance import tail_of_share, tail_of_two
 from .state import BackLimits
 
 KINDS = ("errors", "p99", "blocked", "shed")
 """What a reason is about; it begins with one of these."""
-Z = 3.5
-"""Half the width of an interval in standard errors. Windows are judged four times a second, for hours and in every
-worker: at 1.96 equal arms would be told apart within minutes. `benchmarks/move_back.py` counts how often."""
+Z = 3.0
+"""Half the width of an interval in standard errors."""
+CHANCE = 1e-5
+"""What is likelier than this by chance is taken for chance. Windows are judged four times a second, for hours and in
+every worker: at one in forty equal arms would be told apart within minutes. `benchmarks/move_back.py` counts it."""
 LEAST, LEAST_DURATIONS = 20, 50
 """Requests of an arm below which its errors, and its durations, say nothing."""
 _SLOWEST = 0.01
@@ -75,7 +78,9 @@ def _errors(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
     if limits.errors is None or count < LEAST:
         return None
     known = control.durations.count
-    if _surely_more(arm.errors, count, control.errors, known) <= limits.errors:
+    if known and not _surely_more(arm.errors, count, control.errors, known, limits.errors):
+        return None
+    if not known and tail_of_share(arm.errors, count, limits.errors) > CHANCE:
         return None
     beside = f"{_percent(control.errors / known)} of {known:,} of the control" if known else "none known of the control"
     return f"errors: {_percent(arm.errors / count)} of {count:,} requests failed, {beside}"
@@ -84,15 +89,15 @@ def _errors(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
 def _slow(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
     if arm.durations.count < LEAST_DURATIONS:
         return None
-    if limits.p99_seconds is not None and _share_above(arm, limits.p99_seconds) > _SLOWEST:
+    if limits.p99_seconds is not None and _is_above(arm, limits.p99_seconds):
         return f"p99: {_p99(arm)} of {arm.durations.count:,} requests, more than {_seconds(limits.p99_seconds)}"
     usual = control.durations.quantile(1 - _SLOWEST)
     if limits.p99_factor is None or usual is None or control.durations.count < LEAST_DURATIONS:
         return None
     bound = usual * limits.p99_factor
     slower, beside = arm.durations.slower_than(bound), control.durations.slower_than(bound)
-    is_more = _surely_more(slower, arm.durations.count, beside, control.durations.count) > 0
-    if not is_more or _share_above(arm, bound) <= _SLOWEST:
+    is_more = _surely_more(slower, arm.durations.count, beside, control.durations.count, 0.0)
+    if not is_more or not _is_above(arm, bound):
         return None
     return (
         f"p99: {_p99(arm)} of {arm.durations.count:,} requests, more than {limits.p99_factor:g} times "
@@ -112,22 +117,26 @@ def _blocked(arm: ArmSeen, limits: BackLimits) -> str | None:
 
 def _shed(arm: ArmSeen, limits: BackLimits) -> str | None:
     count = arm.shed + arm.durations.count
-    if limits.shed is None or count < LEAST or wilson(arm.shed, count, Z).low <= limits.shed:
+    if limits.shed is None or count < LEAST or tail_of_share(arm.shed, count, limits.shed) > CHANCE:
         return None
     return f"shed: {_percent(arm.shed / count)} of {count:,} requests were refused for the ceiling"
 
 
-def _share_above(arm: ArmSeen, seconds: float) -> float:
-    """At least so large a share of its requests take longer."""
-    return wilson(arm.durations.slower_than(seconds), arm.durations.count, Z).low
+def _is_above(arm: ArmSeen, seconds: float) -> bool:
+    """Whether its p99 is, and not by chance."""
+    count = arm.durations.count
+    return tail_of_share(arm.durations.slower_than(seconds), count, _SLOWEST) <= CHANCE
 
 
-def _surely_more(mine: int, all_mine: int, others: int, all_others: int) -> float:
-    """By how much the share `mine` of `all_mine` is at least above that of the others, who may be none."""
-    share, known = mine / all_mine, others / all_others if all_others else 0.0
-    low = wilson(mine, all_mine, Z).low
-    high = wilson(others, all_others, Z).high if all_others else 0.0
-    return share - known - math.hypot(share - low, high - known)
+def _surely_more(mine: int, all_mine: int, others: int, all_others: int, limit: float) -> bool:
+    """Whether the share `mine` of `all_mine` is above that of the others by more than `limit`."""
+    share, known = mine / all_mine, others / all_others
+    if share - known <= limit:
+        return False
+    low, high = wilson(mine, all_mine, Z).low, wilson(others, all_others, Z).high
+    if share - known - math.hypot(share - low, high - known) <= limit:
+        return False
+    return tail_of_two(mine, all_mine, others, all_others) <= CHANCE
 
 
 def _p99(arm: ArmSeen) -> str:
