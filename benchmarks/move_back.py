@@ -29,9 +29,11 @@ def main(arguments: list[str]) -> bool:
     parser = argparse.ArgumentParser(prog="python -m benchmarks move_back", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two workers and half of the requests alone")
     parser.add_argument("--chance", action="store_true", help="no servers: only what chance does to equal arms")
+    parser.add_argument("--load", action="store_true", help="only the servers")
     options = parser.parse_args(arguments)
     report = Report("move_back", "python -m benchmarks move_back")
-    equal_arms(report)
+    if not options.load:
+        equal_arms(report)
     if not options.chance:
         bad_arms(report, SHARES[:1] if options.quick else SHARES, WORKERS[1:2] if options.quick else WORKERS)
     return report.finish()

@@ -150,6 +150,30 @@ def test_at_all_requests_the_control_is_known_from_before(worker: OneWorker) -> 
     assert worker.route().share == 0.0
 
 
+@pytest.mark.parametrize("bad", [failing, sleeping], ids=["errors", "slow"])
+def test_at_all_requests_a_bad_moment_is_not_the_arm(worker: OneWorker, bad: Callable[[ArmTally], None]) -> None:
+    """The machine stood still, or the upstream failed, for a moment: nobody knows if the control would have."""
+    worker.serve(5.0, good, lambda tally: None)
+    roll(worker.path, 1.0, stage=2)
+    worker.serve(5.0, lambda tally: None, good)
+    for _ in range(3):
+        worker.serve(0.3, lambda tally: None, bad)
+        worker.serve(20.0, lambda tally: None, good)
+    assert worker.route().share == 1.0
+    worker.serve(1.9, lambda tally: None, bad)
+    assert worker.route().share == 0.0
+
+
+def test_at_all_requests_few_are_judged_when_they_are_enough(worker: OneWorker) -> None:
+    """Two of a second all fail."""
+    worker.serve(5.0, good, lambda tally: None)
+    roll(worker.path, 1.0, stage=2)
+    for _ in range(80):
+        failing(worker.arm)
+        worker.serve(0.5, lambda tally: None, lambda tally: None)
+    assert worker.route().share == 0.0
+
+
 def test_a_control_that_is_known_from_before_may_have_failed_as_well(worker: OneWorker) -> None:
     """One in ten of its requests has always failed."""
     count = 0

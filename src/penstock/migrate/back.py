@@ -12,7 +12,14 @@ from pathlib import Path
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
-from ..rules.moving.judge import ArmSeen, control_to_compare, judge
+from ..rules.moving.judge import (
+    ANOTHER_LOOK,
+    LEAST_DURATIONS,
+    ArmSeen,
+    control_to_compare,
+    judge,
+    needs_another_look,
+)
 from ..rules.moving.state import CONTROL, ArmsState, RouteState
 from ..rules.moving.windows import ArmCounts, StageWindow
 from .durations import CoarseDurations
@@ -138,15 +145,19 @@ class ArmJudge:
     def _reason(self, name: str, route: RouteState, window: StageWindow) -> str | None:
         ever = _seen(self._files.ever([name]).get(name_of(name), {}).get(CONTROL, ArmCounts()))
         blocked, blocked_now = window.blocked(route.arm), window.blocked_now(route.arm)
+        beside = _seen(window.lately(CONTROL))
         for arm, control in (
-            (window.lately(route.arm), window.lately(CONTROL)),
+            (window.lately(route.arm), beside),
             # Of few requests a window is never full enough; of a small difference neither.
-            (window.in_all(route.arm), window.in_all(CONTROL)),
+            (window.in_all(route.arm), _seen(window.in_all(CONTROL))),
         ):
             seen = _seen(arm, blocked, blocked_now)
-            reason = judge(control_to_compare(_seen(control), ever), seen, route.limits)
+            reason = judge(control_to_compare(control, ever), seen, route.limits)
+            if reason is not None and needs_another_look(beside, reason):
+                return _of_another_look(window, route, ever)
             if reason is not None:
                 return reason
+        window.unmark()
         return None
 
     def _take_back(self, name: str, route: RouteState, reason: str) -> None:
@@ -172,6 +183,20 @@ class ArmJudge:
         if (about or message) not in self._said:
             self._said.add(about or message)
             log.error("%s", message)
+
+
+def _of_another_look(window: StageWindow, route: RouteState, control: ArmSeen) -> str | None:
+    """The reason that later requests give alone; None as long as there are too few, or if they give none."""
+    waited = window.marked_for()
+    if waited is None:
+        window.mark()
+    if waited is None or waited < ANOTHER_LOOK:
+        return None
+    seen = _seen(window.since_mark(route.arm))
+    reason = judge(control, seen, route.limits)
+    if reason is None and seen.durations.count >= LEAST_DURATIONS:
+        window.mark()
+    return reason
 
 
 def _seen(counts: ArmCounts, blocked: float = 0.0, blocked_now: float = 0.0) -> ArmSeen:

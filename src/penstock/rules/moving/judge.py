@@ -23,6 +23,8 @@ Z = 3.0
 CHANCE = 1e-5
 """What is likelier than this by chance is taken for chance. Windows are judged four times a second, for hours and in
 every worker: at one in forty equal arms would be told apart within minutes. `benchmarks/move_back.py` counts it."""
+ANOTHER_LOOK = 1.0
+"""Seconds after which requests that came since must say the same, where `needs_another_look`."""
 LEAST, LEAST_DURATIONS = 20, 50
 """Requests of an arm below which its errors, and its durations, say nothing."""
 _SLOWEST = 0.01
@@ -58,6 +60,14 @@ class ArmSeen:
     """The largest share of a worker's time, 0 to 1, for which the arm held its loop."""
     blocked_now: float = 0.0
     """The same of the last moments alone."""
+
+
+def needs_another_look(control: ArmSeen, reason: str) -> bool:
+    """Whether what was seen may be the fault of the moment: there is no control of the same time that had it as well.
+
+    A machine that stands still for a third of a second makes sixty requests slow at once, and they are one event.
+    """
+    return control.durations.count < LEAST_DURATIONS and reason.startswith(("errors", "p99"))
 
 
 def control_to_compare(lately: ArmSeen, ever: ArmSeen) -> ArmSeen:

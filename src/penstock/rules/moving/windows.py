@@ -103,6 +103,7 @@ class StageWindow:
         self._held: deque[tuple[float, dict[str, dict[str, float]]]] = deque()
         self._now: Mapping[str, Arms] = {}
         self._began = self._at = 0.0
+        self._mark: tuple[float, Mapping[str, Arms]] | None = None
 
     def add(self, now: float, workers: Mapping[str, Arms]) -> None:
         """`workers`: the counts of each that lives, by its name. `now` is in seconds, and never goes back."""
@@ -129,6 +130,27 @@ class StageWindow:
         """The same since the stage began."""
         return together(
             difference(arms[arm], self._first[worker][arm]) for worker, arms in self._now.items() if arm in arms
+        )
+
+    def mark(self) -> None:
+        """From now on, `since_mark` counts."""
+        self._mark = self._at, self._now
+
+    def unmark(self) -> None:
+        """There is no mark any more."""
+        self._mark = None
+
+    def marked_for(self) -> float | None:
+        """Seconds since the mark; None where there is none."""
+        return None if self._mark is None else self._at - self._mark[0]
+
+    def since_mark(self, arm: str) -> ArmCounts:
+        """What all workers together have counted since then; of who came later, all."""
+        before = {} if self._mark is None else self._mark[1]
+        return together(
+            difference(arms[arm], before.get(worker, {}).get(arm, ArmCounts()))
+            for worker, arms in self._now.items()
+            if arm in arms
         )
 
     def seconds(self) -> float:
