@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.migrate import watch as watch_module
 from penstock.migrate.watch import Watch
 from penstock.rules.moving.state import MOST_BYTES, write_state
 from penstock.testing import ManualClock
@@ -156,15 +157,17 @@ def test_a_file_that_is_damaged_is_read_once(watch: Watch, state_file: Path, mon
     assert watch.problem is not None
 
 
-def test_two_writings_that_look_alike_are_both_seen(state_file: Path) -> None:
+def test_two_writings_that_look_alike_are_both_seen(state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The times of files move in steps of some milliseconds; in place the inode stays, and so may the size."""
     write(state_file, 0.4)
-    moment = state_file.stat().st_mtime
-    watch = Watch(ManualClock(epoch=moment + 0.01))
+    moment = state_file.stat().st_mtime_ns
+    monkeypatch.setattr(watch_module, "_look_of", lambda _status: watch_module._Look(1, 1, 1, moment, moment))
+    clock = ManualClock(epoch=moment / 1e9 + 0.01)
+    watch = Watch(clock)
     watch.path = state_file
     watch.tick()
-    state_file.write_bytes(write_state(state(0.5)))
-    os.utime(state_file, (moment, moment))
+    write(state_file, 0.5)
+    clock.advance(0.1)
     watch.tick()
     assert share(watch) == 0.5
 
