@@ -152,6 +152,8 @@ class CarryCheck:
 
     def _judge_held(self, before: Mapping[str, Any], now: Mapping[str, Any], place: SeenAt) -> None:
         for name, value in now.items():
+            if value is before.get(name):
+                continue  # nearly always
             finding = held(before.get(name), value)
             if finding is not None:
                 self._tell(name, finding, place)
@@ -167,7 +169,8 @@ class CarryCheck:
     def _claim(self, now: Mapping[str, Any], place: SeenAt) -> None:
         if self.left:
             return
-        self._seen.update(name for name, value in now.items() if value is not None)
+        if len(self._seen) < len(now):
+            self._seen.update(name for name, value in now.items() if value is not None)
         for name in self._declared.own:
             value = now.get(name)
             if value is not None and not self._open.hold(self, name, value):

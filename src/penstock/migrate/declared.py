@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -20,14 +21,14 @@ class Declared:
 
     def __init__(self) -> None:
         self._values: dict[str, Carried] = {}
-        self._readers: tuple[tuple[str, Callable[[], Any]], ...] = ()
+        self._variables: tuple[tuple[str, Callable[[None], Any]], ...] = ()
         self._functions: tuple[tuple[str, Callable[[], Any]], ...] = ()
         self._raised: set[str] = set()
         self.own: frozenset[str] = frozenset()
         """What no two requests may have at once."""
 
     def __bool__(self) -> bool:
-        return bool(self._readers)
+        return bool(self._values)
 
     @property
     def has_functions(self) -> bool:
@@ -42,24 +43,22 @@ class Declared:
             if name in self._values:
                 continue
             self._values[name] = value
-            self._readers += ((name, self._reader(name, value)),)
-            if not isinstance(value, ContextVar):
-                self._functions += self._readers[-1:]
+            if isinstance(value, ContextVar):
+                self._variables += ((name, value.get),)
+            else:
+                self._functions += ((name, functools.partial(self._call, name, value)),)
         self.own |= names
 
     def read(self) -> dict[str, Any]:
         """All values as they are here and now; None for what is not there."""
-        return {name: read() for name, read in self._readers}
+        values = {name: get(None) for name, get in self._variables}
+        if self._functions:
+            values |= self.read_functions()
+        return values
 
     def read_functions(self) -> dict[str, Any]:
         """Those of functions. A context variable changes by code of its own context only, and needs no second look."""
         return {name: read() for name, read in self._functions}
-
-    def _reader(self, name: str, value: Carried) -> Callable[[], Any]:
-        if isinstance(value, ContextVar):
-            get = value.get
-            return lambda: get(None)
-        return lambda: self._call(name, value)
 
     def _call(self, name: str, function: Callable[[], Any]) -> Any:
         try:
