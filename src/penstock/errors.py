@@ -27,6 +27,7 @@ The tree, with whose fault each branch is::
     ├── TooManyFailures            as many items failed as may fail; resumable
     ├── Outage                     the host has been down for too long; resumable
     ├── PagesFailed                pages of an API that could not be had; the others were
+    ├── ArmBroken                  a test run has broken every arm on purpose
     ├── ArmsBusy                   an arm of a route has all the requests that it may have
     ├── StorageError               writing the output or the journal failed; resumable
     └── Stopped                    the run was asked to stop before its end; resumable

@@ -7,6 +7,7 @@ from .call import AnyLayer, Call, Layer, stack
 from .engine.outcome import Item, Outcome
 from .engine.run import run
 from .errors import (
+    ArmBroken,
     ArmsBusy,
     AttemptTimeout,
     BadBody,
@@ -48,6 +49,7 @@ from .wire import Client
 
 __all__ = [
     "AnyLayer",
+    "ArmBroken",
     "ArmsBusy",
     "AttemptTimeout",
     "BadBody",
