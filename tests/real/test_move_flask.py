@@ -226,3 +226,10 @@ def test_django_without_wsgi_in_its_routes_serves_async_arms_under_wsgi_too(tmp_
         running.gets("GET /narrow", "async")
         assert [reply.status for reply in at_once(running, "/narrow", 3)] == [200, 200, 503]
         assert running.counts("GET /narrow", "async") == {"ended": 2, "shed": 1}
+
+
+def test_atomic_requests_work_under_wsgi(tmp_path: Path) -> None:
+    needed("django", "gunicorn")
+    with site("django_site", "gunicorn", tmp_path, SITE_WSGI="1", SITE_ATOMIC_REQUESTS="1") as running:
+        reply = running.ask("/not-exempted")
+        assert (reply.arm, reply.json["atomic"]) == ("control", True)
