@@ -380,12 +380,14 @@ def test_an_app_that_listens_for_itself_is_left_alone(state_file: Path) -> None:
     write(state_file, 1.0)
     quote = _narrow()
 
+    asked_at_once: list[int] = []
+
     class OneAtATime(Client):
         asked = 0
 
         async def receive(self) -> Message:
             self.asked += 1
-            assert self.asked == 1
+            asked_at_once.append(self.asked)
             try:
                 return await super().receive()
             finally:
@@ -416,6 +418,7 @@ def test_an_app_that_listens_for_itself_is_left_alone(state_file: Path) -> None:
         assert second.sent == []
 
     run_virtual(main())
+    assert max(asked_at_once) == 1
     assert counts("async") == {"ended": 2}
 
 
