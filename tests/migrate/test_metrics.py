@@ -16,6 +16,7 @@ from penstock.errors import UsageError
 from penstock.migrate import table
 from penstock.migrate.metrics import MoveSource, families, metrics_text
 from penstock.migrate.scrape import collector
+from penstock.migrate.serving import SERVING
 from penstock.migrate.state_file import change_state, with_route, workers_folder
 from penstock.migrate.tally import Tallies
 from penstock.migrate.watch import WATCH
@@ -25,6 +26,13 @@ from penstock.rules.moving.state import ArmsState, RouteState
 
 ROUTE = "GET /quote/{id}"
 STATE = ArmsState({ROUTE: RouteState("async", 0.25, 0.0)})
+
+
+@pytest.fixture(autouse=True)
+def nowhere_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test before has said where the state is."""
+    monkeypatch.setattr(WATCH, "path", None)
+    SERVING.after_fork()
 
 
 def busy(tallies: Tallies) -> Tallies:
