@@ -52,3 +52,12 @@ def call_at(clock: Clock, when: float, callback: Callable[[], None]) -> asyncio.
     """Run `callback` on the running loop at `when` on `clock` (never before; late by the loop's own delay)."""
     # uvloop caches loop.time() in whole milliseconds, so the distance is taken on our own clock.
     return asyncio.get_running_loop().call_later(max(0.0, when - clock.now()), callback)
+
+
+def cpu_of_process(pid: int) -> float:
+    """CPU seconds of all threads of a process by now, ended ones too. Raises OSError where it has ended.
+
+    It is read from the process's own clock, in nanoseconds; those of /proc are in hundredths of a second.
+    """
+    # MAKE_PROCESS_CPUCLOCK of Linux: the number of such a clock is made of that of the process.
+    return time.clock_gettime((~pid << 3) | 2)

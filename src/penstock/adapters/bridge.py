@@ -17,11 +17,11 @@ from ..errors import UsageError
 from .forks import leave_behind, tell_after_fork
 
 # Not later: a fork while another thread imports leaves a child that waits for the lock of that import for ever.
-_new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with contextlib.suppress(ImportError):
     import uvloop
 
-    _new_loop = uvloop.new_event_loop
+    new_loop = uvloop.new_event_loop
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Bridge:
         with self._lock:
             self._users += 1
             if self._loop is None:
-                self._loop = loop = _new_loop()
+                self._loop = loop = new_loop()
                 self._thread = threading.Thread(target=_run, args=(loop,), name="penstock", daemon=True)
                 self._thread.start()
 

@@ -1,0 +1,181 @@
+"""All that runs while arms are compared: a server for each of them, the client, and the look at both of a slice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ...clock import SYSTEM_CLOCK
+from ...rules.moving.bottleneck import Bottleneck, ServerSeen, StopsAt, bottleneck_of
+from ...rules.moving.refusals import MOST_NEIGHBOURS
+from ...rules.moving.slices import Slice
+from ..choice import VARIABLE
+from .cores import Placing, kept_to
+from .load_client import LoadClient, LoadSeen
+from .processes import busy_seconds, cpu_seconds, threads
+from .requests_file import RequestLine
+from .servers import ArmServer, free_port
+from .watching import ServerWatch
+
+_FEWEST_WAITING = 50
+_SPARE = 2.0
+"""So many times as many requests may wait as the target allows before a slice is cut."""
+_MOST_GENERATORS = 4
+_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Clocks at one moment."""
+
+    at: float
+    server: float
+    """CPU seconds of the server of the arm."""
+    ours: float
+    """Of all that is ours and runs where the servers run."""
+    cores: float
+    """Seconds that those cores were at work."""
+
+
+class BenchStage:
+    """A context: servers and client are there as long as it is open."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        arms: Sequence[str],
+        requests: Sequence[RequestLine],
+        *,
+        workers: int,
+        target: float,
+        placing: Placing,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._command, self._requests, self._environment = command, requests, environment
+        self._arms, self._workers, self._target, self.placing = arms, workers, target, placing
+        self._open = ExitStack()
+        self.servers: dict[str, ArmServer] = {}
+        self._threads_before: dict[str, set[tuple[int, int]]] = {}
+        self.slices: list[Slice] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            opening.enter_context(kept_to(self.placing.client))
+            for name in self._arms:
+                server = opening.enter_context(self._start(name))
+                self.servers[name] = server
+            for name, server in self.servers.items():
+                server.wait_until_ready()
+                self._threads_before[name] = {(each.pid, each.number) for each in threads(server.pids())}
+            generators = min(len(self.placing.client), _MOST_GENERATORS)
+            client = LoadClient(self._requests, self.placing.client, generators, self._environment)
+            self._load = opening.enter_context(client)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # All at once: each needs a moment to end.
+        for server in self.servers.values():
+            server.let_go()
+        self._open.close()
+
+    def _start(self, name: str) -> ArmServer:
+        port = free_port()
+        filled = {"{port}": str(port), "{workers}": str(self._workers)}
+        command = [_fill(word, filled) for word in self._command]
+        environment = {**self._environment, VARIABLE: name.partition("#")[0]}
+        return ArmServer(command, name, port, self.placing.server, environment)
+
+    def alone(self, arm: str, count: int) -> tuple[LoadSeen, float]:
+        """Requests one after the other, and the CPU seconds of the server for each."""
+        server = self.servers[arm]
+        before = server.cpu()
+        load = self._load.one_by_one(server.port, count)
+        return load, (server.cpu() - before) / count
+
+    def slice(self, arm: str, rate: float, seconds: float, *, spare: float = _SPARE) -> Slice:
+        """One slice of load to one arm; it is kept in `slices`, too."""
+        server = self.servers[arm]
+        most = max(_FEWEST_WAITING, int(spare * rate * self._target))
+        before = self._read(server)
+        load = self._load.slice(server.port, rate, seconds, most, drain=max(2.0, 4 * self._target))
+        after = self._read(server)
+        took = after.at - before.at
+        others = (after.cores - before.cores) - (after.ours - before.ours)
+        made = Slice(
+            arm=arm,
+            rate=rate,
+            seconds=took,
+            sent=load.sent,
+            answered=load.answered,
+            failed=sum(load.why_failed.values()),
+            server_cpu=after.server - before.server,
+            p50=load.times.quantile(0.5),
+            p99=load.times.quantile(0.99),
+            late=load.late.quantile(0.99) or 0.0,
+            client_cpu=load.cpu,
+            neighbours=max(0.0, others) / took / len(self.placing.server),
+            was_cut=load.was_cut,
+            body_bytes=load.body_bytes,
+            why_failed=load.why_failed,
+            in_flight=load.in_flight,
+        )
+        self.slices.append(made)
+        return made
+
+    def limit(self, arm: str, rate: float, seconds: float) -> Bottleneck:
+        """What the arm stops at, seen while it is given more than it can take."""
+        server = self.servers[arm]
+        for _ in range(_LOOKS):
+            with ServerWatch(server.pids(), server.port, self._threads_before[arm]) as watch:
+                seen = self.slice(arm, rate, seconds, spare=2 * _SPARE)
+            if seen.neighbours <= MOST_NEIGHBOURS:
+                break
+        else:
+            # It makes a busy server look idle.
+            return Bottleneck(
+                StopsAt.UNKNOWN, "something that was not seen: a neighbour was busy where the server runs"
+            )
+        if seen.keeps(self._target):
+            return Bottleneck(StopsAt.UNKNOWN, "something that was not seen: it kept the target when it was looked at")
+        workers = self._workers
+        return bottleneck_of(
+            ServerSeen(
+                workers=workers,
+                cpu=seen.server_cpu / seen.seconds / min(workers, len(self.placing.server)),
+                in_flight=seen.in_flight,
+                threads=round(watch.threads() / workers),
+                threads_outside=watch.threads_outside() / workers,
+                connections={address: round(count / workers) or 1 for address, count in watch.connections().items()},
+            )
+        )
+
+    def ours(self) -> set[int]:
+        """All processes that are ours."""
+        found = {os.getpid(), *self._load.pids}
+        for server in self.servers.values():
+            found |= {server.guard_pid, *server.pids()}
+        return found
+
+    def _read(self, server: ArmServer) -> _Reading:
+        ours = 0.0
+        mine = 0.0
+        for each in self.servers.values():
+            used = each.cpu()
+            ours += used + cpu_seconds([each.guard_pid])
+            mine = used if each is server else mine
+        if not self.placing.is_apart:
+            ours += cpu_seconds([os.getpid(), *self._load.pids])
+        return _Reading(SYSTEM_CLOCK.now(), mine, ours, busy_seconds(self.placing.server))
+
+
+def _fill(word: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word

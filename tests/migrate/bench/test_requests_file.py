@@ -1,0 +1,79 @@
+"""The requests of a file, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.errors import InputError, UsageError
+from penstock.migrate.bench.requests_file import RequestLine, from_wire, of_route, read_requests, to_wire
+
+
+def test_a_plain_get_needs_no_file() -> None:
+    assert of_route("GET /items") == RequestLine("GET", "/items")
+    assert of_route(" get  /items?all=1") == RequestLine("GET", "/items?all=1")
+
+
+@pytest.mark.parametrize(
+    ("route", "words"),
+    [
+        ("GET /quote/{id}", "has parameters: give --requests FILE"),
+        ("GET /quote/<int:id>", "has parameters: give --requests FILE"),
+        ("POST /orders", "is not a GET: give --requests FILE"),
+        ("/items", "is no route"),
+        ("GET items", "is no route"),
+        ("GET", "is no route"),
+        ("", "is no route"),
+    ],
+)
+def test_other_routes_do(route: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        of_route(route)
+
+
+def test_a_file(tmp_path: Path) -> None:
+    """The body as text, or as JSON, which then has its type."""
+    file = tmp_path / "urls.jsonl"
+    file.write_text(
+        '{"path": "/a"}\n'
+        "\n"
+        '{"method": "post", "path": "/b", "headers": {"X-Key": "k"}, "body": "text \u00e9"}\n'
+        '{"method": "PUT", "path": "/c", "body": {"n": 1}}\n'
+    )
+    found = read_requests(file)
+    assert found == [
+        RequestLine("GET", "/a"),
+        RequestLine("POST", "/b", (("X-Key", "k"),), "text \u00e9".encode()),
+        RequestLine("PUT", "/c", (("content-type", "application/json"),), b'{"n": 1}'),
+    ]
+    assert from_wire(to_wire(found)) == found
+    assert found[1].at(8000).url == "http://127.0.0.1:8000/b"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "holds no request"),
+        ("GET /a", "jsonl:1: Expecting value"),
+        ("[]", "jsonl:1: is no JSON object"),
+        ('{"url": "/a"}', "jsonl:1: has 'url'; known are method, path, headers, body"),
+        ("{}", "jsonl:1: has the path None; it begins with a slash"),
+        ('{"path": "http://elsewhere/a"}', "begins with a slash"),
+        ('{"path": "/a", "headers": []}', "headers that are no object"),
+        ('{"path": "/a", "headers": {"x": 1}}', "a header whose value is no text"),
+        ('{"path": "/a", "headers": {"x y": "1"}}', "is not a token"),
+        ('{"path": "/a", "method": 1}', "a method that is no text"),
+    ],
+)
+def test_a_line_that_is_no_request(line: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "urls.jsonl"
+    file.write_text(line)
+    with pytest.raises(InputError) as raised:
+        read_requests(file)
+    assert words in str(raised.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_requests(tmp_path / "urls.jsonl")
