@@ -19,6 +19,8 @@ NAMES = {
     "closing": "POSTs lost to servers that close kept connections without saying so (three minutes)",
     "http_faces": "ten calls of a handler that stays sync, with requests and with Http (half a minute)",
     "move_context": "10,000 interleaved requests in each arm: whose user, trace and session they have (a minute)",
+    "move_bench": "what `move bench` says of services whose answer is known (fifteen minutes)",
+    "move_aa": "`move bench` of a route against itself, twenty times (an hour)",
     "slow_pull": "the 100/min API with 8 to 30 s a page, virtual time, and sixty times as fast (half a minute)",
     "pull": "a million rows of a paged API beside dlt and aiohttp loops (two minutes)",
     "cache_embedded": "what a hit in CacheMiddleware costs over a bare app under uvicorn and granian (a minute)",
@@ -41,6 +43,9 @@ NAMES = {
     "function_counts": "functions that a request goes through, by what becomes of it (seconds)",
 }
 
+LONG = ("move_bench", "move_aa")
+"""Not among `all`, which is to take ten minutes."""
+
 
 def main(arguments: list[str]) -> int:
     """0 if every goal was reached, 1 if not, 2 for a wrong command."""
@@ -48,9 +53,10 @@ def main(arguments: list[str]) -> int:
         print("python -m benchmarks NAME [--help | options]\n")
         for name, what in NAMES.items():
             print(f"  {name:14} {what}")
-        print("  all            all of them\n\npython -m benchmarks.soak --help for the long runs")
+        print("  all            all of them but move_bench and move_aa\n")
+        print("python -m benchmarks.soak --help for the long runs")
         return 0 if arguments else 2
-    names = list(NAMES) if arguments[0] == "all" else [arguments[0]]
+    names = [name for name in NAMES if name not in LONG] if arguments[0] == "all" else [arguments[0]]
     if names[0] not in NAMES:
         print(f"there is no benchmark {names[0]!r}: choose one of {', '.join(NAMES)}, all", file=sys.stderr)
         return 2
