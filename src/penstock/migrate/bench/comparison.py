@@ -273,6 +273,7 @@ def _failed(arm: str, why: dict[str, int], sent: int, said: str) -> Obstacle:
 
 def _told(capacity: Capacity) -> str:
     if capacity.held is None:
-        return capacity.ended or "no rate was found that keeps the target"
+        tried = "" if capacity.failed is None else f"; {capacity.failed:,.0f}/s do not"
+        return capacity.ended or f"no rate was found that keeps the target{tried}"
     above = "" if capacity.failed is None else f", {capacity.failed:,.0f}/s do not"
     return f"{capacity.held:,.0f}/s keep the target{above}"

@@ -129,6 +129,8 @@ class BenchReport:
         return [*names, *(["instances"] if self.peak is not None else []), ""]
 
     def _sentences(self) -> list[str]:
+        if not self.others and self.found.refused is not None:
+            return [f"{Word.NOTHING.value}: {self.found.refused.why}"]
         told = [f"{_name(arm)}: {(said := self.verdict(arm)).said.value}: {said.why}" for arm in self.others]
         differing = [f"{_name(arm)}: {why}" for arm in self.others if (why := self._differs(arm))]
         return [*self._client_first(), *told, *differing]

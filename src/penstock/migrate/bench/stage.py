@@ -70,7 +70,7 @@ class BenchStage:
                 self.servers[name] = server
             for name, server in self.servers.items():
                 server.wait_until_ready()
-                self._threads_before[name] = {(each.pid, each.number) for each in threads(server.pids())}
+                self._threads_before[name] = set()
             generators = min(len(self.placing.client), _MOST_GENERATORS)
             client = LoadClient(self._requests, self.placing.client, generators, self._environment)
             self._load = opening.enter_context(client)
@@ -97,7 +97,10 @@ class BenchStage:
         server = self.servers[arm]
         before = server.cpu()
         load = self._load.one_by_one(server.port, count)
-        return load, (server.cpu() - before) / count
+        used = (server.cpu() - before) / count
+        # Helpers that begin with the first request, and of a pool the one thread that requests in a row need.
+        self._threads_before[arm] |= {(each.pid, each.number) for each in threads(server.pids())}
+        return load, used
 
     def slice(self, arm: str, rate: float, seconds: float, *, spare: float = _SPARE) -> Slice:
         """One slice of load to one arm; it is kept in `slices`, too."""
@@ -150,7 +153,7 @@ class BenchStage:
                 workers=workers,
                 cpu=seen.server_cpu / seen.seconds / min(workers, len(self.placing.server)),
                 in_flight=seen.in_flight,
-                threads=round(watch.threads() / workers),
+                threads=round(watch.threads() / workers) + 1 if watch.threads() else 0,
                 threads_outside=watch.threads_outside() / workers,
                 connections={address: round(count / workers) or 1 for address, count in watch.connections().items()},
             )

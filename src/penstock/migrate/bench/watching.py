@@ -15,7 +15,7 @@ _EVERY = 0.05
 
 
 class ServerWatch:
-    """A context. `before`: threads (process, number) that were there before the first request."""
+    """A context. `before`: threads (process, number) that were there when there was one request at a time."""
 
     def __init__(self, pids: Collection[int], port: int, before: set[tuple[int, int]]) -> None:
         self._pids, self._port, self._before = pids, port, before
@@ -27,7 +27,7 @@ class ServerWatch:
         self._thread = threading.Thread(target=self._run, name="penstock-watch", daemon=True)
 
     def threads(self) -> int:
-        """So many were made for requests and had something to do. Those of other pools are there, and idle."""
+        """So many were made for requests that came at once, and had something to do; others are idle."""
         return len(self._used)
 
     def threads_outside(self) -> float:
