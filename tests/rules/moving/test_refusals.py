@@ -152,6 +152,8 @@ SLOW, QUICK = Capacity(209.0, 217.0), Capacity(800.0, 832.0)
             Word.GAIN,
             "3.83x the rate: the control stops at thread pool",
         ),
+        # Which it is however little is known of the CPU.
+        (Compared(Ratio(1.0, 0.9, 1.1), (SLOW, QUICK), 0.0003, (THREADS, CPU)), Word.GAIN, "3.83x the rate"),
         (Compared(SURE, (SLOW, QUICK), 0.05, (THREADS, CPU)), Word.NO_GAIN, "1.02x"),
         (Compared(SURE, (SLOW, QUICK), None, (THREADS, CPU)), Word.NO_GAIN, "1.02x"),
         (Compared(Ratio(0.8, 0.79, 0.81), (SLOW, QUICK), 0.0003, (THREADS, CPU)), Word.GAIN, "3.83x the rate"),

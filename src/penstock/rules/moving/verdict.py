@@ -54,26 +54,26 @@ def is_settled(cpu: Ratio | None, precision: float) -> bool:
 
 
 def judge(found: Compared, precision: float, forbidden: Sequence[Obstacle] = ()) -> ArmVerdict:
-    """One of four words. CPU first; the rate decides where both were found and something else is the limit."""
+    """One of four words. A rate that is higher beyond luck is a gain whatever the CPU; else the CPU decides."""
     if forbidden:
         return ArmVerdict(Word.NOTHING, "; ".join(each.why for each in forbidden))
     cpu = found.cpu
     if cpu is None:
         return ArmVerdict(Word.NOTHING, "there were too few pairs; give more --max-time")
     by_rate = _by_rate(found)
-    if cpu.high < 1 - precision and by_rate is None:
+    if by_rate is not None:
+        return by_rate
+    if cpu.high < 1 - precision:
         return ArmVerdict(Word.SLOWER, f"it needs {1 / cpu.value:.2f}x the CPU of the control")
+    elsewhere = _elsewhere(found)
+    if elsewhere is not None:
+        return elsewhere
     if not is_settled(cpu, precision):
         return ArmVerdict(
             Word.NOTHING,
             f"the ratio of CPU is {cpu}, which is not known to +-{precision:.0%}; give more --max-time, a quieter "
             "machine, or less --precision",
         )
-    if by_rate is not None:
-        return by_rate
-    elsewhere = _elsewhere(found)
-    if elsewhere is not None:
-        return elsewhere
     if cpu.value < WORTH:
         return ArmVerdict(
             Word.NO_GAIN, f"the control needs {cpu.value:.2f}x its CPU, and {WORTH} is where a gain begins"
