@@ -155,10 +155,45 @@ def test_the_middleware_answers_a_path(tmp_path: Path) -> None:
     assert ask(penstock.MoveMiddleware(_app), "/penstock/metrics")[0] == 204
 
 
+def ask_wsgi(app: Any, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    """One request, as a server makes it."""
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+        begun.append((status, headers))
+
+    body = b"".join(app({"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path}, start_response))
+    return int(begun[0][0].split()[0]), dict(begun[0][1]), body
+
+
+def _wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("204 No Content", [])
+    return []
+
+
+def test_its_twin_for_wsgi_does_so_as_well(tmp_path: Path) -> None:
+    worker(WATCH.path or tmp_path / "arms.json", alive=False)
+    busy(table.TALLIES)
+    app = penstock.MoveWSGIMiddleware(_wsgi_app, metrics="/penstock/metrics")
+    status, fields, text = ask_wsgi(app, "/penstock/metrics")
+    assert status == 200
+    assert int(fields["content-length"]) == len(text)
+    assert samples(text)[f"penstock_route_errors_total{{{ASYNC}}}"] >= 2
+    status, fields, text = ask_wsgi(app, "/penstock/metrics", "HEAD")
+    assert (status, text, int(fields["content-length"]) > 1000) == (200, b"", True)
+    assert ask_wsgi(app, "/penstock/metrics", "POST")[0] == 405
+    assert ask_wsgi(app, "/penstock/metrics/x")[0] == 204
+    assert ask_wsgi(penstock.MoveWSGIMiddleware(_wsgi_app), "/penstock/metrics")[0] == 204
+
+
 def test_a_path_that_is_none_is_refused() -> None:
     """When the app is made."""
-    with pytest.raises(UsageError, match="'metrics' is no path; write one such as '/penstock/metrics'"):
-        penstock.MoveMiddleware(_app, metrics="metrics")
+    for make in (
+        lambda: penstock.MoveMiddleware(_app, metrics="m"),
+        lambda: penstock.MoveWSGIMiddleware(_wsgi_app, metrics="m"),
+    ):
+        with pytest.raises(UsageError, match="'m' is no path; write one such as '/penstock/metrics'"):
+            make()
 
 
 def test_a_registry_of_the_app_can_have_them() -> None:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import ArmsBusy
 from .hosts import flask_in_request, is_of_django
+from .plain_answer import PlainAnswer
 
 
-class BusyAnswer(NamedTuple):
-    """What the client gets where no framework makes an answer of ArmsBusy."""
-
-    status: int
-    reason: str
-    fields: dict[str, str]
-    body: bytes
-
-
-def answer_of(busy: ArmsBusy) -> BusyAnswer:
-    """The answer that stands for `busy`."""
+def answer_of(busy: ArmsBusy) -> PlainAnswer:
+    """What the client gets where no framework makes an answer of `busy`."""
     body = f"{busy}\n".encode()
     fields = {
         "content-type": "text/plain; charset=utf-8",
@@ -28,7 +20,7 @@ def answer_of(busy: ArmsBusy) -> BusyAnswer:
         "retry-after": str(busy.retry_after),
         "cache-control": "no-store",
     }
-    return BusyAnswer(503, "Service Unavailable", fields, body)
+    return PlainAnswer(503, "Service Unavailable", fields, body)
 
 
 def refuse(route: str, why: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import ArmsBusy
 from .busy import answer_of
+from .plain_answer import send_answer
 from .scrape import Scrape
 from .under_way import UNDER_WAY, App, AsgiUnderWay, Receive, Scope, Send
 
@@ -29,8 +30,8 @@ class MoveMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self._scrape is not None and self._scrape.is_asked(scope):
-            await self._scrape.answer(scope, send)
+        if self._scrape is not None and self._scrape.is_at(scope["path"]):
+            await send_answer(send, await self._scrape.answer_aside(scope["method"]))
             return
         request = AsgiUnderWay(scope, receive, send)
         token = UNDER_WAY.set(request)
@@ -39,7 +40,7 @@ class MoveMiddleware:
         except ArmsBusy as busy:
             if request.status:
                 raise
-            await _refuse(request, busy)
+            await send_answer(request.send, answer_of(busy))
         except Exception:
             request.end(failed=True)
             raise
@@ -48,10 +49,3 @@ class MoveMiddleware:
                 request.check.answer()
             request.end(failed=False)
             UNDER_WAY.reset(token)
-
-
-async def _refuse(request: AsgiUnderWay, busy: ArmsBusy) -> None:
-    answer = answer_of(busy)
-    fields = [(name.encode(), value.encode()) for name, value in answer.fields.items()]
-    await request.send({"type": "http.response.start", "status": answer.status, "headers": fields})
-    await request.send({"type": "http.response.body", "body": answer.body})

@@ -7,8 +7,8 @@ import asyncio
 from ..errors import UsageError
 from ..observe.exposition import CONTENT_TYPE, check_available
 from .metrics import MoveCollector, metrics_text
+from .plain_answer import PlainAnswer
 from .serving import SERVING
-from .under_way import Scope, Send
 
 
 class Scrape:
@@ -20,26 +20,27 @@ class Scrape:
         check_available()
         self._path = path
 
-    def is_asked(self, scope: Scope) -> bool:
-        """Whether this request is for it."""
-        return bool(scope["path"] == self._path)
+    def is_at(self, path: str) -> bool:
+        """Whether a request for `path` is for it."""
+        return path == self._path
 
-    async def answer(self, scope: Scope, send: Send) -> None:
+    def answer(self, method: str) -> PlainAnswer:
         """With the sum of all workers; 405 for other methods than GET and HEAD."""
-        if scope["method"] not in ("GET", "HEAD"):
-            await _respond(send, 405, b"", [(b"allow", b"GET, HEAD")])
-            return
-        # It reads files: not on the loop.
-        text = await asyncio.get_running_loop().run_in_executor(None, lambda: metrics_text(SERVING.source()))
-        await _respond(send, 200, text, [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store")])
+        if method not in ("GET", "HEAD"):
+            return PlainAnswer(405, "Method Not Allowed", {"content-length": "0", "allow": "GET, HEAD"}, b"")
+        text = metrics_text(SERVING.source())
+        fields = {
+            "content-length": str(len(text)),
+            "content-type": CONTENT_TYPE.decode(),
+            "cache-control": "no-store",
+        }
+        return PlainAnswer(200, "OK", fields, text if method == "GET" else b"")
+
+    async def answer_aside(self, method: str) -> PlainAnswer:
+        """The same for who is on an event loop: it reads files."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.answer, method)
 
 
 def collector() -> MoveCollector:
     """For a registry of prometheus_client that the app has: `REGISTRY.register(collector())`."""
     return MoveCollector(SERVING.source)
-
-
-async def _respond(send: Send, status: int, body: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-    headers = [(b"content-length", b"%d" % len(body)), *fields]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

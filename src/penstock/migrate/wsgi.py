@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from ..errors import ArmsBusy
 from .busy import answer_of
+from .plain_answer import return_answer
+from .scrape import Scrape
 from .under_way import UNDER_WAY, UnderWay
 
 Environ: TypeAlias = dict[str, Any]
@@ -24,13 +26,20 @@ class MoveWSGIMiddleware:
     The twin of `MoveMiddleware`: a request counts from when it came until its answer's last piece has been taken or the
     server has closed it, and by its final status. Where the app lets ArmsBusy through, the answer is 503 with
     `Retry-After`. Answers go through piece by piece, and files by the server's own way of sending them.
+
+    `metrics` is as that of `MoveMiddleware`. Raises UsageError where prometheus_client is missing then.
     """
 
-    def __init__(self, app: WsgiApp) -> None:
+    def __init__(self, app: WsgiApp, *, metrics: str | None = None) -> None:
         self.app = app
+        self._scrape = None if metrics is None else Scrape(metrics)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """As WSGI has it."""
+        if self._scrape is not None and self._scrape.is_at(
+            environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        ):
+            return return_answer(start_response, self._scrape.answer(environ["REQUEST_METHOD"]))
         request = WsgiUnderWay(environ)
         token = UNDER_WAY.set(request)
         try:
@@ -39,7 +48,7 @@ class MoveWSGIMiddleware:
             request.end(failed=True)
             if request.status:
                 raise
-            return _refuse(busy, start_response)
+            return return_answer(start_response, answer_of(busy))
         except BaseException:
             request.end(failed=True)
             raise
@@ -184,9 +193,3 @@ def _close(body: object, request: WsgiUnderWay) -> None:
     finally:
         UNDER_WAY.reset(token)
         request.finish()
-
-
-def _refuse(busy: ArmsBusy, start_response: StartResponse) -> list[bytes]:
-    answer = answer_of(busy)
-    start_response(f"{answer.status} {answer.reason}", list(answer.fields.items()))
-    return [answer.body]
