@@ -5,14 +5,17 @@ It is done in the thread that watches the state, from the first request on.
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK
 from . import table
 from .back import ArmJudge
+from .choice import forced_for_all
 from .metrics import MoveSource
-from .state_file import state_path, workers_folder
+from .state_file import VARIABLE, state_path, workers_folder
 from .watch import WATCH
 from .worker_files import WorkerFiles
 
@@ -37,11 +40,18 @@ class Serving:
         if path is None:
             return
         if self._judge is not None and self._judge.path != path:
-            self._judge.close()
-            self._judge = None
+            self.close()
         if self._judge is None:
+            if not _is_wanted(path):
+                return
             self._judge = ArmJudge(path, table.TALLIES, lambda: WATCH.state)
         self._judge.tick(now)
+
+    def close(self) -> None:
+        """Let the files go; what was counted stays where it is."""
+        if self._judge is not None:
+            self._judge.close()
+            self._judge = None
 
     def source(self) -> MoveSource:
         """Where metrics are read: files of its own, for they are read in other threads than the judge's."""
@@ -56,6 +66,11 @@ class Serving:
         """What is open belongs to the parent; the judge hears of it itself."""
         self._lock = threading.Lock()
         self._source = None
+
+
+def _is_wanted(path: Path) -> bool:
+    """Whether somebody has asked for arms to move. Else no file of ours comes into the folder of a stranger."""
+    return forced_for_all() is None and (bool(os.environ.get(VARIABLE)) or path.exists())
 
 
 SERVING = Serving()
