@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 # With the name of the distribution: an environment that has an earlier one in it is made anew, since two of them would
 # own the same command.
 MADE := $(VENV)/.made-penstock-http
-EXTRAS := vectors,parquet,hdf5,compression,aiohttp,httpx,httpx2,requests,prometheus,report
+EXTRAS := vectors,parquet,hdf5,compression,aiohttp,httpx,httpx2,requests,prometheus,report,move
 # Set by CI: PYTEST_ARGS='--junitxml=...'; on a laptop: PYTEST_ARGS='-k limit'.
 PYTEST_ARGS ?=
 # A test that hangs must fail and say where, not stop everything; those that need longer say so themselves.

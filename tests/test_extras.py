@@ -57,6 +57,7 @@ MISSING: list[tuple[str, str, Callable[[], object]]] = [
     ("httpx2", "httpx2", lambda: importlib.reload(httpx2)),
     ("requests", "requests", lambda: importlib.reload(requests)),
     ("report", "matplotlib", lambda: write_png(PICTURE, FILE)),
+    ("move", "uvicorn", lambda: command("demo", "move")),
 ]
 
 

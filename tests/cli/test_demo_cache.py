@@ -10,7 +10,8 @@ import pytest
 
 from penstock.cli.demo.cache_app import App, Counts, read_counts
 from penstock.cli.demo.cache_load import ClientTally, Load
-from penstock.cli.demo.cache_part import free_ports, line_of, report
+from penstock.cli.demo.cache_part import line_of, report
+from penstock.cli.demo.stage import free_ports
 from penstock.cli.main import run_command
 from penstock.testing import ManualClock
 

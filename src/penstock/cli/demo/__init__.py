@@ -16,28 +16,39 @@ from .stage import tell
 
 
 @click.command()
-@click.argument("part", type=click.Choice(["jobs", "cache"]), default="jobs", metavar="[jobs|cache]")
+@click.argument("part", type=click.Choice(["jobs", "cache", "move"]), default="jobs", metavar="[jobs|cache|move]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True, help="A folder.")
 @click.option("--vectors", type=click.IntRange(min=1000), default=18_000, show_default=True, help="How many.")
 @click.option(
     "--rate", type=click.IntRange(min=10), default=600, show_default=True, help="The census's limit a second."
 )
 @click.option(
-    "--seconds", type=click.IntRange(min=8), default=15, show_default=True, help="How long the cache is shown."
+    "--seconds",
+    type=click.IntRange(min=8),
+    default=None,
+    help="How long the cache is shown, or arms are measured. [default: 15; 24 for arms]",
 )
 @click.option(
-    "--requests", type=click.IntRange(min=10), default=1500, show_default=True, help="A second, to the cache."
+    "--requests",
+    type=click.IntRange(min=10),
+    default=None,
+    help="A second, to the cache or to the service with arms. [default: 1500; 60 for arms]",
 )
-def demo(part: str, out: Path, vectors: int, rate: int, seconds: int, requests: int) -> int:
+def demo(part: str, out: Path, vectors: int, rate: int, seconds: int | None, requests: int | None) -> int:
     """Show what penstock does, and check the results; without an argument, the jobs.
 
     jobs: pull a slow API and take a census of a faulty one, be killed half-way, and go on.
     cache: put the proxy in front of an app, purge, kill the app and start it again.
+    move: measure an async arm of a sync route, roll it out, break it, and see it taken back.
 
     Everything happens on this machine: the servers listen on loopback, and keep a log or count of every arrival.
     """
     if part == "cache":
-        return 0 if serve_from_cache(seconds, requests) else 1
+        return 0 if serve_from_cache(seconds or 15, requests or 1500) else 1
+    if part == "move":
+        from .move_part import move_routes
+
+        return 0 if move_routes(seconds or 24, requests or 60) else 1
     return _jobs(out, vectors, rate)
 
 
@@ -72,6 +83,7 @@ What to try next, with the command of this environment
   penstock send --help    one call per record of your own .jsonl or .csv
   penstock check --help   a census of your own search API
   penstock demo cache     the other direction: a cache in front of an app
+  penstock demo move      the third: a sync service becomes async where it pays
 """
     )
     return 0 if pulled and counted else 1

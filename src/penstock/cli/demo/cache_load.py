@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -11,9 +10,9 @@ from ...errors import CallError
 from ...messages import Request
 from ...observe.histogram import Histogram
 from ...wire.client import Client
+from .paced_load import PacedLoad
 
 PAGES = 100
-_WORKERS = 32
 
 
 @dataclass
@@ -41,51 +40,23 @@ class ClientTally:
     """Of answers from the cache."""
 
 
-class Load:
-    """`rate` requests a second to `url` until `stop`; whether the app is there is for the caller to say."""
+class Load(PacedLoad):
+    """The clients of the cache; whether the app is there is for the caller to say."""
 
     def __init__(self, url: str, rate: float, clock: Clock) -> None:
+        super().__init__(url, rate, clock)
         self.tally = ClientTally()
         self.current = 0
         """The edit that every page asked for from now on must show, or a later one."""
         self.app_is_down = False
-        self._url = url
-        self.rate = rate
-        self._clock = clock
-        self._began = clock.now()
-        self._next = 0
-        self._stopped = False
 
-    async def run(self) -> None:
-        """Send until stopped."""
-        client = Client()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_WORKERS):
-                    group.create_task(self._work(client))
-        finally:
-            await client.aclose()
-
-    def stop(self) -> None:
-        """No more requests; `run` returns when those under way are answered."""
-        self._stopped = True
-
-    async def _work(self, client: Client) -> None:
-        while not self._stopped:
-            number = self._next
-            self._next += 1
-            wait = self._began + number / self.rate - self._clock.now()
-            if wait > 0:
-                await self._clock.sleep(wait)
-            await self._ask(client, number)
-
-    async def _ask(self, client: Client, number: int) -> None:
+    async def ask(self, client: Client, number: int) -> None:
         """The `number`-th request: every third is for something new."""
         wanted, was_down, shared = self.current, self.app_is_down, number % 3 != 2
         path = f"/page/{number % PAGES}" if shared else f"/new/{number}"
-        began = self._clock.now()
+        began = self.clock.now()
         try:
-            response = await client(Request("GET", self._url + path))
+            response = await client(Request("GET", self.url + path))
         except CallError as error:
             self.note(shared=shared, kind=error.kind, was_down=was_down)
             return
@@ -98,7 +69,7 @@ class Load:
         outdated = shared and int(response.body) < wanted
         self.note(shared=shared, was_down=was_down, cache_status=status, outdated=outdated)
         if "; hit" in status:
-            self.tally.times.add(self._clock.now() - began)
+            self.tally.times.add(self.clock.now() - began)
 
     def note(
         self, *, shared: bool, was_down: bool, kind: str = "", cache_status: str = "", outdated: bool = False

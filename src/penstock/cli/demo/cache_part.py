@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import secrets
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -22,10 +21,7 @@ from ...wire.client import Client
 from ..loop import run_loop
 from .cache_app import DELAY, MAX_AGE, Counts, read_counts
 from .cache_load import PAGES, ClientTally, Load
-from .stage import Check, judge, tell
-
-_START_SECONDS = 30.0
-_PENSTOCK = (sys.executable, "-c", "from penstock.cli.main import main; main()")
+from .stage import PENSTOCK, Check, free_ports, judge, listening, tell
 
 
 def serve_from_cache(seconds: float, rate: int) -> bool:
@@ -62,7 +58,7 @@ class Stage:
             stack.callback(self._kill_app)
             await self._start_app()
             stack.enter_context(self._proxy())
-            await _listening(self._port)
+            await listening(self._port)
             self._load = Load(f"http://127.0.0.1:{self._port}", self._load.rate, SYSTEM_CLOCK)
             began = self._shown_at = SYSTEM_CLOCK.now()
             async with asyncio.TaskGroup() as group:
@@ -117,7 +113,7 @@ class Stage:
         command = ["purge", "--admin", f"http://127.0.0.1:{self._admin_port}"]
         command += ["--admin-token-file", str(self._token), "--tag", "pages"]
         tell(f"  -- all pages are changed, and purged: penstock {shlex.join(command)} --")
-        process = await asyncio.create_subprocess_exec(*_PENSTOCK, *command, stdout=subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(*PENSTOCK, *command, stdout=subprocess.DEVNULL)
         if await process.wait():
             raise UsageError("the demo's purge failed")
         self._load.current = read_counts(self._counts).edits
@@ -127,7 +123,7 @@ class Stage:
         start = [sys.executable, "-c", "from penstock.cli.demo.cache_app import main; main()"]
         command = [*start, "--port", str(self._app_port), "--counts", str(self._counts)]
         self._app = subprocess.Popen(command)  # noqa: S603, ASYNC220  # our own module; it takes a millisecond
-        await _listening(self._app_port)
+        await listening(self._app_port)
 
     def _kill_app(self) -> None:
         if self._app is not None:
@@ -145,7 +141,7 @@ class Stage:
         click.echo(f"\n  penstock {shlex.join(command)}\n", err=True)
         click.echo(f"To watch it, in another window:\n\n  penstock {shlex.join(watch)}\n", err=True)
         with (self._folder / "proxy.log").open("wb") as log:
-            process = subprocess.Popen([*_PENSTOCK, *command], stderr=log)  # noqa: S603  # our own command
+            process = subprocess.Popen([*PENSTOCK, *command], stderr=log)  # noqa: S603  # our own command
         try:
             yield
         finally:
@@ -195,25 +191,3 @@ def report(tally: ClientTally, counts: Counts, seconds: float) -> bool:
     if not fine and wrong:
         tell(f"What was answered otherwise: {wrong}.")
     return fine
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that were free a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets: Sequence[socket.socket] = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-
-
-async def _listening(port: int) -> None:
-    until = SYSTEM_CLOCK.now() + _START_SECONDS
-    while SYSTEM_CLOCK.now() < until:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await SYSTEM_CLOCK.sleep(0.02)
-        else:
-            writer.close()
-            return
-    raise UsageError("the demo's server did not start")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,8 @@ from ...errors import UsageError
 from ..terminal import echo
 
 _START_SECONDS = 30.0
+PENSTOCK = (sys.executable, "-c", "from penstock.cli.main import main; main()")
+"""The command line of this very environment, before its arguments."""
 
 GUARD = "0.1s"
 """How much later than they were sent calls may arrive. The demo's machine may be busy with something else, and its
@@ -112,14 +116,36 @@ def clear(path: Path, remove: Callable[[Path], None] = Path.unlink) -> None:
         remove(path)
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that were free a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets: Sequence[socket.socket] = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+async def listening(port: int) -> None:
+    """Wait until a server takes connections. Raises UsageError where none does."""
+    until = SYSTEM_CLOCK.now() + _START_SECONDS
+    while SYSTEM_CLOCK.now() < until:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await SYSTEM_CLOCK.sleep(0.02)
+        else:
+            writer.close()
+            return
+    raise UsageError("the demo's server did not start")
+
+
 def tell(text: str) -> None:
     """To whoever watches."""
     echo(text)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    start = [sys.executable, "-c", "from penstock.cli.main import main; main()"]
-    return subprocess.Popen([*start, *command])  # noqa: S603  # our own command
+    return subprocess.Popen([*PENSTOCK, *command])  # noqa: S603  # our own command
 
 
 def _wait_for_port(process: subprocess.Popen[bytes], port_file: Path) -> int:
