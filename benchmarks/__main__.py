@@ -21,6 +21,7 @@ NAMES = {
     "move_context": "10,000 interleaved requests in each arm: whose user, trace and session they have (a minute)",
     "move_bench": "what `move bench` says of services whose answer is known (fifteen minutes)",
     "move_aa": "`move bench` of a route against itself, twenty times (an hour)",
+    "move_answers": "who makes a large answer, a thread or the event loop, with arms and without (a minute)",
     "slow_pull": "the 100/min API with 8 to 30 s a page, virtual time, and sixty times as fast (half a minute)",
     "pull": "a million rows of a paged API beside dlt and aiohttp loops (two minutes)",
     "cache_embedded": "what a hit in CacheMiddleware costs over a bare app under uvicorn and granian (a minute)",
