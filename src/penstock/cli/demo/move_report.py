@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import click
+
 from ...migrate.bench.report import BenchReport
 from .move_load import MoveTally
 from .stage import Check, judge, tell
@@ -45,7 +47,8 @@ def report(reports: Sequence[BenchReport], rolled: Rolled) -> bool:
     for each in reports:
         tell("")
         for line in each.lines():
-            tell(f"  {line}")
+            # Not folded: most of them are a table.
+            click.echo(f"  {line}".rstrip(), err=True)
     tell(f"\n{_of_the_computing_one(reports[-1])}")
     return fine
 
