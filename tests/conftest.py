@@ -6,6 +6,7 @@ import compileall
 import logging
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(__file__).parents[1] / "src", quiet=2)
+    # A shell that starts these tests in the background has them ignore Ctrl-C, and all that they start. Here it is what
+    # it is at a terminal.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

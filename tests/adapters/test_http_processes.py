@@ -163,7 +163,6 @@ def test_gather_keeps_the_order_and_raises_the_first_error() -> None:
             penstock.Http().gather(["https://a/", "/relative"])
 
 
-@pytest.mark.usefixtures("as_at_a_terminal")
 def test_an_interrupted_call_is_cancelled() -> None:
     """Ctrl-C in the main thread: at once, and the connection is closed."""
     with in_a_thread(Raw([None]).serving) as hanging, penstock.Http(hanging.url) as http:

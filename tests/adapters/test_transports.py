@@ -280,7 +280,6 @@ def test_an_adapter_goes_on_in_a_fork(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"whole\n", b"")
 
 
-@pytest.mark.usefixtures("as_at_a_terminal")
 def test_ctrl_c_ends_the_wait_for_a_permit() -> None:
     """And the place in the queue is given back."""
     with in_a_thread(FaultServer) as server, requests.Session() as session:

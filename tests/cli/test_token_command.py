@@ -172,6 +172,22 @@ def test_a_command_that_fails_in_the_middle_stops_the_run(
     assert ids(api) == EACH_ONCE
 
 
+def test_who_keeps_the_pipes_open_keeps_nobody_waiting() -> None:
+    """A process that has left the group of the command, and outlives it."""
+
+    async def go() -> float:
+        command = "setsid sleep 8 & echo ready; sleep 600"
+        task = asyncio.create_task(token_process.output_of(shlex.join(["sh", "-c", command])))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - began
+
+    assert asyncio.run(go()) < 0.9
+
+
 def test_a_command_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     """Nor do those that it has started."""
 
