@@ -64,6 +64,20 @@ def test_a_file(tmp_path: Path) -> None:
         ('{"path": "/a", "headers": {"x": 1}}', "a header whose value is no text"),
         ('{"path": "/a", "headers": {"x y": "1"}}', "is not a token"),
         ('{"path": "/a", "method": 1}', "a method that is no text"),
+        # What could not be sent would else be told of as errors of the app.
+        ('{"path": "/a b"}', "jsonl:1: '/a b': a URL must be percent-encoded"),
+        ('{"path": "/caf\u00e9"}', "must be percent-encoded"),
+        ('{"path": "/\\ud800"}', "must be percent-encoded"),
+        ('{"path": "/a HTTP/1.1\\r\\nX: y"}', "must be percent-encoded"),
+        ('{"path": "/a", "method": "GET / HTTP/1.1\\r\\nX:"}', "is not a token"),
+        ('{"path": "/a", "method": "CONNECT"}', "CONNECT makes a tunnel"),
+        ('{"path": "/a", "headers": {"x": "a\\r\\nb: c"}}', "holds a CR, LF or NUL"),
+        ('{"path": "/a", "headers": {"x": "\u20ac"}}', "outside latin-1"),
+        ('{"path": "/a", "headers": {"Content-Length": "5"}}', "is the client's own to write"),
+        ('{"path": "/a", "headers": {"transfer-encoding": "chunked"}}', "is the client's own to write"),
+        ('{"path": "/a", "headers": {"connection": "keep-alive"}}', "is the client's own to write"),
+        ('{"path": "/a", "body": "\\ud800"}', "surrogates not allowed"),
+        ("[" * 100_000, "jsonl:1: is nested too deep"),
     ],
 )
 def test_a_line_that_is_no_request(line: str, words: str, tmp_path: Path) -> None:
@@ -77,3 +91,9 @@ def test_a_line_that_is_no_request(line: str, words: str, tmp_path: Path) -> Non
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_requests(tmp_path / "urls.jsonl")
+
+
+def test_a_file_from_a_windows_editor(tmp_path: Path) -> None:
+    file = tmp_path / "urls.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"path": "/a"}\r\n{"path": "/b"}\r\n')
+    assert read_requests(file) == [RequestLine("GET", "/a"), RequestLine("GET", "/b")]

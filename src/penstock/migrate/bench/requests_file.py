@@ -12,6 +12,8 @@ from typing import Any
 
 from ...errors import InputError, UsageError
 from ...messages import Headers, Request
+from ...wire.request_bytes import check_request
+from ...wire.url import split_url
 
 _KNOWN = {"method", "path", "headers", "body"}
 _FILLED_IN = re.compile(r"[{}<>]")
@@ -27,8 +29,11 @@ class RequestLine:
     body: bytes = b""
 
     def at(self, port: int) -> Request:
-        """To a server of this machine. Raises UsageError for a path or a field that cannot be sent."""
-        return Request(self.method, f"http://127.0.0.1:{port}{self.path}", Headers(self.headers), self.body)
+        """To a server of this machine. Raises UsageError for a method, path or field that cannot be sent."""
+        made = Request(self.method, f"http://127.0.0.1:{port}{self.path}", Headers(self.headers), self.body)
+        check_request(made.method, made.headers)
+        split_url(made.url)
+        return made
 
 
 def of_route(route: str) -> RequestLine:
@@ -49,7 +54,7 @@ def of_route(route: str) -> RequestLine:
 def read_requests(path: Path) -> list[RequestLine]:
     """All requests of a file. Raises InputError, with the line, for one that is none."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {error}", path=str(path)) from None
     found = list(_lines(path, text))
@@ -65,6 +70,8 @@ def _lines(path: Path, text: str) -> Iterator[RequestLine]:
         try:
             request = from_json(json.loads(line))
             request.at(1)
+        except RecursionError:
+            raise InputError("is nested too deep", path=str(path), line=number) from None
         except ValueError as error:
             # UsageError is one, too.
             raise InputError(str(error), path=str(path), line=number) from None
