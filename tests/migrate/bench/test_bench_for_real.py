@@ -173,6 +173,53 @@ def test_no_server_is_left(number: signal.Signals) -> None:
         assert b"interrupted; nothing is said, and no server is left" in said
 
 
+DAEMON = (
+    "import os, sys, time\n"
+    "if not os.fork():\n"
+    "    os.setsid()\n"
+    "    if not os.fork():\n"
+    "        os.execv(sys.executable, [sys.executable, '-m', 'tests.migrate.bench.small_server', *sys.argv[1:]])\n"
+    "    os._exit(0)\n"
+    "os.wait()\n"
+)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_server_that_makes_itself_a_daemon_is_not_left(stays: bool) -> None:
+    """It is in another session, and no child of what was started. While that stays, it serves."""
+    port = free_port()
+    program = DAEMON + ("time.sleep(60)" if stays else "")
+    server = ArmServer([sys.executable, "-c", program, f"{APPS}:works", str(port)], "control", port, (), os.environ)
+    with server:
+        if stays:
+            server.wait_until_ready()
+        else:
+            with pytest.raises(UsageError, match="did not start"):
+                server.wait_until_ready()
+    name = f"{APPS}:works\0{port}\0".encode()
+    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if name in cmdline(each)]
+
+
+def cmdline(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
+def test_a_guard_that_is_told_twice_ends_its_server_all_the_same() -> None:
+    """As when a container stops: the server takes its time, and who stops it loses patience."""
+    port = free_port()
+    program = "import signal, sys, time\nsignal.signal(15, signal.SIG_IGN)\nprint('here', flush=True)\ntime.sleep(60)"
+    server = ArmServer([sys.executable, "-c", program, "penstock-stubborn"], "control", port, (), os.environ)
+    with server:
+        assert until(lambda: "here" in server.last_words())
+        below = server.pids()
+        for _ in range(3):
+            os.kill(server.guard_pid, signal.SIGTERM)
+            time.sleep(0.5)
+        assert until(lambda: not alive(below), 10)
+
+
 def test_a_port_that_is_taken_is_no_server_of_ours() -> None:
     """Its answers would be taken for those of the arm."""
     with socket.create_server(("127.0.0.1", 0)) as other:
