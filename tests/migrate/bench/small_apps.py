@@ -50,6 +50,11 @@ def works(_request: bytes) -> str:
     return "worked"
 
 
+async def hangs(_request: bytes) -> str:
+    await asyncio.sleep(3600)
+    return "never"
+
+
 def denies(_request: bytes) -> str:
     return "401"
 

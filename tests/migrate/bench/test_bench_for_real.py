@@ -359,3 +359,23 @@ def test_several_processes_share_a_slice() -> None:
         made = client.slice(port, 100, 1.0, 1000, 5.0)
         assert (made.sent, made.answered, made.why_failed) == (100, 100, {})
         assert client.one_by_one(port, 3).answered == 3
+
+
+@pytest.mark.parametrize(
+    ("app", "answered", "why"), [("sleeps", range(2, 11), {}), ("hangs", range(1), {"no answer within 0.5 s": 1})]
+)
+def test_requests_one_by_one_end_in_time(app: str, answered: range, why: dict[str, int]) -> None:
+    """Twenty of a route that takes seconds would take minutes; that it is slow is known before. 50 ms each, 0.5 s."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.migrate.bench.small_server", f"{APPS}:{app}", str(port)]
+    cores = sorted(os.sched_getaffinity(0))
+    with (
+        ArmServer(command, "control", port, (), os.environ) as server,
+        LoadClient([RequestLine("GET", "/")], cores, 1, os.environ) as client,
+    ):
+        server.wait_until_ready()
+        made = client.one_by_one(port, 100, 0.5)
+        assert made.answered in answered
+        assert made.why_failed == why
+        # What was given up has left nothing behind in the process that sent it.
+        assert client.slice(port, 4, 0.5, 10, 0.1).sent == 2

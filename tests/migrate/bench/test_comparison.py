@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from penstock.migrate.bench.comparison import Comparison
-from penstock.migrate.bench.load_client import LoadSeen
+from penstock.migrate.bench.load_client import LoadLost, LoadSeen
 from penstock.migrate.bench.report import BenchReport
 from penstock.migrate.bench.stage import BenchStage
 from penstock.observe.histogram import Histogram
@@ -179,3 +179,21 @@ def test_too_little_time_ends_in_time(seconds: float) -> None:
     assert report.lines()
     if seconds == 3.0:
         assert report.exit_code() == 2
+
+
+@pytest.mark.parametrize("after", [0, 3, 60])
+def test_a_client_that_is_lost_is_a_reason(after: int) -> None:
+    """At the first slice, among the pairs, in the search: nothing is said, but the report is whole."""
+
+    class Losing(FormulaStage):
+        def slice(self, arm: str, rate: float, seconds: float) -> Slice:
+            if len(self.slices) == after:
+                raise LoadLost("a process that makes the load has ended")
+            return super().slice(arm, rate, seconds)
+
+    report = compare(Losing({"control": FAN, "async": Server(0.002, 400)}))
+    verdict = report.verdict("async")
+    assert (verdict.said.value, verdict.why) == ("nothing can be said", "a process that makes the load has ended")
+    assert report.exit_code() == 2
+    assert report.lines()
+    assert report.as_json()["exit_code"] == 2

@@ -16,6 +16,7 @@ from ...rules.moving.pairs import LOOKS, Block, Ratio, log_ratios, ratio_of, sli
 from ...rules.moving.refusals import Obstacle, disturbance
 from ...rules.moving.slices import Slice
 from ...rules.moving.verdict import LUCK, WORTH, is_settled
+from .load_client import LoadLost
 from .processes import busiest, cpu_by_process
 from .stage import BenchStage
 
@@ -86,6 +87,9 @@ class Comparison:
         found, before = self.found, cpu_by_process()
         try:
             return self._run()
+        except LoadLost as error:
+            found.refused = Obstacle(refusals.Disturbance.CLIENT.value, str(error))
+            return found
         finally:
             found.neighbours = busiest(before, self._stage.ours())
 

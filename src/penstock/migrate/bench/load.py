@@ -105,12 +105,20 @@ class Pacer:
             await self._drain(tasks, drain)
         return seen
 
-    async def one_by_one(self, count: int) -> SliceSeen:
-        """`count` requests, each sent when the one before is answered."""
-        self._seen = SliceSeen()
-        for _ in range(count):
-            await self._send(SYSTEM_CLOCK.now())
-        return self._seen
+    async def one_by_one(self, count: int, seconds: float) -> SliceSeen:
+        """`count` requests, each sent when the one before is answered; fewer, where there are only `seconds`.
+
+        That counts as failed only where none was answered.
+        """
+        self._seen = seen = SliceSeen()
+        try:
+            async with asyncio.timeout(seconds):
+                for _ in range(count):
+                    await self._send(SYSTEM_CLOCK.now())
+        except TimeoutError:
+            if not seen.seconds.count:
+                seen.why_failed[f"no answer within {seconds:.1f} s"] += 1
+        return seen
 
     async def _send_from(self, due: float) -> None:
         next_due: float | None = due
@@ -167,7 +175,7 @@ async def serve() -> None:
 
 async def _carry_out(pacer: Pacer, order: dict[str, Any]) -> SliceSeen:
     if "one_by_one" in order:
-        return await pacer.one_by_one(order["one_by_one"])
+        return await pacer.one_by_one(order["one_by_one"], order["seconds"])
     return await pacer.slice(order["begin"], order["gap"], order["count"], order["most"], order["drain"])
 
 

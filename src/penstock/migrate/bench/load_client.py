@@ -73,11 +73,11 @@ class LoadClient:
         """Of its processes."""
         return [each.pid for each in self._processes]
 
-    def one_by_one(self, port: int, count: int, patience: float = 60.0) -> LoadSeen:
-        """`count` requests by one process, each when the one before is answered."""
-        self._send(self._processes[0], {"port": port, "one_by_one": count})
+    def one_by_one(self, port: int, count: int, seconds: float = 10.0) -> LoadSeen:
+        """`count` requests by one process, each when the one before is answered; what there is no time for is not sent."""
+        self._send(self._processes[0], {"port": port, "one_by_one": count, "seconds": seconds})
         began, before = SYSTEM_CLOCK.now(), self._cpu()
-        answers = self._answers(self._processes[:1], patience)
+        answers = self._answers(self._processes[:1], seconds + _SLACK)
         return self._added(answers, SYSTEM_CLOCK.now() - began, before)
 
     def slice(self, port: int, rate: float, seconds: float, most: int, drain: float) -> LoadSeen:

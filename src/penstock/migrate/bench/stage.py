@@ -97,7 +97,7 @@ class BenchStage:
         server = self.servers[arm]
         before = server.cpu()
         load = self._load.one_by_one(server.port, count)
-        used = (server.cpu() - before) / count
+        used = (server.cpu() - before) / max(1, load.answered)
         # Helpers that begin with the first request, and of a pool the one thread that requests in a row need.
         self._threads_before[arm] |= {(each.pid, each.number) for each in threads(server.pids())}
         return load, used
