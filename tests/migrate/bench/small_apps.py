@@ -8,6 +8,7 @@ import queue
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 ARM = os.environ.get("PENSTOCK_ARM", "control")
@@ -48,6 +49,12 @@ def works(_request: bytes) -> str:
     while time.thread_time() < until:
         pass
     return "worked"
+
+
+def puts_off(request: bytes) -> str:
+    """The work is done a second after the answer."""
+    threading.Timer(1.0, works, (request,)).start()
+    return "soon"
 
 
 async def hangs(_request: bytes) -> str:

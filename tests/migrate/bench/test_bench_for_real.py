@@ -379,3 +379,12 @@ def test_requests_one_by_one_end_in_time(app: str, answered: range, why: dict[st
         assert made.why_failed == why
         # What was given up has left nothing behind in the process that sent it.
         assert client.slice(port, 4, 0.5, 10, 0.1).sent == 2
+
+
+def test_what_a_server_does_after_its_turn_is_seen() -> None:
+    """Twenty requests of 4 ms each, a second late."""
+    with staged("puts_off", ("control", "async")) as stage:
+        made = stage.slice("control", 40, 0.5)
+        assert made.statuses == {200: 20}
+        assert made.other_cpu < 0.05
+        assert 0.05 < stage.slice("async", 10, 1.5).other_cpu < 0.5

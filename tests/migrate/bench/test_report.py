@@ -84,6 +84,16 @@ def test_exit_codes(cpu: float, code: int, word: str) -> None:
             {},
             "errors in the control: 1200 of 2400",
         ),
+        (
+            replace(THREE, pairs=[replace(e, statuses={200 if e.arm == "control" else 204: 9}) for e in THREE.pairs]),
+            {},
+            "arm 'async' does something else: it answers HTTP 204 (100%)",
+        ),
+        (
+            replace(THREE, pairs=[replace(each, other_cpu=each.server_cpu) for each in THREE.pairs]),
+            {},
+            "the servers work on after they have answered: 50% of their CPU",
+        ),
     ],
 )
 def test_a_refusal_says_why(found: Measured, more: dict[str, object], words: str) -> None:
@@ -110,7 +120,9 @@ def test_instances_and_money() -> None:
 
 def test_answers_of_another_length_are_told_of() -> None:
     pairs = [replace(each, body_bytes=10) if each.arm == "async" else each for each in THREE.pairs]
-    lines = report(replace(THREE, pairs=pairs), "async").lines()
+    made = report(replace(THREE, pairs=pairs), "async")
+    lines = made.lines()
+    assert "its answers have" in made.as_json()["arms"]["async"]["warning"]
     assert "async: warning: its answers have 0 bytes, those of the control 10; is it the same work?" in lines
 
 

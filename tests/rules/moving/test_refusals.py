@@ -11,7 +11,17 @@ from penstock.rules.moving.bottleneck import Bottleneck, ServerSeen, StopsAt, bo
 from penstock.rules.moving.capacity import Capacity
 from penstock.rules.moving.money import Instances, a_month, instances, parse_cost, parse_peak
 from penstock.rules.moving.pairs import Ratio
-from penstock.rules.moving.refusals import Disturbance, Obstacle, disagreement, disturbance, errors, spoilt
+from penstock.rules.moving.refusals import (
+    Disturbance,
+    Obstacle,
+    afterwards,
+    disagreement,
+    disturbance,
+    errors,
+    other_answers,
+    redirects,
+    spoilt,
+)
 from penstock.rules.moving.slices import Slice
 from penstock.rules.moving.verdict import Compared, Word, judge, share_of_client
 
@@ -68,6 +78,54 @@ def test_errors_name_the_arm_and_what_they_are() -> None:
     assert other is not None
     assert "errors in arm 'async'" in other.why
     assert errors([], "control") is None
+
+
+@pytest.mark.parametrize(
+    ("control", "arm", "words"),
+    [
+        ({200: 100}, {200: 100}, ""),
+        ({200: 95, 404: 5}, {200: 90, 404: 10}, ""),
+        ({200: 100}, {204: 100}, "arm 'async' does something else: it answers HTTP 204 (100%); the control HTTP 200"),
+        ({200: 100}, {304: 100}, "it answers HTTP 304 (100%)"),
+        ({200: 100}, {302: 50, 200: 50}, "it answers HTTP 200 (50%), HTTP 302 (50%)"),
+        ({302: 100}, {200: 100}, "the control HTTP 302 (100%)"),
+        ({}, {200: 100}, ""),
+    ],
+)
+def test_an_arm_that_answers_otherwise(control: dict[int, int], arm: dict[int, int], words: str) -> None:
+    """It is quick, and no gain."""
+    slices = [replace(GOOD, statuses=control, body_bytes=9), replace(GOOD, arm="async", statuses=arm, body_bytes=9)]
+    found = other_answers(slices, "control", "async")
+    assert (found is None) is (not words)
+    assert found is None or words in found.why
+
+
+def test_an_arm_that_answers_nothing() -> None:
+    full, empty = replace(GOOD, statuses={200: 100}, body_bytes=900), replace(GOOD, statuses={200: 100})
+    found = other_answers([full, replace(empty, arm="async")], "control", "async")
+    assert found is not None
+    assert "its answers are empty, and those of the control are not" in found.why
+    assert other_answers([empty, replace(empty, arm="async")], "control", "async") is None
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [({302: 100}, True), ({303: 60, 200: 40}, True), ({302: 40, 200: 60}, False), ({304: 100}, False), ({}, False)],
+)
+def test_redirects_may_be_a_login(statuses: dict[int, int], said: bool) -> None:
+    assert redirects([replace(GOOD, statuses=statuses)], "control") is said
+
+
+@pytest.mark.parametrize(
+    ("served", "other", "forbids"),
+    # An idle server looks at something now and then; work that is put off is more than that.
+    [(0.4, 0.0, False), (0.4, 0.04, False), (0.4, 0.05, True), (0.01, 0.01, False), (0.01, 0.4, True)],
+)
+def test_work_after_the_answer(served: float, other: float, forbids: bool) -> None:
+    found = afterwards([replace(GOOD, server_cpu=served, other_cpu=other)] * 8)
+    assert (found is not None) is forbids
+    assert found is None or "the servers work on after they have answered: " in found.why
+    assert afterwards([]) is None
 
 
 @pytest.mark.parametrize(("spread", "forbids"), [(0.1, False), (0.11, True)])

@@ -42,6 +42,8 @@ class SliceSeen:
     sent: int = 0
     answered: int = 0
     body_bytes: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    """How many answers had which."""
     why_failed: Counter[str] = field(default_factory=Counter)
     said: str = ""
     """The beginning of the first answer that was an error."""
@@ -54,6 +56,7 @@ class SliceSeen:
         """Count an answer."""
         self.answered += 1
         self.body_bytes += len(response.body)
+        self.statuses[response.status] += 1
         if response.status >= 400 or response.status in (301, 307, 308):
             where = response.headers.get("location")
             self.why_failed[f"HTTP {response.status}" + (f" to {where}" if where else "")] += 1
@@ -63,6 +66,7 @@ class SliceSeen:
         """For the process that asked."""
         named = {"late": self.late.as_json(), "seconds": self.seconds.as_json(), "why_failed": dict(self.why_failed)}
         counts = {"sent": self.sent, "answered": self.answered, "body_bytes": self.body_bytes}
+        named["statuses"] = dict(self.statuses)
         mean = self.in_flight / self.looks if self.looks else 0.0
         return named | counts | {"said": self.said, "was_cut": self.was_cut, "in_flight": mean}
 

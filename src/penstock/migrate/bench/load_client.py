@@ -9,7 +9,7 @@ import selectors
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,6 +45,8 @@ class LoadSeen:
     cpu: float
     in_flight: float
     """Requests under way, on average over the second half; all that there may be where it was cut."""
+    statuses: dict[int, int] = field(default_factory=dict)
+    """How many answers had which."""
 
 
 class LoadClient:
@@ -74,7 +76,7 @@ class LoadClient:
         return [each.pid for each in self._processes]
 
     def one_by_one(self, port: int, count: int, seconds: float = 10.0) -> LoadSeen:
-        """`count` requests by one process, each when the one before is answered; what there is no time for is not sent."""
+        """`count` requests by one process, each when the one before is answered; fewer where time is short."""
         self._send(self._processes[0], {"port": port, "one_by_one": count, "seconds": seconds})
         began, before = SYSTEM_CLOCK.now(), self._cpu()
         answers = self._answers(self._processes[:1], seconds + _SLACK)
@@ -123,11 +125,12 @@ class LoadClient:
         return found
 
     def _added(self, answers: Sequence[dict[str, Any]], seconds: float, before: Sequence[float]) -> LoadSeen:
-        late, times, why = Histogram(), Histogram(), Counter[str]()
+        late, times, why, statuses = Histogram(), Histogram(), Counter[str](), Counter[int]()
         for each in answers:
             late.merge(Histogram.from_json(each["late"]))
             times.merge(Histogram.from_json(each["seconds"]))
             why.update(each["why_failed"])
+            statuses.update({int(status): count for status, count in each["statuses"].items()})
         used = max(now - then for now, then in zip(self._cpu(), before, strict=True))
         return LoadSeen(
             seconds=seconds,
@@ -141,6 +144,7 @@ class LoadClient:
             times=times,
             cpu=used / seconds,
             in_flight=sum(each["in_flight"] for each in answers),
+            statuses=dict(statuses),
         )
 
     def __enter__(self) -> Self:

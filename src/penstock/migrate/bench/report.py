@@ -96,6 +96,7 @@ class BenchReport:
             return [self.found.refused]
         pairs = self.found.pairs
         found = [self.spoilt, refusals.errors(pairs, self.control), refusals.errors(pairs, arm)]
+        found += [refusals.other_answers(pairs, self.control, arm), refusals.afterwards(pairs)]
         if self.spoilt is None:
             found.append(refusals.disagreement({arm: self.spreads.get(arm, 0.0)}))
         return [each for each in found if each is not None]
@@ -133,6 +134,8 @@ class BenchReport:
             return [f"{Word.NOTHING.value}: {self.found.refused.why}"]
         told = [f"{_name(arm)}: {(said := self.verdict(arm)).said.value}: {said.why}" for arm in self.others]
         differing = [f"{_name(arm)}: {why}" for arm in self.others if (why := self._differs(arm))]
+        if refusals.redirects(self.found.pairs, self.control):
+            differing.insert(0, "warning: the control sends its clients elsewhere; does it need a login?")
         return [*self._client_first(), *told, *differing]
 
     def _client_first(self) -> list[str]:
@@ -200,6 +203,7 @@ class BenchReport:
             made["ratio"] = None if ratio is None else asdict(ratio)
             made["spread"] = self.spreads.get(arm)
             made["verdict"], made["why"] = verdict.said.value, verdict.why
+            made["warning"] = self._differs(arm) or None
         return made
 
 

@@ -35,6 +35,8 @@ class _Reading:
     at: float
     server: float
     """CPU seconds of the server of the arm."""
+    others: float
+    """Of the servers of the other arms."""
     ours: float
     """Of all that is ours and runs where the servers run."""
     cores: float
@@ -128,6 +130,8 @@ class BenchStage:
             body_bytes=load.body_bytes,
             why_failed=load.why_failed,
             in_flight=load.in_flight,
+            statuses=load.statuses,
+            other_cpu=after.others - before.others,
         )
         self.slices.append(made)
         return made
@@ -167,15 +171,17 @@ class BenchStage:
         return found
 
     def _read(self, server: ArmServer) -> _Reading:
-        ours = 0.0
-        mine = 0.0
+        ours = mine = others = 0.0
         for each in self.servers.values():
             used = each.cpu()
             ours += used + cpu_seconds([each.guard_pid])
-            mine = used if each is server else mine
+            if each is server:
+                mine = used
+            else:
+                others += used
         if not self.placing.is_apart:
             ours += cpu_seconds([os.getpid(), *self._load.pids])
-        return _Reading(SYSTEM_CLOCK.now(), mine, ours, busy_seconds(self.placing.server))
+        return _Reading(SYSTEM_CLOCK.now(), mine, others, ours, busy_seconds(self.placing.server))
 
 
 def _fill(word: str, values: Mapping[str, str]) -> str:

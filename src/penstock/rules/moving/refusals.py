@@ -24,6 +24,12 @@ MOST_FAILED = 0.001
 """Of the requests of an arm."""
 
 
+MOST_OTHER_STATUSES = 0.1
+"""Of the answers of an arm."""
+MOST_AFTERWARDS, LEAST_AFTERWARDS = 0.1, 0.02
+"""Of the CPU of the servers may fall into the turns of other arms; less than so much of a core never matters."""
+
+
 class Disturbance(Enum):
     """What spoilt a slice."""
 
@@ -87,6 +93,60 @@ def errors(slices: Sequence[Slice], arm: str) -> Obstacle | None:
         why.update(one.why_failed)
     reasons = ", ".join(f"{count} x {what}" for what, count in why.most_common(3))
     return Obstacle("errors", f"errors in {named(arm)}: {failed} of {sent} ({reasons})")
+
+
+def other_answers(slices: Sequence[Slice], control: str, arm: str) -> Obstacle | None:
+    """Whether the arm answers with other statuses than the control, or with nothing: what does less is cheap."""
+    own, others = _statuses(slices, control), _statuses(slices, arm)
+    if not own or not others:
+        return None
+    mine = _shares(others)
+    different = sum(max(0.0, share - mine.get(status, 0.0)) for status, share in _shares(own).items())
+    if different > MOST_OTHER_STATUSES:
+        why = f"it answers {_told(others)}; the control {_told(own)}"
+    elif _bytes(slices, control) and not _bytes(slices, arm):
+        why = "its answers are empty, and those of the control are not"
+    else:
+        return None
+    return Obstacle("answers", f"{named(arm)} does something else: {why}")
+
+
+def redirects(slices: Sequence[Slice], arm: str) -> bool:
+    """Whether most answers of the arm send the client elsewhere, perhaps to a login."""
+    shares = _shares(_statuses(slices, arm))
+    return sum(share for status, share in shares.items() if 300 <= status < 400 and status != 304) > 0.5
+
+
+def _statuses(slices: Sequence[Slice], arm: str) -> Counter[int]:
+    found = Counter[int]()
+    for one in slices:
+        if one.arm == arm:
+            found.update(one.statuses)
+    return found
+
+
+def _shares(statuses: Counter[int]) -> dict[int, float]:
+    return {status: count / statuses.total() for status, count in statuses.items()}
+
+
+def _told(statuses: Counter[int]) -> str:
+    return ", ".join(f"HTTP {status} ({share:.0%})" for status, share in sorted(_shares(statuses).items()))
+
+
+def _bytes(slices: Sequence[Slice], arm: str) -> int:
+    return sum(one.body_bytes for one in slices if one.arm == arm)
+
+
+def afterwards(slices: Sequence[Slice]) -> Obstacle | None:
+    """Whether the servers work on when they have answered: nobody can tell then what a request costs."""
+    served, other = sum(one.server_cpu for one in slices), sum(one.other_cpu for one in slices)
+    if other <= max(MOST_AFTERWARDS * served, LEAST_AFTERWARDS * sum(one.seconds for one in slices)):
+        return None
+    return Obstacle(
+        "afterwards",
+        f"the servers work on after they have answered: {other / (served + other):.0%} of their CPU fell into the "
+        "turns of other arms, so that nobody knows what a request costs",
+    )
 
 
 def disagreement(spreads: Mapping[str, float]) -> Obstacle | None:

@@ -34,6 +34,10 @@ class Slice:
     in_flight: float = 0.0
     """Requests that were under way at once, towards its end."""
     why_failed: dict[str, int] = field(default_factory=dict)
+    statuses: dict[int, int] = field(default_factory=dict)
+    """How many answers had which."""
+    other_cpu: float = 0.0
+    """Seconds of the servers of the other arms meanwhile, which were asked for nothing."""
 
     @property
     def cpu_per_request(self) -> float:
