@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,8 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a time of nothing": (["roll", ROUTE, "async", "1%", "--hold", "0s"], "not a duration"),
     "the control": (["roll", ROUTE, "control", "1%"], "penstock move back"),
     "no route": (["roll", " ", "async", "1%"], "must not be empty"),
+    "a route that is no text": (["roll", "GET /\udcff", "async", "1%"], "holds a character that cannot be printed"),
+    "an arm of two lines": (["roll", ROUTE, "a\nb", "1%"], "holds a character that cannot be printed"),
     "no arm": (["roll", ROUTE, "", "1%"], "must not be empty"),
     "p99 without a unit": (["roll", ROUTE, "async", "1%", "--p99", "1.5"], "no bound of a p99"),
     "p99 below the control": (["roll", ROUTE, "async", "1%", "--p99", "0.5x"], "no bound of a p99"),
@@ -376,6 +379,38 @@ def test_status_of_a_state_that_cannot_be_read(
     assert run_command(["move", "status", *(["--json"] if as_json else [])]) == 1
     said = capsys.readouterr().out
     assert "arms.json cannot be read: " in (json.loads(said)["problem"] if as_json else said)
+
+
+def test_status_of_a_file_whose_name_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of files are bytes. JSON is text."""
+    assert run_command(["move", "status", "--json", "--arms", str(tmp_path / "arms\udcff.json")]) == 0
+    assert json.loads(capsys.readouterr().out)["arms"].endswith("arms\ufffd.json")
+
+
+STRANGE = {
+    "a route that is no text": {"routes": {"GET /\ud800": {"arm": "async", "share": 0.1}}},
+    "an arm that is no text": {"routes": {"GET /a": {"arm": "\ud800", "share": 0.1}}},
+    "a reason that is no text": {"routes": {"GET /a": {"arm": "async", "share": 0, "back": "\ud800"}}},
+    "a stage of many digits": {"routes": {"GET /a": {"arm": "async", "share": 0.1, "stage": 10**30}}},
+    "long ago": {"routes": {"GET /a": {"arm": "async", "share": 0.1, "since": -1e308}}},
+    "a cursor that moves": {"routes": {"GET /a": {"arm": "async", "share": 0, "back": "\x1b[2J\n", "by": "\x1b[2J"}}},
+}
+
+
+@pytest.mark.parametrize("document", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["back"]])
+def test_a_strange_state_is_told_and_nothing_breaks(
+    path: Path, document: dict[str, Any], command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any tool may have written it."""
+    path.write_text(json.dumps({"version": 1, **document}))
+    assert run_command(["move", *command]) in (0, 1, 2)
+    said = capsys.readouterr()
+    assert said.out + said.err
+    assert "\x1b" not in said.out + said.err
+    assert len(said.out) < 3000
+    if "--json" in command:
+        json.loads(said.out)
 
 
 def test_status_can_be_watched_on_a_terminal(path: Path) -> None:

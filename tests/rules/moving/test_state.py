@@ -28,18 +28,19 @@ LIMITS = st.builds(
 )
 # Written to the millisecond.
 MOMENTS = st.integers(0, 4_000_000_000_000).map(lambda ms: round(ms / 1000, 3))
+PRINTED = st.characters(exclude_categories=["C", "Z"]) | st.just(" ")
 ROUTES = st.builds(
     RouteState,
-    arm=st.text(min_size=1),
+    arm=st.text(PRINTED, min_size=1),
     share=SHARES,
     since=MOMENTS,
-    by=st.text(),
+    by=st.text(PRINTED),
     stage=st.integers(0, 10_000),
     limits=LIMITS,
-    back=st.none() | st.text(),
+    back=st.none() | st.text(PRINTED),
 )
 STATES = st.builds(
-    ArmsState, routes=st.dictionaries(st.text(min_size=1), ROUTES, max_size=5), revision=st.integers(0, 2**53)
+    ArmsState, routes=st.dictionaries(st.text(PRINTED, min_size=1), ROUTES, max_size=5), revision=st.integers(0, 2**53)
 )
 GOOD: dict[str, Any] = {
     "version": 1,
@@ -112,6 +113,16 @@ BAD: dict[str, tuple[bytes, str]] = {
     "share nan": (changed(share=float("nan")), "share nan"),
     "share infinite": (changed(share=float("inf")), "share inf"),
     "share beyond all floats": (changed(share=10**400), "share 1000"),
+    "route that is no text": (
+        b'{"version": 1, "routes": {"GET /\\ud800": {"arm": "async", "share": 1}}}',
+        "cannot be printed",
+    ),
+    "route that moves the cursor": (
+        b'{"version": 1, "routes": {"\\u001b[2J": {"arm": "a", "share": 1}}}',
+        "'\\x1b[2J' holds a",
+    ),
+    "arm that is no text": (changed(arm="\udc80"), "cannot be printed"),
+    "arm of two lines": (changed(arm="a\nb"), "cannot be printed"),
     "limits as a list": (changed(limits=[]), "limits that are no object"),
     "limit as text": (changed(limits={"errors": "1%"}), "a limit that is no number"),
     "limit below 0": (changed(limits={"shed": -1}), "a limit that is no number"),
@@ -138,6 +149,12 @@ LENIENT: dict[str, tuple[bytes, dict[str, Any]]] = {
     "not judged": (changed(limits={"errors": None}), {"limits": BackLimits(errors=None)}),
     "since as text": (changed(since="today"), {"since": 0.0}),
     "since beyond all floats": (changed(since=10**400), {"since": 0.0}),
+    "since before the epoch": (changed(since=-1e308), {"since": 0.0}),
+    "since after all": (changed(since=1e300), {"since": 0.0}),
+    "stage of more than 64 bits": (changed(stage=2**63), {"stage": 0}),
+    "a reason that moves the cursor": (changed(back="slow\n\x1b[2J"), {"back": "slow  [2J"}),
+    "a reason that is no text": (changed(back="slow \ud800"), {"back": "slow  "}),
+    "a writer that moves the cursor": (changed(by="\x1b[1mme"), {"by": " [1mme"}),
     "stage as text": (changed(stage="two"), {"stage": 0}),
     "stage true": (changed(stage=True), {"stage": 0}),
     "a byte order mark": (b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), {"share": 0.1}),

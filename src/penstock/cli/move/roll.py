@@ -14,7 +14,7 @@ from ...migrate.row import name_of
 from ...migrate.state_file import change_state, load_state, with_route, workers_folder
 from ...migrate.worker_files import WorkerFiles
 from ...report.axes import duration
-from ...rules.moving.state import CONTROL, ArmsState, BackLimits, RouteState
+from ...rules.moving.state import CONTROL, ArmsState, BackLimits, RouteState, checked_name
 from ..exit_codes import OK, SOME_FAILED, STOPPED
 from ..options import Duration
 from ..terminal import echo
@@ -83,6 +83,8 @@ def roll(
     """
     if not route.strip() or not arm.strip():
         raise UsageError("ROUTE and ARM must not be empty")
+    checked_name(route)
+    checked_name(arm)
     if arm == CONTROL:
         raise UsageError(
             "the control has what no arm is given: name another arm, or take it back", command="penstock move back"

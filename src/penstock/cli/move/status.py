@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def _draw(lines: list[str], lines_above: int) -> int:
 def _as_json(path: Path, figures: Figures, routes: list[RouteFigures], problem: str | None) -> dict[str, Any]:
     workers = [{"pid": each.pid, "started": each.started} for each in figures.workers]
     return {
-        "arms": str(path),
+        # A path is bytes, which need not be text.
+        "arms": os.fsencode(path).decode(errors="replace"),
         "problem": problem,
         "workers": workers,
         "silent": [each.pid for each in figures.silent()],

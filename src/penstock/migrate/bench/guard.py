@@ -61,7 +61,7 @@ def end(server: subprocess.Popen[bytes]) -> None:
 
 
 def _end_orphans() -> None:
-    """What dies leaves us the processes that it started, so it is looked for again; one that may not be killed stays."""
+    """What dies leaves us the processes that it started: look again. One that may not be killed stays."""
     for _ in range(_LOOKS):
         below = descendants(os.getpid())
         for pid in below:

@@ -18,6 +18,8 @@ CONTROL = "control"
 """The arm that is there today. It has what no other arm is given."""
 BROKEN = "broken"
 """No arm: forced, it makes every route raise, so that tests can be told apart which would notice."""
+_LAST = 253402300800.0
+"""The end of the year 9999, in seconds since the epoch."""
 MOST_BYTES = 1024 * 1024
 """A longer document is none of ours."""
 
@@ -74,9 +76,16 @@ def read_state(data: bytes) -> ArmsState:
     version = document.get("version")
     if not _is_count(version) or version != VERSION:
         raise UsageError(f"it has version {version!r}, and this penstock reads version {VERSION}")
-    routes = {name: _route(name, each) for name, each in document["routes"].items()}
+    routes = {checked_name(name): _route(name, each) for name, each in document["routes"].items()}
     revision = document.get("revision", 0)
     return ArmsState(routes, revision if _is_count(revision) else 0)
+
+
+def checked_name(name: str) -> str:
+    """The name of a route or an arm, as it is. Raises UsageError where it cannot be printed, or written as UTF-8."""
+    if not name.isprintable():
+        raise UsageError(f"the name {name!a} holds a character that cannot be printed")
+    return name
 
 
 def write_state(state: ArmsState) -> bytes:
@@ -105,17 +114,18 @@ def _route(name: str, given: object) -> RouteState:
     arm, share = given.get("arm"), given.get("share")
     if not isinstance(arm, str) or not arm:
         raise UsageError(f"route {name!r} names no arm")
+    checked_name(arm)
     if not _is_number(share) or not 0 <= share <= 1:
         raise UsageError(f"route {name!r} has the share {share!r}; it is from 0 to 1")
     since, stage, back = given.get("since", 0.0), given.get("stage", 0), given.get("back")
     return RouteState(
         arm=arm,
         share=float(share),
-        since=float(since) if _is_number(since) else 0.0,
-        by=str(given.get("by", "roll")),
+        since=float(since) if _is_number(since) and 0 <= since < _LAST else 0.0,
+        by=_printable(given.get("by", "roll")),
         stage=stage if _is_count(stage) else 0,
         limits=_limits(name, given.get("limits", {})),
-        back=None if back is None else str(back),
+        back=None if back is None else _printable(back),
     )
 
 
@@ -139,4 +149,9 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _printable(value: object) -> str:
+    """In one line. Who reads it on a terminal is not to be told where its cursor goes."""
+    return "".join(each if each.isprintable() else " " for each in str(value))
