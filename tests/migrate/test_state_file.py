@@ -84,6 +84,38 @@ def test_the_owner_of_a_file_that_is_there_stays(path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(("mode", "of_lock"), [(0o600, 0o600), (0o640, 0o640), (0o664, 0o660), (0o400, 0o600)])
+def test_who_may_write_the_state_may_take_its_lock(path: Path, mode: int, of_lock: int) -> None:
+    """Root may type the command; the workers go on taking back by themselves, also where the lock is there already."""
+    lock = path.with_name("arms.json.lock")
+    lock.touch(0o600)
+    path.write_bytes(write_state(ArmsState()))
+    path.chmod(mode)
+    os.chown(path, 65534, 65534)
+    change_state(path, lambda state: rolled())
+    found = lock.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (65534, 65534, of_lock)
+
+
+def test_the_group_of_a_file_that_is_there_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not root cannot give it to its owner, who reads it by its group then."""
+    path.write_bytes(write_state(ArmsState()))
+    path.chmod(0o660)
+    given: list[tuple[int, int]] = []
+
+    def fchown(_descriptor: int, owner: int, group: int) -> None:
+        if owner != -1:
+            raise PermissionError(1, "Operation not permitted")
+        given.append((owner, group))
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    change_state(path, lambda state: rolled())
+    # The lock and the state.
+    assert given == [(-1, path.stat().st_gid)] * 2
+    assert path.stat().st_mode & 0o777 == 0o660
+
+
 def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
     """What it points to is written."""
     real = tmp_path / "data" / "real.json"

@@ -77,9 +77,10 @@ def change_state(path: Path, change: Callable[[ArmsState], ArmsState], patience:
     Returns the state that is there then. Raises UsageError where it cannot be read or written, or where another process
     has held the lock for longer than `patience` seconds.
     """
-    lock = Path(os.path.realpath(path) + ".lock")
+    target = Path(os.path.realpath(path))
+    lock = Path(f"{target}.lock")
     try:
-        with alone(lock, patience) as is_alone:
+        with alone(lock, patience, like=target) as is_alone:
             if not is_alone:
                 raise UsageError(f"{lock} has been held by another process for {patience:g} s; is one of them stopped?")
             found = load_state(path)

@@ -43,15 +43,21 @@ def _write_all(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _make_alike(descriptor: int, target: Path) -> None:
+def _make_alike(descriptor: int, target: Path, bits: int = 0o777, least: int = 0) -> None:
+    """Owner and mode of what is there, so that workers of another user can use it; the mode within `bits`."""
     try:
         found = target.stat()
     except FileNotFoundError:
         return
-    # Only root can give a file away; then the workers of another user can still read it.
+    # Only root can give a file away; others can give it to a group of theirs, which the owner before may be in.
+    for owner in (found.st_uid, -1):
+        try:
+            os.fchown(descriptor, owner, found.st_gid)
+        except PermissionError:
+            continue
+        break
     with contextlib.suppress(PermissionError):
-        os.fchown(descriptor, found.st_uid, found.st_gid)
-    os.fchmod(descriptor, found.st_mode & 0o777)
+        os.fchmod(descriptor, least | found.st_mode & bits)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -63,13 +69,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(lock: Path, patience: float, clock: Clock = SYSTEM_CLOCK) -> Iterator[bool]:
+def alone(lock: Path, patience: float, clock: Clock = SYSTEM_CLOCK, like: Path | None = None) -> Iterator[bool]:
     """Whether nobody else holds `lock` and none takes it until the end; given up after `patience` seconds.
 
-    The file is made where it is not there, and stays. The kernel lets go of it when its holder dies. Raises OSError.
+    The file is made where it is not there, and stays. The kernel lets go of it when its holder dies. Who may write to
+    `like` may take it: one that root has made would else keep all others out. Raises OSError.
     """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        if like is not None:
+            _make_alike(descriptor, like, 0o660, 0o600)
         yield _taken(descriptor, clock.now() + patience, clock)
     finally:
         os.close(descriptor)
