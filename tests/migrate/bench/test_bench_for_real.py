@@ -23,6 +23,7 @@ from penstock.errors import UsageError
 from penstock.migrate.bench import stage as stage_module
 from penstock.migrate.bench.cores import kept_to, place
 from penstock.migrate.bench.load_client import LoadClient
+from penstock.migrate.bench.look import look
 from penstock.migrate.bench.processes import connections, cpu_seconds, descendants, listens
 from penstock.migrate.bench.requests_file import RequestLine
 from penstock.migrate.bench.servers import ArmServer, free_port
@@ -90,7 +91,13 @@ def test_bad_input(arguments: tuple[str, ...], words: str) -> None:
 
 @pytest.mark.parametrize(
     ("arms", "words"),
-    [(("async",), "the first arm to name is 'control'"), (("control", "async", "async"), "named twice")],
+    [
+        (("async",), "the first arm to name is 'control'"),
+        (("control",), "name the arms to compare with the control"),
+        (("control", "async", "async"), "named twice"),
+        (("control", "control", "control"), "named twice"),
+        (("control", "control#2"), "named twice"),
+    ],
 )
 def test_arms_that_cannot_be(arms: tuple[str, ...], words: str) -> None:
     code, said = bench(f"{APPS}:works", "GET /", *arms, "--p99", "1s", "--server", SERVER)
@@ -388,3 +395,30 @@ def test_what_a_server_does_after_its_turn_is_seen() -> None:
         assert made.statuses == {200: 20}
         assert made.other_cpu < 0.05
         assert 0.05 < stage.slice("async", 10, 1.5).other_cpu < 0.5
+
+
+@pytest.mark.parametrize(("arm", "serves"), [("control", "control"), ("control#2", "control"), ("async#2", "async#2")])
+def test_which_arm_a_server_is_told(arm: str, serves: str) -> None:
+    """Names of arms are the app's own, but for the control's second row."""
+    with staged("works", (arm,)) as stage:
+        (pid,) = stage.servers[arm].pids()
+        assert f"PENSTOCK_ARM={serves}" in Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
+def test_what_an_app_starts_when_it_is_imported_ends_with_the_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the output of the look, which is not waited for."""
+    (tmp_path / "starting.py").write_text(
+        "import subprocess, sys\n"
+        "from pathlib import Path\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(50)'])\n"
+        "Path('pid').write_text(str(child.pid))\n"
+        "print('much ' * 100_000)\n"
+        "async def app(scope, receive, send): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    began = time.monotonic()
+    assert not look("starting:app", os.environ).error
+    assert time.monotonic() - began < 30
+    assert until(lambda: not alive([int((tmp_path / "pid").read_text())]))

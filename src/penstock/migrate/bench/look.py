@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 from ...errors import PenstockError, UsageError
 from ...rules.moving.state import CONTROL
@@ -34,27 +38,45 @@ class AppSeen:
 
 def look(app: str, environment: Mapping[str, str]) -> AppSeen:
     """Import the app elsewhere. Raises UsageError where it cannot be imported, with what it says."""
-    try:
-        ended = subprocess.run(  # noqa: S603  # our own module
-            [*COMMAND, app],
-            env=environment,
-            capture_output=True,
-            timeout=_SECONDS,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UsageError(
-            f"{app} was not imported within {_SECONDS:.0f} s: does it serve when it is imported?"
-        ) from None
-    lines = ended.stdout.splitlines()
-    if ended.returncode != 0 or not lines:
-        last = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise UsageError(f"{app} cannot be imported: its process ended with {ended.returncode} {' '.join(last)}")
+    # Files, not pipes: what the app has started may hold their other end for ever.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        code = _imported(app, environment, output, errors)
+        lines = _lines(output)
+        last = _lines(errors)[-1:]
+    if code != 0 or not lines:
+        said = " ".join(each.decode(errors="replace") for each in last)
+        raise UsageError(f"{app} cannot be imported: its process ended with {code} {said}")
     seen = AppSeen(**json.loads(lines[-1]))
     if seen.error:
         raise UsageError(seen.error)
     return seen
+
+
+def _imported(app: str, environment: Mapping[str, str], output: IO[bytes], errors: IO[bytes]) -> int:
+    """The exit code of the process that imports it; what that has started ends with it."""
+    process = subprocess.Popen(  # noqa: S603  # our own module
+        [*COMMAND, app],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"{app} was not imported within {_SECONDS:.0f} s: does it serve when it is imported?"
+        ) from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _lines(file: IO[bytes]) -> list[bytes]:
+    file.seek(0)
+    return file.read().strip().splitlines()
 
 
 def main(arguments: list[str]) -> None:

@@ -24,9 +24,7 @@ from .processes import program_of
 from .report import BenchReport
 from .requests_file import RequestLine, of_route, read_requests
 from .servers import GRANIAN, UVICORN, check_template, find_program
-from .stage import BenchStage
-
-_AGAIN = f"{CONTROL}#2"
+from .stage import AGAIN, BenchStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +126,16 @@ def _arms(asked: Sequence[str], route: str, seen: AppSeen) -> tuple[list[str], l
         raise UsageError(
             f"the first arm to name is {CONTROL!r}: what is there today, which others are measured against"
         )
-    if asked.count(CONTROL) > 2 or len(set(asked)) < len(asked) - (asked.count(CONTROL) - 1):
+    if len(asked) == 1:
+        raise UsageError("an arm alone says nothing: name the arms to compare with the control, or the control again")
+    if AGAIN in asked or asked.count(CONTROL) > 2 or len(set(asked)) < len(asked) - (asked.count(CONTROL) - 1):
         raise UsageError("an arm is named twice; only 'control control' means something: the same against itself")
     if seen.arms and route not in seen.arms:
         known = ", ".join(sorted(seen.arms))
         raise UsageError(f"{route!r} has no arms; penstock.arms knows of: {known}")
     others = [arm for arm in asked if arm != CONTROL]
     missing = [arm for arm in others if seen.arms and arm not in seen.arms[route]]
-    again = [_AGAIN] if asked.count(CONTROL) == 2 else []
+    again = [AGAIN] if asked.count(CONTROL) == 2 else []
     return [CONTROL, *again, *(arm for arm in others if arm not in missing)], missing
 
 

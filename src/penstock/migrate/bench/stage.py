@@ -13,6 +13,7 @@ from ...clock import SYSTEM_CLOCK
 from ...rules.moving.bottleneck import Bottleneck, ServerSeen, StopsAt, bottleneck_of
 from ...rules.moving.refusals import MOST_NEIGHBOURS
 from ...rules.moving.slices import Slice
+from ...rules.moving.state import CONTROL
 from ..choice import VARIABLE
 from .cores import Placing, kept_to
 from .load_client import LoadClient, LoadSeen
@@ -21,6 +22,8 @@ from .requests_file import RequestLine
 from .servers import ArmServer, free_port
 from .watching import ServerWatch
 
+AGAIN = f"{CONTROL}#2"
+"""The control a second time, against itself."""
 _FEWEST_WAITING = 50
 _SPARE = 2.0
 """So many times as many requests may wait as the target allows before a slice is cut."""
@@ -91,7 +94,7 @@ class BenchStage:
         port = free_port()
         filled = {"{port}": str(port), "{workers}": str(self._workers)}
         command = [_fill(word, filled) for word in self._command]
-        environment = {**self._environment, VARIABLE: name.partition("#")[0]}
+        environment = {**self._environment, VARIABLE: CONTROL if name == AGAIN else name}
         return ArmServer(command, name, port, self.placing.server, environment)
 
     def alone(self, arm: str, count: int) -> tuple[LoadSeen, float]:
