@@ -310,6 +310,20 @@ def test_an_interrupt_leaves_the_share(path: Path, number: int) -> None:
     assert route_in(path).share == 0.1
 
 
+def test_an_interrupt_while_the_state_is_broken_ends_as_any_other(path: Path) -> None:
+    """It is for such moments that one presses Ctrl-C."""
+    command = [sys.executable, "-m", "penstock", "move", "roll", ROUTE, "async", "10%", "50%", "--hold", "1m"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        path.write_text("{")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "async has the share that the workers know, since " in said
+    assert said.endswith(f'to take it back:\npenstock move back "{ROUTE}"\n')
+
+
 def test_status_without_anything(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody has done anything."""
     assert run_command(["move", "status"]) == 0

@@ -55,6 +55,7 @@ def bench(**options: Any) -> int:
       0  something can be said
       1  an arm is slower than the control
       2  nothing can be said, with the reason; or bad input
+      3  interrupted
     """  # noqa: D301
     import orjson
 

@@ -159,11 +159,17 @@ def _hold_all(plan: RollPlan) -> int:
     try:
         return asyncio.run(_each_in_turn(plan))
     except KeyboardInterrupt:
-        state = load_state(plan.path).routes.get(plan.route)
-        share = 0.0 if state is None else state.share
-        echo(f"interrupted: {plan.route} stays as it is, {plan.arm} has {_percent(share)}; to take it back:")
+        echo(f"interrupted: {plan.route} stays as it is, {plan.arm} has {_share_now(plan)}; to take it back:")
         echo(f'penstock move back "{plan.route}"')
         return STOPPED
+
+
+def _share_now(plan: RollPlan) -> str:
+    try:
+        found = load_state(plan.path).routes.get(plan.route)
+    except UsageError as error:
+        return f"the share that the workers know, since {error}"
+    return _percent(found.share if found is not None and found.arm == plan.arm else 0.0)
 
 
 async def _each_in_turn(plan: RollPlan) -> int:
