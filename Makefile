@@ -83,7 +83,7 @@ $(VENV)/.frameworks-ready: $(VENV)/.ready
 	@touch $@
 
 .PHONY: test-real
-test-real: $(VENV)/.frameworks-ready  ## Tests against Chroma, Datasette, json-server, web frameworks and Chromium; what is not installed is skipped and named.
+test-real: $(VENV)/.frameworks-ready  ## Tests against Chroma, Datasette, json-server, web frameworks, PostgreSQL, Prometheus and Chromium; what is not installed is skipped and named.
 	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
 
 .PHONY: conformance

@@ -6,8 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .postgres import postgres
 from .processes import CLIENT_CORE, PENSTOCK, SERVER_CORE, Child, MissingTool, need, run, scratch
 from .report import Report
-from .servers import fault_server, free_port
+from .servers import fault_server
 
 APP = "benchmarks.move_services:app"
 ROUTES = {"fan": "/fan", "sql": "/sql", "cpu": "/cpu", "slow": "/slow"}
@@ -64,40 +63,6 @@ def set_in_environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-@contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """PostgreSQL on a free port, on the client's core; yields its address. Raises MissingTool."""
-    binary = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-    if binary is None:
-        raise MissingTool("PostgreSQL is not there: apt-get install postgresql")
-    data, port = folder / "data", free_port()
-    # It refuses to run as root.
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder.chmod(0o755)
-    data.mkdir()
-    if become:
-        shutil.chown(data, "postgres", "postgres")
-    make = [*become, str(binary / "initdb"), "-D", str(data), "-U", "bench", "--auth=trust", "--no-sync"]
-    subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
-    serve = [*become, str(binary / "postgres"), "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-    serve += ["-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "fsync=off"]
-    with Child(serve, core=CLIENT_CORE, folder=folder, name="postgres") as child:
-        _wait_for_postgres(child, binary, port)
-        yield f"host=127.0.0.1 port={port} user=bench dbname=postgres"
-
-
-def _wait_for_postgres(child: Child, binary: Path, port: int) -> None:
-    for _ in range(300):
-        ended = child.poll()
-        if ended is not None:
-            raise RuntimeError(f"PostgreSQL did not start: {ended.stderr[-1000:]}")
-        ready = [str(binary / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-        if subprocess.run(ready, check=False).returncode == 0:
-            return
-        time.sleep(0.1)
-    raise TimeoutError("PostgreSQL does not answer")
-
-
 def fan(report: Report, folder: Path) -> None:
     """Ten calls of 10 ms, one by one with requests, at once with Http, and the same in an async arm."""
     with fault_server(folder, "--latency", "0.01", core=CLIENT_CORE) as upstream:
@@ -130,7 +95,7 @@ def slow(report: Report, folder: Path) -> None:
 
 def sql(report: Report, folder: Path) -> None:
     """One statement of 0.1 ms with psycopg's pools."""
-    with postgres(folder) as dsn:
+    with postgres(folder, core=CLIENT_CORE) as dsn:
         said = bench(folder, "/sql", ("control", "async"), p99="50ms", environment={"MOVE_DSN": dsn})
     table(report, "One SQL statement", said)
     report.goal("one SQL: async", "no gain", said.of("async"), said.of("async").startswith("no gain"))
@@ -163,7 +128,7 @@ def refusals(report: Report, folder: Path) -> None:
         )
     said = bench(folder, "/threads", ("control", "client"), p99="200ms", environment={})
     _refused(report, "a thread pool of 5", "all of its 5 threads", said)
-    with postgres(folder) as dsn:
+    with postgres(folder, core=CLIENT_CORE) as dsn:
         said = bench(folder, "/pool", ("control", "async"), p99="200ms", environment={"MOVE_DSN": dsn})
     _refused(report, "a database pool of 2", "2 connections to 127.0.0.1", said)
 
