@@ -46,8 +46,10 @@ class MoveSource:
 
 def families(source: MoveSource) -> Iterator[Family]:
     """All metrics, as of now."""
-    living, ever = source.counts()
-    state = source.state()
+    return _families(*source.counts(), source.state(), source.state_age())
+
+
+def _families(living: Routes, ever: Routes, state: ArmsState, state_age: float) -> Iterator[Family]:
     yield Family(
         "penstock_route_seconds",
         "What a request of a route took, by the arm that answered it.",
@@ -70,7 +72,7 @@ def families(source: MoveSource) -> Iterator[Family]:
         "penstock_arm_share", "The share of requests that an arm gets, 0 to 1.", "gauge", labels=_ARM, rows=shares
     )
     yield _backs(ever)
-    age = {"": source.state_age()}
+    age = {"": state_age}
     yield Family("penstock_arms_state_age_seconds", "Since the state of the arms was last read well.", "gauge", age)
 
 
@@ -88,6 +90,10 @@ class MoveCollector:
     def collect(self) -> Iterator[Any]:
         """All families, as that library has them."""
         return Collector(families(self._source())).collect()
+
+    def describe(self) -> Iterator[Any]:
+        """The same without any counts: a registry wants the names when it is told of this, often at import."""
+        return Collector(_families({}, {}, ArmsState(), 0.0)).collect()
 
 
 def _by_arm(routes: Routes) -> Iterator[tuple[tuple[str, str], ArmCounts]]:

@@ -26,6 +26,7 @@ class Serving:
     def __init__(self) -> None:
         self._judge: ArmJudge | None = None
         self._source: MoveSource | None = None
+        self._is_scraped = False
         self._lock = threading.Lock()
         tell_after_fork(self)
 
@@ -42,7 +43,7 @@ class Serving:
         if self._judge is not None and self._judge.path != path:
             self.close()
         if self._judge is None:
-            if not _is_wanted(path):
+            if not self._is_wanted(path):
                 return
             self._judge = ArmJudge(path, table.TALLIES, lambda: WATCH.state)
         self._judge.tick(now)
@@ -54,7 +55,13 @@ class Serving:
             self._judge = None
 
     def source(self) -> MoveSource:
-        """Where metrics are read: files of its own, for they are read in other threads than the judge's."""
+        """Where metrics are read: files of its own, for they are read in other threads than the judge's.
+
+        Who asks wants the sum of all workers, of which this one may have served nothing yet; it reads files.
+        """
+        self._is_scraped = True
+        self.begin()
+        WATCH.start()
         with self._lock:
             path = WATCH.path or state_path()
             if self._source is None or self._source.path != path:
@@ -62,15 +69,20 @@ class Serving:
                 self._source = MoveSource(path, files, table.TALLIES, lambda: WATCH.state, WATCH.age)
             return self._source
 
+    def _is_wanted(self, path: Path) -> bool:
+        """Whether somebody has asked for arms to move, or for the counts of all workers, here or in another one.
+
+        Else no file of ours comes into the folder of a stranger.
+        """
+        if forced_for_all() is not None:
+            return False
+        asked = self._is_scraped or bool(os.environ.get(VARIABLE))
+        return asked or path.exists() or workers_folder(path).exists()
+
     def after_fork(self) -> None:
         """What is open belongs to the parent; the judge hears of it itself."""
         self._lock = threading.Lock()
         self._source = None
-
-
-def _is_wanted(path: Path) -> bool:
-    """Whether somebody has asked for arms to move. Else no file of ours comes into the folder of a stranger."""
-    return forced_for_all() is None and (bool(os.environ.get(VARIABLE)) or path.exists())
 
 
 SERVING = Serving()
