@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
+import mmap
 import os
 import signal
 import stat
@@ -186,7 +189,7 @@ def test_a_reader_sees_numbers_that_only_grow(tmp_path: Path) -> None:
 
 def test_a_worker_on_another_machine_is_let_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a shared volume: it lives, its clock is another, and its counts are its own until it is dead."""
-    monkeypatch.setattr(worker_file, "boot_id", lambda: b"another")
+    monkeypatch.setattr(worker_file, "read_boot_id", lambda: b"another")
     tallies = Tallies()
     own = OwnFile(folder, tallies, SYSTEM_CLOCK)
     tallies.of(ROUTE, "async").begin()
@@ -330,7 +333,18 @@ def _die_at(moment: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"rows": 1}', '{"rows": [{}]}', '{"rows": [], "swallowed": 1}', "null"]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"rows": 1}',
+        '{"rows": [{}]}',
+        '{"rows": [], "swallowed": 1}',
+        "null",
+        '{"rows": [{"buckets": []}], "swallowed": []}',
+        '{"rows": [{"route": "", "arm": "", "buckets": {"1": Infinity}}], "swallowed": []}',
+    ],
 )
 def test_a_sum_that_somebody_has_written_over_counts_nothing(folder: Path, text: str) -> None:
     """And stops nobody."""
@@ -357,3 +371,125 @@ def test_what_was_counted_between_two_looks(tmp_path: Path) -> None:
             both = sum(now[name][ROUTE]["control"].ended for name in now)
             before = sum(then[name][ROUTE]["control"].ended for name in then)
             assert since(now, then)[ROUTE]["control"].ended == both - before > 20
+
+
+def full(*_: object, **__: object) -> None:
+    """As many files are open as may be."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+SCARCE = {
+    "the folder": (Path, "iterdir"),
+    "the sum of the dead, and the boot": (Path, "read_bytes"),
+    "a file of a worker": (os, "open"),
+    "its map": (mmap, "mmap"),
+}
+
+
+@pytest.mark.parametrize("what", SCARCE)
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_moment_without_descriptors_changes_nothing(
+    folder: Path, what: str, is_new: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was known stays, and what is new is read when it can be."""
+    monkeypatch.setattr(worker_files, "MOST_DEAD", 3)
+    for _ in range(4):
+        made(folder, 2)
+    files = WorkerFiles(folder)
+    files.look()
+    files.merge()
+    own = OwnFile(folder, Tallies(), SYSTEM_CLOCK)
+    files.look()
+    files = WorkerFiles(folder) if is_new else files
+    with monkeypatch.context() as patch:
+        patch.setattr(*SCARCE[what], full)
+        files.look()
+        assert is_new or (files.ever()[ROUTE]["async"].ended, len(files.workers())) == (8, 1)
+    files.look()
+    assert (files.ever()[ROUTE]["async"].ended, len(files.workers())) == (8, 1)
+    own.close()
+
+
+def test_the_sum_is_not_written_while_it_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are in it would be gone for good."""
+    monkeypatch.setattr(worker_files, "MOST_DEAD", 3)
+    for _ in range(4):
+        made(folder, 2)
+    files = WorkerFiles(folder)
+    files.look()
+    files.merge()
+    for _ in range(4):
+        made(folder, 2)
+    other = WorkerFiles(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", full)
+        other.look()
+        other.merge()
+    other.look()
+    other.merge()
+    assert other.ever()[ROUTE]["async"].ended == 16
+
+
+def test_the_dead_take_no_descriptors(folder: Path) -> None:
+    """A service that starts among many of them has its own to open."""
+    for _ in range(30):
+        made(folder, 1)
+    there, opened = len(os.listdir("/proc/self/fd")), list[int]()
+    before = worker_file.ReadFile.is_alive
+
+    def counting(file: ReadFile) -> bool:
+        opened.append(len(os.listdir("/proc/self/fd")))
+        return before(file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ReadFile, "is_alive", counting)
+        WorkerFiles(folder).look()
+    assert max(opened) - there < 5
+
+
+@pytest.mark.parametrize("what", ["the second open", "the map", "the name"])
+def test_a_file_that_cannot_be_made_leaves_nothing(folder: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried every five seconds: one descriptor each time would take all of them."""
+    tallies = Tallies()
+    tally = tallies.of(ROUTE, "async")
+    tally.begin()
+    folder.mkdir()
+    opens, before = os.open, set(os.listdir("/proc/self/fd"))
+
+    def open_once(path: str, flags: int, mode: int = 0o777) -> int:
+        return opens(path, flags, mode) if flags & os.O_CREAT else full()  # type: ignore[func-returns-value,return-value]
+
+    place, name, broken = {
+        "the second open": (os, "open", open_once),
+        "the map": (mmap, "mmap", full),
+        "the name": (Path, "rename", full),
+    }[what]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, broken)
+        with pytest.raises(OSError, match="open files"):
+            OwnFile(folder, tallies, SYSTEM_CLOCK)
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert list(folder.iterdir()) == []
+    tallies.of(ROUTE, "client").begin()
+    assert tally.in_flight == 1
+    own = OwnFile(folder, tallies, SYSTEM_CLOCK)
+    assert tally.in_flight == 1
+    own.close()
+
+
+@pytest.mark.parametrize("name", ["../kept", "/kept", "..", "."])
+def test_a_sum_names_no_file_that_is_elsewhere(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it names is removed, and anybody may have written it where the folder is open to all."""
+    monkeypatch.setattr(worker_files, "MOST_DEAD", 3)
+    folder.mkdir()
+    kept = folder.parent / "kept"
+    kept.write_text("mine")
+    swallowed = str(kept) if name == "/kept" else name
+    (folder / "merged.json").write_text(json.dumps({"version": 1, "swallowed": [swallowed], "rows": []}))
+    for _ in range(4):
+        made(folder, 2)
+    files = WorkerFiles(folder)
+    files.look()
+    files.merge()
+    assert kept.read_text() == "mine"
+    assert files.ever()[ROUTE]["async"].ended == 8

@@ -385,8 +385,19 @@ def _sent_before(data: bytes, limit: Limit, saved: float, clock: Clock) -> SentB
 def boot_id() -> bytes:
     """What no two boots of the machine have in common, where the system says it."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+        return read_boot_id()
     except OSError:
+        return _UNKNOWN_BOOT
+
+
+def read_boot_id() -> bytes:
+    """The same. Raises OSError where it cannot be read just now, as without a free descriptor."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         # Without it a reboot goes unnoticed, but then the monotonic clock started again and all times are ahead of
         # it or long ago: they are capped to now where they are read.
-        return b"unknown"
+        return _UNKNOWN_BOOT
+
+
+_UNKNOWN_BOOT = b"unknown"

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..clock import Clock
-from ..limits.shared_log import boot_id
+from ..limits.shared_log import read_boot_id
 from ..rules.moving.windows import ArmCounts
 from .row import BYTES, MOST_LOST, ArmRow
 from .tally import MOST_ARMS, ArmTally, Tallies
@@ -53,19 +53,29 @@ class OwnFile:
         self.path = folder / f"{self._process}-{os.urandom(4).hex()}"
         part = folder / f".{self.path.name}"
         self._descriptor = _make(part)
+        try:
+            self._map_it(part)
+            tallies.on_lost = self._write_names
+            self._write_names()
+            tallies.settle(self._give_row)
+            # With its name it is there for others, whole.
+            part.rename(self.path)
+        except BaseException:
+            self.close()
+            part.unlink(missing_ok=True)
+            raise
+
+    def _map_it(self, part: Path) -> None:
         # Opened a second time: a map keeps a copy of its descriptor, and with it a lock, for as long as there is a row.
         mapped = os.open(part, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self._map = mmap.mmap(mapped, SIZE)
-        os.close(mapped)
+        try:
+            self._map = mmap.mmap(mapped, SIZE)
+        finally:
+            os.close(mapped)
         self._whole = memoryview(self._map)
         self._numbers = self._whole[:_HEAD].cast("Q")
         self._seconds = self._whole[:_HEAD].cast("d")
         self._write_head()
-        tallies.on_lost = self._write_names
-        self._write_names()
-        tallies.settle(self._give_row)
-        # With its name it is there for others, whole.
-        part.rename(self.path)
 
     def beat(self) -> None:
         """The worker lives."""
@@ -86,7 +96,7 @@ class OwnFile:
     def _write_head(self) -> None:
         self._numbers[_PID] = self._process
         self._seconds[_STARTED] = self._clock.wall()
-        self._whole[_BOOT] = boot_id().ljust(40, b"\0")[:40]
+        self._whole[_BOOT] = read_boot_id().ljust(40, b"\0")[:40]
         self.beat()
         self._numbers[_MAGIC_AT] = _MAGIC
 
@@ -144,6 +154,9 @@ class Worker:
 class ReadFile:
     """That of another process, or of this one, to be read. Raises OSError; ValueError: it is no such file."""
 
+    is_here: bool
+    """Whether its worker is on this machine: what another one maps is not seen as it is, and has another clock."""
+
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -158,11 +171,13 @@ class ReadFile:
         self._numbers = self._whole[:_HEAD].cast("Q")
         self._seconds = self._whole[:_HEAD].cast("d")
         self._rows: list[tuple[str, str, ArmRow]] = []
-        if self._numbers[_MAGIC_AT] != _MAGIC:
+        try:
+            if self._numbers[_MAGIC_AT] != _MAGIC:
+                raise ValueError(f"{path} is of another version of penstock")
+            self.is_here = bytes(self._whole[_BOOT]).rstrip(b"\0") == read_boot_id()
+        except (OSError, ValueError):
             self.close()
-            raise ValueError(f"{path} is of another version of penstock")
-        self.is_here = bytes(self._whole[_BOOT]).rstrip(b"\0") == boot_id()
-        """Whether its worker is on this machine: what another one maps is not seen as it is, and has another clock."""
+            raise
 
     @property
     def worker(self) -> Worker:

@@ -7,6 +7,7 @@ names the files that are in it: who is killed before he has removed them leaves 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK, Clock
+from ..rules.moving.judge import KINDS
 from ..rules.moving.windows import ArmCounts, difference, together
 from .durations import BUCKETS
 from .row import name_of
@@ -22,6 +24,8 @@ from .worker_file import ReadFile, Route, Worker
 
 MOST_DEAD = 100
 _MERGED = "merged.json"
+_FOR_GOOD = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO}
+"""What is so of a file that is none of ours; all else may pass, such as too many open files."""
 _TRIES = 3
 """How often all is read again where somebody has put the dead together meanwhile."""
 
@@ -47,6 +51,8 @@ class WorkerFiles:
         for _ in range(_TRIES):
             self._read_merged()
             names = self._names()
+            if names is None:
+                return
             for name in names - self._living.keys() - self._dead.keys() - self._useless - self._swallowed:
                 self._meet(name)
             for name in self._living.keys() - names:
@@ -83,6 +89,9 @@ class WorkerFiles:
             if not is_alone:
                 return
             self.look()
+            if self._merged_stamp() != self._merged_at:
+                # It cannot be read now, and what is in it would be gone.
+                return
             for name in self._swallowed:
                 (self._folder / name).unlink(missing_ok=True)
             together_now = _sum([*self._dead.values(), self._merged], None)
@@ -98,21 +107,30 @@ class WorkerFiles:
             file.close()
         self._living.clear()
 
-    def _names(self) -> set[str]:
+    def _names(self) -> set[str] | None:
+        """None where nobody can tell at the moment: this process may have as many files open as it may."""
         try:
             names = {path.name for path in self._folder.iterdir()}
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return set()
-        return {name for name in names if not name.startswith(".") and name != _MERGED}
+        except OSError:
+            return None
+        return set(filter(_is_of_a_worker, names))
 
     def _meet(self, name: str) -> None:
         try:
             self._living[name] = ReadFile(self._folder / name)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno in _FOR_GOOD:
+                self._useless.add(name)
             return
-        except (OSError, ValueError):
+        except ValueError:
             # Not one of ours; it is not opened again and again.
             self._useless.add(name)
+            return
+        if not self._living[name].is_alive():
+            # At once, so that no more files are open than workers live: the service needs its descriptors.
+            self._bury(name)
 
     def _bury(self, name: str) -> None:
         file = self._living.pop(name)
@@ -134,10 +152,15 @@ class WorkerFiles:
         stamp = self._merged_stamp()
         if stamp == self._merged_at:
             return
+        try:
+            data = b"" if stamp is None else (self._folder / _MERGED).read_bytes()
+        except OSError:
+            # It stays what it was, and is tried again.
+            return
         self._merged, self._swallowed = {}, set()
-        # What somebody else has written there counts as nothing.
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-            self._merged, self._swallowed = _from_json(json.loads((self._folder / _MERGED).read_bytes()))
+        # What somebody else has written there counts as nothing, whatever it is.
+        with contextlib.suppress(Exception):
+            self._merged, self._swallowed = _from_json(json.loads(data))
         self._merged_at = stamp
 
 
@@ -209,8 +232,13 @@ def _from_json(document: dict[str, Any]) -> tuple[Routes, set[str]]:
             blocked=float(row["blocked"]),
             total=float(row["total"]),
             largest=float(row["largest"]),
-            backs=tuple(map(int, row["backs"])),
+            backs=tuple(map(int, row["backs"]))[: len(KINDS)] or (0,) * len(KINDS),
             lost={str(name): int(count) for name, count in row["lost"].items()},
             buckets=tuple(buckets),
         )
-    return routes, set(map(str, document["swallowed"]))
+    # They will be removed: nothing that is elsewhere.
+    return routes, {name for name in map(str, document["swallowed"]) if _is_of_a_worker(name)}
+
+
+def _is_of_a_worker(name: str) -> bool:
+    return not name.startswith(".") and name == Path(name).name != _MERGED
