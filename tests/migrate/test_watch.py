@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -246,3 +249,40 @@ def test_where_no_thread_can_be_had_requests_are_served(
     watch.start()
     assert (watch.started, share(watch)) == (True, 0.4)
     assert "no thread can be started" in caplog.text
+
+
+def test_the_first_request_does_not_wait_for_the_pool_of_the_loop(state_file: Path) -> None:
+    """It may be full of work that takes long, which an async route has nothing to do with."""
+    write(state_file, 0.4)
+    end = threading.Event()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        work = loop.run_in_executor(None, end.wait, 30)
+        watch = Watch()
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.gather(*(watch.start_aside() for _ in range(3)))
+            assert (watch.started, share(watch)) == (True, 0.4)
+        finally:
+            end.set()
+            await work
+            watch.stop()
+
+    asyncio.run(main())
+
+
+def test_where_no_thread_can_be_had_the_first_request_is_served(
+    state_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the loop as well."""
+
+    def none_left(_self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", none_left)
+    write(state_file, 0.4)
+    watch = Watch()
+    asyncio.run(watch.start_aside())
+    assert (watch.started, share(watch)) == (True, 0.4)

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ class Watch:
         self.started = False
         """Whoever needs `state` sees to it that this is true."""
         self._lock = threading.Lock()
+        self._starter = ThreadPoolExecutor(1, "penstock-move-start")
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._seen: _Look | None = None
@@ -75,7 +77,13 @@ class Watch:
 
     async def start_aside(self) -> None:
         """The same for who is on an event loop, which must not wait for a disk."""
-        await asyncio.get_running_loop().run_in_executor(None, self.start)
+        try:
+            # Not in the pool of the loop: it may be full of work that takes long.
+            await asyncio.get_running_loop().run_in_executor(self._starter, self.start)
+        except RuntimeError:
+            # No thread can be had, or it has been started meanwhile.
+            self.start()
+        self._starter.shutdown(wait=False)
 
     def stop(self) -> None:
         """End the thread; what is known stays."""
