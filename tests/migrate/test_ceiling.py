@@ -297,3 +297,18 @@ def test_no_place_is_lost_among_threads_and_loops() -> None:
         thread.join()
     assert (len(most), max(most)) == (120, 2)
     assert repr(ceiling) == "<Ceiling 0 of 2 in flight, 0 waiting>"
+
+
+def test_a_thread_that_is_ended_while_it_waits_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a timeout of its worker, or as a greenlet: it would be given a place, and nobody would give it back."""
+    ceiling = Ceiling(1, 2)
+    ceiling.enter_in_thread(0)
+
+    def ended(waiter: object, seconds: float) -> bool:
+        raise SystemExit
+
+    monkeypatch.setattr("penstock.migrate.ceiling._WaitingThread.wait", ended)
+    with pytest.raises(SystemExit):
+        ceiling.enter_in_thread(1.0)
+    ceiling.leave()
+    assert repr(ceiling) == "<Ceiling 0 of 1 in flight, 0 waiting>"

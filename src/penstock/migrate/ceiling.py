@@ -67,8 +67,15 @@ class Ceiling:
     def enter_in_thread(self, seconds: float) -> None:
         """The same for who has no event loop: its thread waits, for `seconds` at most. Raises CeilingReached."""
         waiter = self._take_or_queue(_WaitingThread)
-        if waiter is None or waiter.wait(seconds):
+        if waiter is None:
             return
+        try:
+            if waiter.wait(seconds):
+                return
+        except BaseException:
+            # A worker's own timeout, or the end of a greenlet.
+            self._give_up(waiter)
+            raise
         with self._lock:
             # The place may have come at the last moment.
             if waiter.has_place:
@@ -101,7 +108,7 @@ class Ceiling:
             self._queue.append(waiter)
             return waiter
 
-    def _give_up(self, waiter: _WaitingRequest) -> None:
+    def _give_up(self, waiter: _WaitingRequest | _WaitingThread) -> None:
         with self._lock:
             if not waiter.has_place:
                 with contextlib.suppress(ValueError):
