@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import logging
@@ -17,6 +18,7 @@ import pytest
 import penstock
 from penstock.errors import UsageError
 from penstock.migrate.choice import FORCED, read_anew
+from penstock.migrate.watch import WATCH
 from penstock.testing.virtual_loop import run_virtual
 
 from .routes import ROUTE, FakeRequest, counts, write
@@ -374,6 +376,8 @@ def test_defaults_that_look_alike_are_alike_and_others_are_not() -> None:
         ("client", "'client' of .* is there already"),
         ("", "'' is no name of an arm"),
         (None, "None is no name of an arm"),
+        ("x" * 65, "x' is no name of an arm .* up to 64 bytes"),
+        ("ü" * 33, "ü' is no name of an arm .* up to 64 bytes"),
     ],
 )
 def test_names_of_arms(name: Any, why: str) -> None:
@@ -459,3 +463,81 @@ def test_an_async_control_without_a_loop_is_refused() -> None:
 
     with pytest.raises(UsageError, match="no event loop"):
         penstock.arms(ROUTE, wsgi=True)(later)
+
+
+class Unspeakable:
+    """A key that cannot be told."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize("key", ["\ud800", Unspeakable()], ids=["half a character", "an object"])
+def test_no_key_fails_a_request(state_file: Path, key: object) -> None:
+    write(state_file, 0.5)
+    quote = route_of_two(key=lambda request: key)
+    assert run_virtual(quote(FakeRequest())).startswith(("control", "async"))
+
+
+def test_a_key_function_is_plain() -> None:
+    """Of a coroutine nobody could tell who asks: each one would be another user."""
+
+    async def who(request: FakeRequest) -> str:
+        return "ann"
+
+    with pytest.raises(UsageError, match="the key of .* is async"):
+        penstock.arms(ROUTE, key=who)(takes_name)
+
+
+def plainly(function: Any) -> Any:
+    """A decorator that many have written."""
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named)
+
+    return wrapper
+
+
+@pytest.mark.parametrize("decorator", [plainly, staticmethod], ids=["plainly", "staticmethod"])
+def test_a_decorator_may_hide_that_a_function_is_async(state_file: Path, decorator: Any) -> None:
+    """FastAPI awaits what such a function gives, so a route must not break by having arms."""
+
+    async def control(name: str) -> str:
+        await asyncio.sleep(1)
+        return f"control {name}"
+
+    async def other(name: str) -> str:
+        await asyncio.sleep(1)
+        return f"async {name}"
+
+    quote = penstock.arms(ROUTE, max_in_flight=1)(decorator(control))
+    quote.arm("async")(decorator(other))
+    assert run_virtual(quote("1")) == "control 1"
+    write(state_file, 1.0)
+    WATCH.look()
+    assert run_virtual(quote("1")) == "async 1"
+    assert counts("async") == {"ended": 1}
+
+
+def test_what_others_set_while_a_thread_works_stays() -> None:
+    """Two tasks may have one context."""
+    seen, there = threading.Event(), threading.Event()
+
+    @penstock.arms(ROUTE)
+    def quote() -> None:
+        seen.set()
+        there.wait(10)
+
+    async def request() -> str:
+        USER.set("nobody")
+        context = contextvars.copy_context()
+        task = asyncio.get_running_loop().create_task(quote(), context=context)
+        while not seen.is_set():
+            await asyncio.sleep(0)
+        context.run(USER.set, "ann")
+        there.set()
+        await task
+        return context[USER]
+
+    assert asyncio.run(request()) == "ann"

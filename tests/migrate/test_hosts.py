@@ -293,3 +293,22 @@ def _mark(function: Any) -> None:
         inspect.markcoroutinefunction(function)
     else:
         function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+
+class Proxy:
+    """Of what is not there, as those of Flask and Django are outside of a request."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("working outside of a request")
+
+
+def test_an_argument_that_cannot_be_asked_fails_no_request(state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among the arguments the request is looked for."""
+    write(state_file, 0.5)
+    monkeypatch.setitem(sys.modules, "django.http", SimpleNamespace(HttpRequest=HttpRequest))
+
+    @penstock.arms(ROUTE, key="x-user")
+    def quote(proxy: Any, request: Any) -> str:
+        return "control"
+
+    assert run_virtual(quote(Proxy(), FakeRequest())) == "control"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.errors import ArmsBusy
 from penstock.migrate import under_way
 from penstock.migrate.under_way import UNDER_WAY, App, Message, Receive, Scope, Send
 from penstock.testing import ManualClock
@@ -431,3 +432,72 @@ def _narrow() -> Any:
         await asyncio.sleep(1.0)
 
     return quote
+
+
+@pytest.mark.parametrize("within", ["an arm", "a route without arms"])
+def test_a_request_that_calls_an_arm_twice_does_not_wait_for_itself(state_file: Path, within: str) -> None:
+    """The place of the first call would be held until the answer, which the second one is needed for."""
+    write(state_file, 1.0)
+
+    @penstock.arms(ROUTE, max_in_flight=1, max_waiting=1)
+    def quote() -> str:
+        return "control"
+
+    @quote.arm("async")
+    async def _() -> str:
+        return "async"
+
+    async def both() -> None:
+        assert (await quote(), await quote()) == ("async", "async")
+
+    called = penstock.arms("GET /both")(both) if within == "an arm" else both
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await called()
+        await send(START)
+        await send(body())
+
+    async def main() -> None:
+        async with asyncio.timeout(1):
+            for _ in range(2):
+                assert len(await Client(penstock.MoveMiddleware(app)).ask()) == 2
+
+    run_virtual(main())
+    assert counts("async") == {"ended": 4}
+
+
+def test_work_after_the_answer_waits_for_a_place_as_others_do(state_file: Path) -> None:
+    """Its client has its answer, and has not left."""
+    write(state_file, 1.0)
+    done: list[str] = []
+
+    @penstock.arms(ROUTE, max_in_flight=1, max_waiting=1)
+    def quote() -> str:
+        return "control"
+
+    @quote.arm("async")
+    async def _() -> str:
+        await asyncio.sleep(1.0)
+        return "async"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(body())
+        done.append(await quote())
+
+    async def main() -> None:
+        await asyncio.gather(*(Client(penstock.MoveMiddleware(app)).ask() for _ in range(2)))
+
+    run_virtual(main())
+    assert done == ["async", "async"]
+
+
+def test_an_answer_that_breaks_off_for_the_ceiling_is_a_failure() -> None:
+    """Its client has the half of it."""
+
+    def refuse() -> None:
+        raise ArmsBusy("full", route="GET /other")
+
+    with pytest.raises(ArmsBusy):
+        run_virtual(Client(answering(START, body(more=True), then=refuse)).ask())
+    assert counts("control") == {"ended": 1, "errors": 1}

@@ -20,6 +20,7 @@ from .choice import ArmChoice
 from .counting import Counting
 from .keys import Key, KeyReader
 from .parameters import check_callable, check_parameters, is_async
+from .row import MOST_OF_NAME
 from .serving import SERVING
 from .steps import stepwise
 from .table import register, tally_of
@@ -140,9 +141,9 @@ class _Route(Generic[P]):
 
     def add(self, name: str) -> Callable[[F], F]:
         """The decorator `arm`."""
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not name.strip() or len(name.encode("utf-8", "surrogatepass")) > MOST_OF_NAME:
             raise UsageError(
-                f"{name!r} is no name of an arm of {self.name}; write @{self.control.__name__}.arm('async')"
+                f"{name!r} is no name of an arm of {self.name}; one such as 'async' is, up to {MOST_OF_NAME} bytes"
             )
         if name == BROKEN:
             raise UsageError(f"{BROKEN!r} is no arm of {self.name}, but what `pytest --penstock-arm` breaks all by")
@@ -173,21 +174,21 @@ class _Route(Generic[P]):
             await WATCH.start_aside()
         request = named.pop(REQUEST, None)
         arm = self._arms[self._choice.arm(lambda: self.key.read(request, arguments, named))]
-        if self._ceiling is None or arm.name == CONTROL:
+        if self._ceiling is None or arm.name == CONTROL or _has_place(self._ceiling):
             return await self._counted(arm, SYSTEM_CLOCK.now(), arguments, named)
-        began, under_way = SYSTEM_CLOCK.now(), UNDER_WAY.get()
-        refused = await self._enter(self._ceiling, arm, under_way)
+        began, answers = SYSTEM_CLOCK.now(), _to_answer()
+        refused = await self._enter(self._ceiling, arm, UNDER_WAY.get())
         if refused is not None:
             return refuse(self.name, refused, arguments, named)
         try:
             return await self._counted(arm, began, arguments, named)
         finally:
-            _leave(self._ceiling, under_way)
+            _leave(self._ceiling, answers)
 
     async def _enter(self, ceiling: Ceiling, arm: _Arm, request: UnderWay | None) -> str | None:
         """None with a place, else why there is none."""
         try:
-            await ceiling.enter(None if request is None else request.gone)
+            await ceiling.enter(None if request is None or request.ended else request.gone)
         except CeilingReached:
             self._tally(arm.name).refuse()
             return str(ceiling)
@@ -212,9 +213,9 @@ class _Route(Generic[P]):
             SERVING.begin()
             WATCH.start()
         arm = self._arms[self._choice.arm(lambda: self.key.read(None, arguments, named))]
-        if self._ceiling is None or arm.name == CONTROL:
+        if self._ceiling is None or arm.name == CONTROL or _has_place(self._ceiling):
             return self._counted_plainly(arm, SYSTEM_CLOCK.now(), arguments, named)
-        began, under_way = SYSTEM_CLOCK.now(), UNDER_WAY.get()
+        began, answers = SYSTEM_CLOCK.now(), _to_answer()
         try:
             self._ceiling.enter_in_thread(PATIENCE)
         except CeilingReached:
@@ -223,7 +224,7 @@ class _Route(Generic[P]):
         try:
             return self._counted_plainly(arm, began, arguments, named)
         finally:
-            _leave(self._ceiling, under_way)
+            _leave(self._ceiling, answers)
 
     def _counted_plainly(self, arm: _Arm, began: float, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         tally = self._tally(arm.name)
@@ -245,6 +246,18 @@ class _Route(Generic[P]):
         return found
 
 
+def _to_answer() -> UnderWay | None:
+    """The request that this call is to answer. None: it is a call from within an arm, or after the answer."""
+    request = UNDER_WAY.get()
+    return request if request is not None and request.route is None else None
+
+
+def _has_place(ceiling: Ceiling) -> bool:
+    """Whether the request keeps a place until its end: it would wait for itself if it wanted another one."""
+    request = UNDER_WAY.get()
+    return request is not None and request.holds(ceiling.leave)
+
+
 def _leave(ceiling: Ceiling, request: UnderWay | None) -> None:
     # What the arm has returned may be a stream that goes on for long.
     if request is None or not request.hold(ceiling.leave):
@@ -256,7 +269,9 @@ async def _run(arm: _Arm, tally: ArmTally, arguments: tuple[Any, ...], named: Ma
     try:
         if arm.is_async:
             return await stepwise(arm.function(*arguments, **named), tally, check=carry.for_steps(check))
-        return await in_thread(carry.in_its_thread(check, arm.function), arguments, named)
+        answer = await in_thread(carry.in_its_thread(check, arm.function), arguments, named)
+        # A decorator that is no coroutine function hides that what it decorates is one.
+        return await stepwise(answer, tally, check=carry.for_steps(check)) if inspect.iscoroutine(answer) else answer
     finally:
         carry.leave(check)
 

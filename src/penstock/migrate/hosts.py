@@ -13,7 +13,7 @@ def request_of(arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """The framework's request: an argument, or the one that it keeps for the thread or task. None if there is none."""
     for each in _all(arguments, named):
         # The first argument that has headers, as requests of all frameworks have.
-        if isinstance(getattr(each, "headers", None), Mapping):
+        if isinstance(_attribute(each, "headers"), Mapping):
             return each
     flask = flask_in_request()
     return _of_starlette() if flask is None else flask.request
@@ -26,7 +26,7 @@ def is_of_django(arguments: Sequence[Any], named: Mapping[str, Any]) -> bool:
         return False
     kind = django.HttpRequest
     return any(
-        isinstance(each, kind) or isinstance(getattr(each, "_request", None), kind) for each in _all(arguments, named)
+        isinstance(each, kind) or isinstance(_attribute(each, "_request"), kind) for each in _all(arguments, named)
     )
 
 
@@ -34,6 +34,14 @@ def flask_in_request() -> Any:
     """The module flask, where a request of a Flask app is served here."""
     flask = sys.modules.get("flask")
     return flask if flask is not None and flask.has_request_context() else None
+
+
+def _attribute(one: object, name: str) -> Any:
+    """None where it has none, and where asking fails: arguments may be proxies of what is not there."""
+    try:
+        return getattr(one, name, None)
+    except Exception:  # noqa: BLE001  # the user's own code, and no reason to fail a request
+        return None
 
 
 def _all(arguments: Sequence[Any], named: Mapping[str, Any]) -> Iterator[Any]:

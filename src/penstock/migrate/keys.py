@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from ..errors import UsageError
 from .hosts import request_of
 from .once import Once
+from .parameters import is_async
 from .under_way import UNDER_WAY
 
 _LOG = logging.getLogger("penstock.move")
@@ -22,6 +23,10 @@ class KeyReader:
     def __init__(self, route: str, key: Key | None) -> None:
         if not (key is None or callable(key) or (isinstance(key, str) and key.strip())):
             raise UsageError(f"key={key!r} of {route} is neither the name of a header nor a function")
+        if callable(key) and is_async(key):
+            raise UsageError(
+                f"the key of {route} is async: it is asked where nothing can wait, so write a plain function"
+            )
         self._route = route
         self._function = key if callable(key) else None
         self._header = key if isinstance(key, str) else ""
@@ -47,8 +52,8 @@ class KeyReader:
             return None
         try:
             key = function(request)
+            return None if key is None else str(key)
         except Exception:  # noqa: BLE001  # the user's own code, and no reason to fail a request
             if self._warned.first(self._route):
                 _LOG.exception("the key of %s cannot be told, so its control serves; said once", self._route)
             return None
-        return None if key is None else str(key)

@@ -39,6 +39,7 @@ class MoveMiddleware:
             await self.app(scope, request.receive, request.send)
         except ArmsBusy as busy:
             if request.status:
+                request.end(failed=True)
                 raise
             await send_answer(request.send, answer_of(busy))
         except Exception:

@@ -21,6 +21,8 @@ _BLOCKED, _TOTAL, _LARGEST, _RUNNING = range(69, 73)
 _BACKS = range(73, 77)
 _LOST = range(80, 96)
 _BUCKETS = 96
+MOST_OF_NAME = 8 * (_BEGUN - _NAME)
+"""Bytes of the name of an arm: who judges knows it by its whole name."""
 NUMBERS = _BUCKETS + BUCKETS
 """So many a row has."""
 BYTES = 8 * NUMBERS
@@ -43,7 +45,7 @@ class ArmRow:
     def name(self, route: str, arm: str) -> None:
         """Whose it is."""
         self._view[: 8 * _NAME] = _cut(route, 8 * _NAME)
-        self._view[8 * _NAME : 8 * _BEGUN] = _cut(arm, 8 * (_BEGUN - _NAME))
+        self._view[8 * _NAME : 8 * _BEGUN] = _cut(arm, MOST_OF_NAME)
 
     def names(self) -> tuple[str, str]:
         """(route, arm), empty where nobody has written them."""

@@ -21,11 +21,12 @@ async def in_thread(function: Callable[..., Any], arguments: Sequence[Any], name
     if is_of_django(arguments, named):
         return await _as_django_does(function, arguments, named)
     context = contextvars.copy_context()
+    before = context.copy()
     work = functools.partial(context.run, function, *arguments, **named)
     try:
         return await _in_pool(work)
     finally:
-        copy_back(context)
+        copy_back(context, before)
 
 
 async def _as_django_does(function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -33,10 +34,10 @@ async def _as_django_does(function: Callable[..., Any], arguments: Sequence[Any]
     return await sys.modules["asgiref.sync"].sync_to_async(function, thread_sensitive=True)(*arguments, **named)
 
 
-def copy_back(context: contextvars.Context) -> None:
-    """Set here what is otherwise in `context`."""
+def copy_back(context: contextvars.Context, before: contextvars.Context) -> None:
+    """Set here what was set in `context` since it was as `before`. What others set here meanwhile stays."""
     for variable, value in context.items():
-        if variable.get(_NOTHING) is not value:
+        if before.get(variable, _NOTHING) is not value:
             variable.set(value)
 
 

@@ -63,6 +63,10 @@ class UnderWay:
         if self._on_end is not None:
             self._on_end()
 
+    def holds(self, leave: Callable[[], None]) -> bool:
+        """Whether `leave` will be called when it ends."""
+        return not self.ended and self._on_end == leave
+
     def hold(self, leave: Callable[[], None]) -> bool:
         """Call `leave` when it has ended. False where it has already, or holds something else: then others must."""
         if self.ended or self._on_end is not None:

@@ -89,3 +89,9 @@ def test_the_same_key_has_the_same_place_for_ever(route: str, key: str, least: f
     """Other versions and machines put a user where this one does: the digest is fixed, and no seed is in it."""
     assert in_share(route, key, most)
     assert not in_share(route, key, least)
+
+
+@pytest.mark.parametrize("key", ["", "\0", "\ud800", "x" * 10_000, "\u00fc"])
+def test_any_string_is_a_key(key: str) -> None:
+    """Half of a character, too, as `json.loads` makes one of what a client sends."""
+    assert in_share("GET /quote/{id}", key, 0.5) == in_share("GET /quote/{id}", key, 0.5)

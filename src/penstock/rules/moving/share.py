@@ -28,5 +28,5 @@ def in_share(route: str, key: str, share: float) -> bool:
         return False
     if share >= 1:
         return True
-    digest = blake2b(f"{route}\0{key}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    digest = blake2b(f"{route}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64
