@@ -485,7 +485,7 @@ def test_a_key_function_is_plain() -> None:
     async def who(request: FakeRequest) -> str:
         return "ann"
 
-    with pytest.raises(UsageError, match="the key of .* is async"):
+    with pytest.raises(UsageError, match="is async: it is asked where nothing can wait"):
         penstock.arms(ROUTE, key=who)(takes_name)
 
 

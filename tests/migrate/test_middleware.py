@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -501,3 +502,19 @@ def test_an_answer_that_breaks_off_for_the_ceiling_is_a_failure() -> None:
     with pytest.raises(ArmsBusy):
         run_virtual(Client(answering(START, body(more=True), then=refuse)).ask())
     assert counts("control") == {"ended": 1, "errors": 1}
+
+
+def test_a_request_may_be_thrown_away_in_another_context() -> None:
+    """As the garbage of a loop that was closed is: that would be an error in a place where nobody can mend it."""
+
+    class Waits:
+        def __await__(self) -> Any:
+            yield
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await Waits()
+
+    client = Client(waiting)
+    coroutine: Any = penstock.MoveMiddleware(waiting)(client.scope, client.receive, client.send)
+    contextvars.copy_context().run(coroutine.send, None)
+    coroutine.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ..errors import ArmsBusy
 from .busy import answer_of
 from .plain_answer import send_answer
@@ -46,7 +48,9 @@ class MoveMiddleware:
             request.end(failed=True)
             raise
         finally:
+            request.end(failed=False)
             if request.check is not None:
                 request.check.answer()
-            request.end(failed=False)
-            UNDER_WAY.reset(token)
+            # A request of a loop that is closed is thrown away wherever its garbage is collected.
+            with contextlib.suppress(ValueError):
+                UNDER_WAY.reset(token)
