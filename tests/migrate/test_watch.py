@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+import penstock
 from penstock.migrate import watch as watch_module
-from penstock.migrate.watch import Watch
+from penstock.migrate.watch import WATCH, Watch
 from penstock.rules.moving.state import MOST_BYTES, write_state
 from penstock.testing import ManualClock
 
@@ -286,3 +287,38 @@ def test_where_no_thread_can_be_had_the_first_request_is_served(
     watch = Watch()
     asyncio.run(watch.start_aside())
     assert (watch.started, share(watch)) == (True, 0.4)
+
+
+class NeedsRequest(logging.Filter):
+    """What many apps have: it puts the user into every line, and raises where there is no request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise RuntimeError("working outside of request context")
+
+
+def test_a_log_that_raises_stops_nothing(watch: Watch, state_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the thread, which would see no change any more, nor a request."""
+    logger = logging.getLogger("penstock.move")
+    monkeypatch.setattr(logger, "filters", [NeedsRequest()])
+    state_file.write_text("{")
+
+    def fails(_now: float) -> None:
+        raise LookupError
+
+    watch.on_tick.append(fails)
+    watch.tick()
+    write(state_file, 0.5, "not there")
+    watch.tick()
+    assert share(watch) == 0.5
+    WATCH.start()
+    write(state_file, 1.0, "not there")
+    WATCH.look()
+    assert asyncio.run(penstock.arms(ROUTE)(lambda: "control")()) == "control"
+
+
+def test_a_line_of_the_log_is_that_of_its_writer(
+    watch: Watch, state_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state_file.write_text("{")
+    watch.tick()
+    assert [each.filename for each in caplog.records] == ["watch.py"]

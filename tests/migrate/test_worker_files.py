@@ -493,3 +493,17 @@ def test_a_sum_names_no_file_that_is_elsewhere(folder: Path, name: str, monkeypa
     files.merge()
     assert kept.read_text() == "mine"
     assert files.ever()[ROUTE]["async"].ended == 8
+
+
+def test_a_file_that_another_machine_has_removed_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system says so: a new one is made, and judging goes on."""
+    own = OwnFile(folder, Tallies(), SYSTEM_CLOCK)
+
+    def stale(*_: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    assert own.is_there()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", stale)
+        assert not own.is_there()
+    own.close()

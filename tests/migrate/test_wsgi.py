@@ -288,14 +288,19 @@ def test_a_refusal_within_another_answer_is_an_exception(state_file: Path) -> No
     write(state_file, 1.0, "client")
     quote = armed(answering([b"x"]), max_in_flight=1)
 
-    def twice(environ: Any, start_response: Any) -> Any:
-        quote(start_response)
+    other = penstock.arms("GET /other", wsgi=True)(lambda start_response: start_response("200 OK", []))
+
+    def both(environ: Any, start_response: Any) -> Any:
+        other(start_response)
         return quote(start_response)
 
-    server = Server(penstock.MoveWSGIMiddleware(twice))
+    body = Server(penstock.MoveWSGIMiddleware(lambda environ, start: quote(start))).begin()
+    server = Server(penstock.MoveWSGIMiddleware(both))
     with pytest.raises(ArmsBusy):
         server.serve()
-    assert counts("client") == {"ended": 1, "errors": 1, "shed": 1}
+    body.close()
+    assert counts("client") == {"ended": 1, "shed": 1}
+    assert (tally("control", "GET /other").ended, tally("control", "GET /other").errors) == (1, 1)
     assert Server(penstock.MoveWSGIMiddleware(lambda environ, start: quote(start))).serve() == b"x", "the place is free"
 
 
@@ -306,3 +311,28 @@ def test_a_request_without_arms_is_not_counted() -> None:
 
     assert Server(penstock.MoveWSGIMiddleware(plain)).serve() == b"x"
     assert tally("control").ended == 0
+
+
+def test_a_request_that_calls_an_arm_twice_has_one_place(state_file: Path) -> None:
+    """It would wait for itself."""
+    write(state_file, 1.0, "client")
+    quote = armed(answering([b"x"]), max_in_flight=1)
+
+    def twice(environ: Any, start_response: Any) -> Any:
+        quote(start_response)
+        return quote(start_response)
+
+    for _ in range(2):
+        assert Server(penstock.MoveWSGIMiddleware(twice)).serve() == b"x"
+    assert counts("client") == {"ended": 4}
+
+
+@pytest.mark.parametrize("error", [TypeError, AttributeError, NotImplementedError])
+def test_a_body_that_does_not_tell_its_length_is_handed_on(error: type[Exception]) -> None:
+    """As servers take it."""
+
+    class Body(list[bytes]):
+        def __len__(self) -> int:
+            raise error
+
+    assert Server(app_of(answering(Body([b"x"])))).serve() == b"x"

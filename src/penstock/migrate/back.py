@@ -5,7 +5,6 @@ Nothing here needs a command or another service; the first worker that is sure w
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from ..rules.moving.judge import (
 from ..rules.moving.state import CONTROL, ArmsState, RouteState
 from ..rules.moving.windows import ArmCounts, StageWindow
 from .durations import CoarseDurations
+from .log import LOG
 from .row import name_of
 from .state_file import take_back, workers_folder
 from .tally import Tallies
@@ -35,7 +35,6 @@ _LOOK_AT_FILE = 1.0
 _TRY_AGAIN = 5.0
 _MERGE_EVERY = 60.0
 _Stage = tuple[str, float, int]
-log = logging.getLogger("penstock.move")
 
 
 class ArmJudge:
@@ -170,7 +169,7 @@ class ArmJudge:
             self._say_once(message, about)
             return
         self._tallies.of(name, route.arm).take_back(reason)
-        log.warning("%s: the arm %r is taken back: %s", name, route.arm, reason)
+        LOG.warning("%s: the arm %r is taken back: %s", name, route.arm, reason)
 
     def _put_dead_together(self) -> None:
         try:
@@ -182,7 +181,7 @@ class ArmJudge:
     def _say_once(self, message: str, about: str = "") -> None:
         if (about or message) not in self._said:
             self._said.add(about or message)
-            log.error("%s", message)
+            LOG.error("%s", message)
 
 
 def _of_another_look(window: StageWindow, route: RouteState, control: ArmSeen) -> str | None:

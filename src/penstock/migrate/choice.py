@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Container
 from contextvars import ContextVar
@@ -12,10 +11,10 @@ from ..errors import ArmBroken
 from ..rules.moving.share import in_share
 from ..rules.moving.state import BROKEN, CONTROL
 from . import calls_file
+from .log import LOG
 from .once import Once
 from .watch import WATCH
 
-_LOG = logging.getLogger("penstock.move")
 VARIABLE = "PENSTOCK_ARM"
 FORCED: ContextVar[str | None] = ContextVar("penstock_forced_arm", default=None)
 """For who tests: every route that has an arm of this name serves it, whatever the state says."""
@@ -70,7 +69,7 @@ class ArmChoice:
         if name in self._names:
             return name
         if self._warned.first(name):
-            _LOG.warning("%s has no arm %r that can serve here, so its control does; said once", self._route, name)
+            LOG.warning("%s has no arm %r that can serve here, so its control does; said once", self._route, name)
         return CONTROL
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from ..errors import UsageError
+from .log import LOG
 
 Carried: TypeAlias = ContextVar[Any] | Callable[[], Any]
-
-_LOG = logging.getLogger("penstock.move")
 
 
 class Declared:
@@ -66,9 +64,7 @@ class Declared:
         except Exception as error:  # noqa: BLE001  # a request must not fail because it is looked at
             if name not in self._raised:
                 self._raised.add(name)
-                _LOG.warning(
-                    "carry: the function for %r raised %s; that counts as no value", name, type(error).__name__
-                )
+                LOG.warning("carry: the function for %r raised %s; that counts as no value", name, type(error).__name__)
             return None
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sysconfig
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 from ..rules.moving.context import CarryFinding
+from .log import LOG
 
-_LOG = logging.getLogger("penstock.move")
 _NOT_THE_USERS = (
     str(Path(__file__).parents[1]),
     sysconfig.get_path("stdlib"),
@@ -52,7 +51,7 @@ class Findings:
             return
         self._said.add(key)
         at = _who_called() if place in {SeenAt.CALL, SeenAt.STRAY} else ""
-        _LOG.warning("%s, arm %s: %r %s %s%s. %s", route, arm, name, _WHAT[finding], place, at, _advice(finding, place))
+        LOG.warning("%s, arm %s: %r %s %s%s. %s", route, arm, name, _WHAT[finding], place, at, _advice(finding, place))
 
     def present(self, route: str, name: str, *, there: bool) -> None:
         """Whether a request of the route had a value of this name at any point."""
@@ -62,13 +61,13 @@ class Findings:
             return
         self._absent[key] = -1 if there else count + 1
         if not there and count + 1 == _ABSENT_AFTER:
-            _LOG.warning("%s: %r had no value in any of %d requests. %s", route, name, _ABSENT_AFTER, _ADVICE_ABSENT)
+            LOG.warning("%s: %r had no value in any of %d requests. %s", route, name, _ABSENT_AFTER, _ADVICE_ABSENT)
 
     def stays_inside(self, name: str) -> None:
         """A middleware around the app does not see what was set for the request."""
         if name not in self._inside:
             self._inside.add(name)
-            _LOG.warning("%r had a value in the arm and has none in MoveMiddleware around it. %s", name, _ADVICE_INSIDE)
+            LOG.warning("%r had a value in the arm and has none in MoveMiddleware around it. %s", name, _ADVICE_INSIDE)
 
 
 def _who_called() -> str:

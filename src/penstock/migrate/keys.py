@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ..errors import UsageError
 from .hosts import request_of
+from .log import LOG
 from .once import Once
 from .parameters import is_async
 from .under_way import UNDER_WAY
 
-_LOG = logging.getLogger("penstock.move")
 Key: TypeAlias = str | Callable[[Any], object]
 """The name of a header, or a function from the framework's request to something that names who asks."""
 
@@ -55,5 +54,5 @@ class KeyReader:
             return None if key is None else str(key)
         except Exception:  # noqa: BLE001  # the user's own code, and no reason to fail a request
             if self._warned.first(self._route):
-                _LOG.exception("the key of %s cannot be told, so its control serves; said once", self._route)
+                LOG.exception("the key of %s cannot be told, so its control serves; said once", self._route)
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from ..adapters.forks import tell_after_fork
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import UsageError
 from ..rules.moving.state import ArmsState, read_state
+from .log import LOG
 from .state_file import USUAL, first_bytes, opened, state_path
 
-_LOG = logging.getLogger("penstock.move")
 PERIOD = 0.1
 """Seconds between two looks at the file."""
 _UNSETTLED = 0.2
@@ -71,7 +70,7 @@ class Watch:
         try:
             thread.start()
         except RuntimeError:
-            _LOG.exception("no thread can be started, so this process sees no change of the state of arms")
+            LOG.exception("no thread can be started, so this process sees no change of the state of arms")
         else:
             self._thread = thread
 
@@ -111,7 +110,7 @@ class Watch:
             except Exception:  # noqa: BLE001  # the thread has to go on
                 if hook not in self._failed:
                     self._failed.add(hook)
-                    _LOG.exception("what is done beside the serving of arms failed; it is tried again")
+                    LOG.exception("what is done beside the serving of arms failed; it is tried again")
 
     def look(self) -> None:
         """Read the file if it has changed. Never raises."""
@@ -142,7 +141,7 @@ class Watch:
             self._say(f"{type(error).__name__}: {error}")
             return
         if self.problem is not None:
-            _LOG.warning("the state of arms in %s can be read again", self.path)
+            LOG.warning("the state of arms in %s can be read again", self.path)
         self.problem = None
 
     def _missing(self) -> None:
@@ -154,7 +153,7 @@ class Watch:
 
     def _say(self, problem: str) -> None:
         if self.problem != problem:
-            _LOG.warning(
+            LOG.warning(
                 "the state of arms in %s cannot be read (%s): every route keeps the share that it has. "
                 "`penstock move status` shows which; mend the file, or remove it and let `penstock move roll` write it",
                 self.path,

@@ -83,7 +83,11 @@ class OwnFile:
 
     def is_there(self) -> bool:
         """Whether it still has a name; somebody may have removed it."""
-        return os.fstat(self._descriptor).st_nlink > 0
+        try:
+            return os.fstat(self._descriptor).st_nlink > 0
+        except OSError:
+            # Removed by another machine, on a network file system.
+            return False
 
     def close(self) -> None:
         """Count in memory again, and let the file go; in a fork, too, where the file is the parent's."""

@@ -155,7 +155,7 @@ def _counted(body: Iterable[bytes], request: WsgiUnderWay) -> Iterable[bytes]:
         return body
     try:
         pieces = len(body)  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, AttributeError, NotImplementedError):
         return _CountedBody(body, request)
     return _SizedBody(body, request, pieces)
 
