@@ -153,7 +153,7 @@ class ArmJudge:
             seen = _seen(arm, blocked, blocked_now)
             reason = judge(control_to_compare(control, ever), seen, route.limits)
             if reason is not None and needs_another_look(beside, reason):
-                return _of_another_look(window, route, ever)
+                return _of_another_look(window, route, control_to_compare(beside, ever))
             if reason is not None:
                 return reason
         window.unmark()

@@ -171,3 +171,16 @@ def test_equal_arms_are_left_alone(errors: float, share: float) -> None:
 def _drawn(chance: random.Random, count: int, errors: float) -> ArmSeen:
     durations = [chance.lognormvariate(-4.0, 1.0) for _ in range(count)]
     return ArmSeen(Taken(durations), sum(chance.random() < errors for _ in range(count)))
+
+
+@pytest.mark.parametrize("bad", ["errors", "slow"])
+@pytest.mark.parametrize(("lately", "wanted"), [(10, 10), (1, 1), (0, 1000)])
+def test_a_moment_that_is_bad_for_both_is_not_compared_with_better_ones(bad: str, lately: int, wanted: int) -> None:
+    """An upstream that fails, at little traffic: the arm was taken back for what hit the control as well."""
+    ever = seen(1000)
+    moment = seen(lately, errors=lately) if bad == "errors" else seen(lately, slow=lately)
+    assert control_to_compare(moment, ever).durations.count == wanted
+
+
+def test_a_few_that_are_good_are_no_reason_to_forget_the_others() -> None:
+    assert control_to_compare(seen(10), seen(1000, errors=10)).durations.count == 1000

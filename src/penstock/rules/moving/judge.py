@@ -28,6 +28,8 @@ ANOTHER_LOOK = 1.0
 LEAST, LEAST_DURATIONS = 20, 50
 """Requests of an arm below which its errors, and its durations, say nothing."""
 _SLOWEST = 0.01
+_DOUBT = 0.01
+"""Less certain than `CHANCE`, for it speaks for the arm."""
 _LATELY_TIMES = 2.5
 """A loop that is held for so many times the limit is not waited for until the window is full of it."""
 
@@ -71,8 +73,20 @@ def needs_another_look(control: ArmSeen, reason: str) -> bool:
 
 
 def control_to_compare(lately: ArmSeen, ever: ArmSeen) -> ArmSeen:
-    """The control of the same time; where that is too little to compare with, all that was ever seen of it."""
-    return lately if lately.durations.count >= LEAST_DURATIONS else ever
+    """The control of the same time; where that is too little to compare with, all that was ever seen of it.
+
+    But not where the little is worse than that: what is bad then is the moment, for both.
+    """
+    return lately if lately.durations.count >= LEAST_DURATIONS or _is_worse(lately, ever) else ever
+
+
+def _is_worse(lately: ArmSeen, ever: ArmSeen) -> bool:
+    count, known, usual = lately.durations.count, ever.durations.count, ever.durations.quantile(1 - _SLOWEST)
+    if not count or usual is None:
+        return False
+    slower, before = lately.durations.slower_than(usual), ever.durations.slower_than(usual)
+    failing = tail_of_two(lately.errors, count, ever.errors, known)
+    return min(failing, tail_of_two(slower, count, before, known)) <= _DOUBT
 
 
 def judge(control: ArmSeen, arm: ArmSeen, limits: BackLimits) -> str | None:
