@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -243,6 +244,57 @@ def test_what_is_too_much_is_503_wherever_the_middleware_is(
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     tally = table.tally_of("GET /full", "async")
     assert (tally.ended, tally.shed, tally.errors) == (1, 1, 0)
+
+
+class Letter:
+    """What a dependency gives, with headers of its own."""
+
+    def __init__(self) -> None:
+        self.headers = {"x-user": ""}
+
+
+def _app_with_the_request(annotation: Any, key: Any) -> Any:
+    fastapi = importlib.import_module("fastapi")
+    app = fastapi.FastAPI()
+
+    letter_first = fastapi.Depends(Letter)
+
+    def told(letter: Any = letter_first, *, request: Any) -> str:
+        return f"{request.method} {request.headers['x-user']}"
+
+    async def told_later(letter: Any = letter_first, *, request: Any) -> str:
+        return told(letter, request=request)
+
+    for function in (told, told_later):
+        function.__annotations__ = {"request": annotation}
+    route = penstock.arms("POST /told", key=key, max_in_flight=5)(told)
+    route.arm("client")(told)
+    route.arm("async")(told_later)
+    app.post("/told")(route)
+    return app
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("spelt", ["type", "annotated", "text"])
+@pytest.mark.parametrize("key", [None, "x-user", lambda request: request.headers["x-user"]])
+def test_an_endpoint_that_takes_the_request_still_gets_it(
+    arm: str, spelt: str, key: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastAPI has one place for it, so the arms must not ask for a second; and the key is read from it."""
+    fastapi = importlib.import_module("fastapi")
+    monkeypatch.setitem(globals(), "Request", fastapi.Request)
+    kinds = {"type": fastapi.Request, "annotated": Annotated[fastapi.Request, "it"], "text": "Request"}
+    app = _app_with_the_request(kinds[spelt], key)
+    share = 0 if arm == "control" else 1 if key is None else 0.999999
+    rolled = {"POST /told": {"arm": arm, "share": share}} if share else {}
+    (tmp_path / "arms.json").write_text(json.dumps({"version": 1, "routes": rolled}))
+    monkeypatch.delenv("PENSTOCK_ARM", raising=False)
+    choice.read_anew()
+    with client(app) as http:
+        answer = http.post("/told", headers={"x-user": "ann"})
+    assert (answer.status_code, answer.json()) == (200, "POST ann")
+    assert table.tally_of("POST /told", arm).ended == 1
+    assert "penstock" not in str(app.openapi())
 
 
 def test_the_app_for_uvicorn_is_one() -> None:

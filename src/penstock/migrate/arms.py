@@ -18,6 +18,7 @@ from .busy import refuse
 from .ceiling import Ceiling, CeilingReached, LeftWaiting
 from .choice import ArmChoice
 from .counting import Counting
+from .hosts import parameter_of_fastapi
 from .keys import Key, KeyReader
 from .parameters import check_callable, check_parameters, is_async
 from .row import MOST_OF_NAME
@@ -126,7 +127,13 @@ class _Route(Generic[P]):
         self._servable = {CONTROL}
         self._tallies: dict[str, ArmTally] = {}
         self._choice = ArmChoice(name, self._servable, lambda: self._tally(CONTROL).without_key())
+        self._own_request = parameter_of_fastapi(control) or REQUEST
         tell_after_fork(self)
+
+    @property
+    def takes_request(self) -> bool:
+        """Whether FastAPI gives the control its request, as a parameter of the user's own."""
+        return self._own_request != REQUEST
 
     @property
     def arm_names(self) -> list[str]:
@@ -172,7 +179,7 @@ class _Route(Generic[P]):
         if not WATCH.started:
             SERVING.begin()
             await WATCH.start_aside()
-        request = named.pop(REQUEST, None)
+        request = named.pop(REQUEST, None) if self._own_request == REQUEST else named.get(self._own_request)
         arm = self._arms[self._choice.arm(lambda: self.key.read(request, arguments, named))]
         if self._ceiling is None or arm.name == CONTROL or _has_place(self._ceiling):
             return await self._counted(arm, SYSTEM_CLOCK.now(), arguments, named)
@@ -304,7 +311,8 @@ def _finished(wrapper: Any, route: _Route[P]) -> Callable[P, Any]:
     wrapper.control = route.control
     wrapper.arm = route.add
     fastapi = sys.modules.get("fastapi")
-    if fastapi is not None and route.key.wanted and is_async(wrapper):
+    # FastAPI gives the request to one parameter: a second of its type would take it from the one of the route.
+    if fastapi is not None and route.key.wanted and is_async(wrapper) and not route.takes_request:
         wrapper.__signature__ = _with_request(inspect.signature(route.control), fastapi.Request)
     return cast("Callable[P, Any]", wrapper)
 

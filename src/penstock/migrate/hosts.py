@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_type_hints
 
 from .under_way import UNDER_WAY, AsgiUnderWay
 
@@ -17,6 +17,21 @@ def request_of(arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
             return each
     flask = flask_in_request()
     return _of_starlette() if flask is None else flask.request
+
+
+def parameter_of_fastapi(function: Callable[..., Any]) -> str | None:
+    """The parameter of `function` that FastAPI fills in with the request, by its annotation. None if there is none."""
+    fastapi = sys.modules.get("fastapi")
+    if fastapi is None:
+        return None
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # noqa: BLE001  # annotations are code of the user, and names in them may be missing
+        return None
+    hints.pop("return", None)
+    taken = [each for each, kind in hints.items() if isinstance(kind, type) and issubclass(kind, fastapi.Request)]
+    # The last one, as in FastAPI.
+    return taken[-1] if taken else None
 
 
 def is_of_django(arguments: Sequence[Any], named: Mapping[str, Any]) -> bool:
