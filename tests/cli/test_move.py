@@ -69,7 +69,10 @@ def test_one_share_is_written_at_once(path: Path, capsys: pytest.CaptureFixture[
     assert abs(found.since - time.time()) < 60
     out = capsys.readouterr()
     assert out.out == f"{ROUTE}: async has 10%\n"
-    assert out.err == "warning: no worker was seen; the share counts from when one starts with this file\n"
+    assert out.err == (
+        "warning: no worker was seen yet; one that runs and looks at this file has the share within 0.2 s, others need "
+        "its path in $PENSTOCK_ARMS\n"
+    )
 
 
 def test_a_later_share_is_a_later_stage(path: Path) -> None:
@@ -327,7 +330,10 @@ def test_an_interrupt_while_the_state_is_broken_ends_as_any_other(path: Path) ->
 def test_status_without_anything(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody has done anything."""
     assert run_command(["move", "status"]) == 0
-    assert capsys.readouterr().out == f"{path}: no worker was seen\n  nothing is known of any route\n"
+    assert capsys.readouterr().out == (
+        f"{path}: no worker was seen\n  nothing is known of any route; "
+        "workers show once this file is there, a route once it had a request\n"
+    )
     assert run_command(["move", "status", ROUTE]) == 0
     assert f"nothing is known of {ROUTE}" in capsys.readouterr().out
 
@@ -425,6 +431,42 @@ def test_a_strange_state_is_told_and_nothing_breaks(
     assert len(said.out) < 3000
     if "--json" in command:
         json.loads(said.out)
+
+
+def test_a_state_that_is_gone_is_told(path: Path, tallies: Tallies, capsys: pytest.CaptureFixture[str]) -> None:
+    """The workers keep the share: the control has not all, and there is something to take back."""
+    tallies.of(ROUTE, "async")
+    run_command(["move", "roll", ROUTE, "async", "100%"])
+    path.unlink()
+    capsys.readouterr()
+    assert run_command(["move", "status"]) == 1
+    said = capsys.readouterr().out
+    assert "arms.json is gone" in said
+    assert "its shares are those that each worker knew" in said
+    assert "nobody has rolled it" not in said
+    assert run_command(["move", "back"]) == 2
+    assert "penstock move roll ROUTE ARM 0%" in capsys.readouterr().err
+    assert run_command(["move", "roll", ROUTE, "async", "0%"]) == 0
+    assert run_command(["move", "status"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("route", "arm", "told"),
+    [
+        (ROUTE, "async", "async has 50%, by hand"),
+        (ROUTE, "asnyc", "asnyc has 50%, by hand; no worker has an arm 'asnyc', so the control serves"),
+        ("GET /qoute", "async", "async has 50%, by hand; no worker has told of this route yet"),
+    ],
+)
+def test_a_state_that_was_written_by_hand(
+    path: Path, tallies: Tallies, route: str, arm: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a time and a stage; and what is misspelt in it is named."""
+    for each in ("control", "async"):
+        tallies.of(ROUTE, each)
+    path.write_text(json.dumps({"version": 1, "routes": {route: {"arm": arm, "share": 0.5}}}))
+    assert run_command(["move", "status", route]) == 0
+    assert f"\n{route}   {told}\n" in capsys.readouterr().out
 
 
 def test_status_can_be_watched_on_a_terminal(path: Path) -> None:

@@ -22,10 +22,15 @@ def echo(text: str, *, err: bool = True) -> None:
 def folded(text: str, *, err: bool = True) -> list[str]:
     """The lines of `text` as they are printed."""
     lines = text.split("\n")
+    width = terminal_width(err=err)
+    return lines if width is None else [part for line in lines for part in fold(line, width)]
+
+
+def terminal_width(*, err: bool = False) -> int | None:
+    """Columns of the terminal, None where there is none."""
     if not (sys.stderr if err else sys.stdout).isatty():
-        return lines
-    width = max(_NARROWEST, shutil.get_terminal_size().columns)
-    return [part for line in lines for part in fold(line, width)]
+        return None
+    return max(_NARROWEST, shutil.get_terminal_size().columns)
 
 
 def fold(line: str, width: int) -> list[str]:

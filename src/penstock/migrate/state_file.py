@@ -49,6 +49,21 @@ def load_state(path: Path) -> ArmsState:
         raise UsageError(f"{path} cannot be read: {error}") from error
 
 
+def load_state_that_was(path: Path) -> ArmsState:
+    """`load_state`, but UsageError, too, where the file is gone that `change_state` has once written."""
+    state = load_state(path)
+    if not state.routes and _lock_of(path).exists() and not path.exists():
+        raise UsageError(
+            f"{path} is gone (`penstock move roll ROUTE ARM 0%` writes it anew, and routes that are not in it then go "
+            "to the control)"
+        )
+    return state
+
+
+def _lock_of(path: Path) -> Path:
+    return Path(os.path.realpath(path) + ".lock")
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
     """The file to be read, and how it looks. Raises OSError, also for what is no file."""
@@ -78,7 +93,7 @@ def change_state(path: Path, change: Callable[[ArmsState], ArmsState], patience:
     has held the lock for longer than `patience` seconds.
     """
     target = Path(os.path.realpath(path))
-    lock = Path(f"{target}.lock")
+    lock = _lock_of(path)
     try:
         with alone(lock, patience, like=target) as is_alone:
             if not is_alone:

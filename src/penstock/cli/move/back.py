@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ...clock import SYSTEM_CLOCK
-from ...migrate.state_file import change_state, load_state, without_share
+from ...migrate.state_file import change_state, load_state_that_was, without_share
 from ...rules.moving.state import ArmsState
 from ..terminal import echo
 from .options import arms_option, path_of
@@ -35,7 +35,7 @@ def back(route: str | None, path: Path | None) -> int:
     written.
     """
     place = path_of(path)
-    before = load_state(place)
+    before = load_state_that_was(place)
     taken = _moving(before, route)
     if not taken:
         echo(_nothing(before, route, place), err=False)

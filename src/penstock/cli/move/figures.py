@@ -46,6 +46,8 @@ class RouteFigures:
     route: str
     state: RouteState | None
     arms: list[ArmFigures]
+    told: frozenset[str] = frozenset()
+    """The arms that workers have told of: none where they do not know the route."""
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -126,6 +128,7 @@ def _route(
             )
             for arm in sorted(arms, key=lambda arm: (arm != CONTROL, arm))
         ],
+        frozenset(ever.get(row, ())),
     )
 
 

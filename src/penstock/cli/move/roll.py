@@ -138,7 +138,10 @@ def _write(plan: RollPlan, share: float, expected: RouteState | None) -> RouteSt
 def _warn_of_strangers(plan: RollPlan, figures: Figures) -> None:
     """What is misspelt, or not deployed yet, is written all the same: the app may be about to start."""
     if not figures.workers:
-        echo("warning: no worker was seen; the share counts from when one starts with this file")
+        echo(
+            "warning: no worker was seen yet; one that runs and looks at this file has the share within 0.2 s, others "
+            "need its path in $PENSTOCK_ARMS"
+        )
         return
     known: dict[str, set[str]] = {}
     for each in figures.routes(ArmsState()):

@@ -13,15 +13,17 @@ import orjson
 
 from ...clock import SYSTEM_CLOCK
 from ...errors import UsageError
-from ...migrate.state_file import load_state, workers_folder
+from ...migrate.state_file import load_state_that_was, workers_folder
 from ...migrate.worker_files import WorkerFiles
 from ...report.axes import duration
 from ...rules.moving.state import ArmsState, RouteState
-from ..terminal import folded
+from ..terminal import folded, terminal_width
 from .figures import HEADERS, Figures, RouteFigures, cells, looked_twice
 from .options import arms_option, path_of
+from .status_table import table
 
 _SECONDS = 1.0
+_FIRST_SEEN = "workers show once this file is there, a route once it had a request"
 _EXAMPLES = """
 \b
 Examples:
@@ -71,7 +73,7 @@ async def _show(path: Path, route: str | None, *, watch: bool, as_json: bool) ->
 
 def _state_of(path: Path) -> tuple[ArmsState, str | None]:
     try:
-        return load_state(path), None
+        return load_state_that_was(path), None
     except UsageError as error:
         return ArmsState(), str(error)
 
@@ -107,9 +109,10 @@ def _lines(
     stopped = "does not go on: it is stopped, or something holds its interpreter"
     lines += [f"  worker {each.pid} {stopped}" for each in figures.silent()]
     if not routes:
-        lines.append("  nothing is known of any route" if only is None else f"  nothing is known of {only}")
+        lines.append(f"  nothing is known of {'any route' if only is None else only}; {_FIRST_SEEN}")
     for route in routes:
-        lines += ["", f"{route.route}   {_stage(route.state)}", *_table([list(HEADERS), *map(cells, route.arms)])]
+        stage = _stage(route, readable=problem is None, seen=bool(figures.workers))
+        lines += ["", f"{route.route}   {stage}", *table([list(HEADERS), *map(cells, route.arms)], terminal_width())]
     return lines
 
 
@@ -118,22 +121,22 @@ def _workers(figures: Figures) -> str:
     return "no worker was seen" if not count else "1 worker" if count == 1 else f"{count} workers"
 
 
-def _stage(state: RouteState | None) -> str:
+def _stage(route: RouteFigures, *, readable: bool, seen: bool) -> str:
+    state = route.state
     if state is None:
-        return "all to the control: nobody has rolled it"
+        return "all to the control: nobody has rolled it" if readable else "its shares are those that each worker knew"
     ago = duration(max(0.0, SYSTEM_CLOCK.wall() - state.since))
     if state.back is not None:
         return f"{state.arm} was taken back {ago} ago, {state.back}"
-    return f"stage {state.stage}: {state.arm} has {state.share * 100:g}% for {ago}, by {state.by}"
+    stage = f"stage {state.stage}: " if state.stage else ""
+    span = f" for {ago}" if state.since else ""
+    return (
+        f"{stage}{state.arm} has {state.share * 100:g}%{span}, by {state.by}{_stranger(route, state) if seen else ''}"
+    )
 
 
-def _table(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(
-            cell.ljust(width) if not column else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+def _stranger(route: RouteFigures, state: RouteState) -> str:
+    """What is perhaps misspelt."""
+    if not route.told:
+        return "; no worker has told of this route yet"
+    return "" if state.arm in route.told else f"; no worker has an arm {state.arm!r}, so the control serves"

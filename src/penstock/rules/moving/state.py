@@ -122,7 +122,7 @@ def _route(name: str, given: object) -> RouteState:
         arm=arm,
         share=float(share),
         since=float(since) if _is_number(since) and 0 <= since < _LAST else 0.0,
-        by=_printable(given.get("by", "roll")),
+        by=_printable(given.get("by", "hand")),
         stage=stage if _is_count(stage) else 0,
         limits=_limits(name, given.get("limits", {})),
         back=None if back is None else _printable(back),
