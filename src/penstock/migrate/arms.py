@@ -136,6 +136,11 @@ class _Route(Generic[P]):
         return self._own_request != REQUEST
 
     @property
+    def wsgi(self) -> bool:
+        """Whether it is served without an event loop."""
+        return self._wsgi
+
+    @property
     def arm_names(self) -> list[str]:
         """The control first."""
         return list(self._arms)

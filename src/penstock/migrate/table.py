@@ -20,6 +20,11 @@ class RouteOfTable(Protocol):
         """The control first."""
         ...
 
+    @property
+    def wsgi(self) -> bool:
+        """Whether it is served without an event loop."""
+        ...
+
 
 ROUTES: dict[str, RouteOfTable] = {}
 TALLIES = Tallies()

@@ -12,10 +12,10 @@ import sys
 import sysconfig
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ...errors import PenstockError, UsageError
 from ...rules.moving.state import CONTROL
@@ -33,6 +33,10 @@ class AppSeen:
     factory: str = ""
     arms: Mapping[str, list[str]] = field(default_factory=dict)
     has_uvloop: bool = False
+    plain: list[str] = field(default_factory=list)
+    """The routes that are served under WSGI."""
+    bypassed: list[str] = field(default_factory=list)
+    """The routes whose function the framework has without its arms."""
     error: str = ""
 
 
@@ -91,18 +95,38 @@ def main(arguments: list[str]) -> None:
 
 def _look_here(name: str) -> AppSeen:
     try:
-        factory = load(name).factory
+        loaded = load(name)
     except PenstockError as error:
         return AppSeen(error=f"{name} cannot be imported: {' '.join(str(error).split())}{_where(error)}")
     except (Exception, SystemExit) as error:  # noqa: BLE001  # it is somebody else's code, and may raise anything
         what = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return AppSeen(error=f"{name} cannot be imported: {what}{_where(error)}")
-    return AppSeen(factory, _arms(), importlib.util.find_spec("uvloop") is not None)
+    has_uvloop = importlib.util.find_spec("uvloop") is not None
+    plain = [name for name, route in ROUTES.items() if route.wsgi]
+    return AppSeen(loaded.factory, _arms(), has_uvloop, plain, _bypassed(loaded.app))
 
 
 def _arms() -> dict[str, list[str]]:
     """What `penstock.arms` knows of by now."""
     return {name: [arm for arm in route.arm_names if arm != CONTROL] for name, route in ROUTES.items()}
+
+
+def _bypassed(app: Any) -> list[str]:
+    served = list(_endpoints(app))
+    armed = [getattr(each, "control", None) for each in served]
+    return [
+        name
+        for name, route in ROUTES.items()
+        if any(each is route.control for each in served) and not any(each is route.control for each in armed)
+    ]
+
+
+def _endpoints(app: Any) -> Iterator[Any]:
+    """What Starlette, FastAPI or Flask calls for its routes, as far as the app shows it."""
+    yield from getattr(app, "view_functions", {}).values()
+    for route in getattr(app, "routes", None) or ():
+        yield getattr(route, "endpoint", None)
+        yield from _endpoints(route)
 
 
 def _where(error: BaseException) -> str:

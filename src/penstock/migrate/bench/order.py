@@ -116,6 +116,7 @@ def _prepare(order: BenchOrder) -> _Prepared:
         environment[FACTORY] = order.app
     app = SERVED if seen.factory else order.app
     arms, missing = _arms(order.arms, order.route, seen)
+    check_served(order.route, order.server, seen)
     filled = [word.replace("{app}", app) for word in command]
     return _Prepared(requests, filled, arms, missing, place(order.workers), seen, environment)
 
@@ -137,6 +138,20 @@ def _arms(asked: Sequence[str], route: str, seen: AppSeen) -> tuple[list[str], l
     missing = [arm for arm in others if seen.arms and arm not in seen.arms[route]]
     again = [AGAIN] if asked.count(CONTROL) == 2 else []
     return [CONTROL, *again, *(arm for arm in others if arm not in missing)], missing
+
+
+def check_served(route: str, server: str | None, seen: AppSeen) -> None:
+    """Raise UsageError where no request can come to the arms."""
+    if route in seen.bypassed:
+        raise UsageError(
+            f"the app serves {route} without its arms: the decorator of the framework, such as @app.get, stands "
+            "above @penstock.arms, not below"
+        )
+    if route in seen.plain and server is None:
+        raise UsageError(
+            f"{route} is served under WSGI (wsgi=True): give --server, such as "
+            "'gunicorn -b 127.0.0.1:{port} -w {workers} --threads 8 {app}'"
+        )
 
 
 def _command(template: str | None) -> list[str]:
