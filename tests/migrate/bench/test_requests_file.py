@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import InputError, UsageError
-from penstock.migrate.bench.requests_file import RequestLine, from_wire, of_route, read_requests, to_wire
+from penstock.migrate.bench.requests_file import (
+    RequestLine,
+    from_wire,
+    of_another_route,
+    of_route,
+    read_requests,
+    to_wire,
+)
 
 
 def test_a_plain_get_needs_no_file() -> None:
@@ -30,6 +37,28 @@ def test_a_plain_get_needs_no_file() -> None:
 def test_other_routes_do(route: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         of_route(route)
+
+
+@pytest.mark.parametrize(
+    ("route", "lines", "told"),
+    [
+        ("GET /p/{id}", ["GET /p/7", "GET /p/8?x=/"], 0),
+        ("GET /p/{id}", ["GET /api/v1/p/7"], 0),  # what a router puts before it
+        ("GET /p/{id}", ["GET /p", "GET /p/7/x", "GET /p/", "GET /q/7", "POST /p/7"], 5),
+        ("GET /p/{id}", ["GET /p/7", "GET /p"], 1),
+        ("get /p/<int:id>/x", ["GET /p/7/x"], 0),
+        ("GET /f/{name:path}", ["GET /f/a/b.txt"], 0),
+        ("GET /f/<path:name>", ["GET /f/a/b.txt"], 0),
+        ("GET /a.b", ["GET /axb"], 1),
+        ("GET /items?all=1", ["GET /items?all=1"], 0),
+        ("quotes", ["GET /whatever"], 0),  # a name of the owner's own
+    ],
+)
+def test_what_may_go_to_another_route_is_told(route: str, lines: list[str], told: int) -> None:
+    """Measured there, all arms are the same, and the verdict would be "no gain"."""
+    requests = [RequestLine(method, path) for method, path in (line.split() for line in lines)]
+    warning = of_another_route(route, requests)
+    assert warning.startswith(f"warning: {told} of {len(lines)} requests are not of the form") if told else not warning
 
 
 def test_a_file(tmp_path: Path) -> None:

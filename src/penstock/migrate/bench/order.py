@@ -22,7 +22,7 @@ from .load_app import FACTORY, SERVED
 from .look import AppSeen, look
 from .processes import program_of
 from .report import BenchReport
-from .requests_file import RequestLine, of_route, read_requests
+from .requests_file import RequestLine, of_another_route, of_route, read_requests
 from .servers import GRANIAN, UVICORN, check_template, find_program
 from .stage import AGAIN, BenchStage
 
@@ -180,6 +180,8 @@ def _head(order: BenchOrder, ready: _Prepared) -> list[str]:
         f"penstock {__version__}, Python {platform.python_version()}, {ready.placing}",
         f"server: {server.replace('{workers}', str(order.workers))}",
     ]
+    if elsewhere := of_another_route(order.route, ready.requests):
+        lines.append(elsewhere)
     if order.workers > len(ready.placing.server):
         lines.append(
             f"warning: {order.workers} workers on {len(ready.placing.server)} core(s): they are in each other's way"

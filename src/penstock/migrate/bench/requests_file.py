@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ...wire.url import split_url
 
 _KNOWN = {"method", "path", "headers", "body"}
 _FILLED_IN = re.compile(r"[{}<>]")
+_PARAMETER = re.compile(r"(\{[^{}]*\}|<[^<>]*>)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,33 @@ def of_route(route: str) -> RequestLine:
             '{"method": "GET", "path": "/quote/7", "headers": {}, "body": ""}'
         )
     return RequestLine("GET", path)
+
+
+def of_another_route(route: str, requests: Sequence[RequestLine]) -> str:
+    """A warning, where some of `requests` have not the method or the path that `route` is called by; else "".
+
+    It cannot be more: the name of a route is its owner's, and what stands before its path is the framework's.
+    """
+    method, _, path = route.strip().partition(" ")
+    if not path.strip().startswith("/") or not method.isalpha():
+        return ""
+    form = re.compile(".*" + "".join(map(_form, _PARAMETER.split(path.strip().partition("?")[0]))), re.DOTALL)
+    others = [
+        line for line in requests if line.method != method.upper() or not form.fullmatch(line.path.partition("?")[0])
+    ]
+    if not others:
+        return ""
+    first = f"{others[0].method} {others[0].path[:60]}"
+    return (
+        f"warning: {len(others)} of {len(requests)} requests are not of the form {route}, such as {first}; "
+        "what goes to another route is measured as well, and there all arms are the same"
+    )
+
+
+def _form(part: str) -> str:
+    if not _FILLED_IN.search(part):
+        return re.escape(part)
+    return ".+" if "path" in part.partition(":")[2] or part.startswith("<path") else "[^/]+"
 
 
 def read_requests(path: Path) -> list[RequestLine]:
