@@ -127,6 +127,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "a route that is no text": (["roll", "GET /\udcff", "async", "1%"], "holds a character that cannot be printed"),
     "an arm of two lines": (["roll", ROUTE, "a\nb", "1%"], "holds a character that cannot be printed"),
     "no arm": (["roll", ROUTE, "", "1%"], "must not be empty"),
+    "p99 of a bench without a unit": (
+        ["bench", "a:b", "GET /a", "control", "x", "--p99", "500"],
+        "write 500ms or 500s",
+    ),
     "p99 without a unit": (["roll", ROUTE, "async", "1%", "--p99", "1.5"], "no bound of a p99"),
     "p99 below the control": (["roll", ROUTE, "async", "1%", "--p99", "0.5x"], "no bound of a p99"),
     "p99 in words": (["roll", ROUTE, "async", "1%", "--p99", "fast"], "no bound of a p99"),

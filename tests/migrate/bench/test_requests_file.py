@@ -84,7 +84,7 @@ def test_a_file(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("", "holds no request"),
-        ("GET /a", "jsonl:1: Expecting value"),
+        ("GET /a", "jsonl:1: is no JSON: Expecting value"),
         ("[]", "jsonl:1: is no JSON object"),
         ('{"url": "/a"}', "jsonl:1: has 'url'; known are method, path, headers, body"),
         ("{}", "jsonl:1: has the path None; it begins with a slash"),

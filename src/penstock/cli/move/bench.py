@@ -85,7 +85,7 @@ def _order(options: dict[str, Any]) -> Any:
         app=options["app"],
         route=" ".join(options["route"].split()),
         arms=tuple(options["arms"]),
-        target=parse_duration(options["p99"]),
+        target=parse_duration(options["p99"], needs_unit=True),
         requests=options["requests"],
         server=options["server"],
         workers=options["workers"],

@@ -55,12 +55,9 @@ class P99(click.ParamType[Any]):
             return value
         text = str(value).strip()
         match = _FACTOR.fullmatch(text)
+        if match is not None and float(match[1]) >= 1:
+            return "p99_factor", float(match[1])
         try:
-            if match is None and not re.search(r"[a-z]", text):
-                raise UsageError(f"{text!r} has no unit")
-            found = ("p99_seconds", parse_duration(text)) if match is None else ("p99_factor", float(match[1]))
+            return "p99_seconds", parse_duration(text, needs_unit=True)
         except UsageError:
-            found = ("", 0.0)
-        if not found[0] or (match is not None and found[1] < 1):
             self.fail(f"{text!r} is no bound of a p99; write 1.5x, of the control's, or 300ms", param, ctx)
-        return found

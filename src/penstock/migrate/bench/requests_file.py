@@ -100,6 +100,8 @@ def _lines(path: Path, text: str) -> Iterator[RequestLine]:
             request.at(1)
         except RecursionError:
             raise InputError("is nested too deep", path=str(path), line=number) from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"is no JSON: {error}", path=str(path), line=number) from None
         except ValueError as error:
             # UsageError is one, too.
             raise InputError(str(error), path=str(path), line=number) from None
