@@ -136,7 +136,7 @@ app.register_blueprint(shop)
 bare = app.wsgi_app
 """Without the middleware."""
 application = app
-app.wsgi_app = penstock.MoveWSGIMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+app.wsgi_app = penstock.MoveWSGIMiddleware(app.wsgi_app)
 
 if "SITE_SERVED_BEFORE_FORK" in os.environ:
     with app.test_client() as client:
