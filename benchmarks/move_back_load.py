@@ -39,10 +39,12 @@ async def _ask(port: int, user: int, answers: Answers) -> None:
         async with asyncio.timeout(8.0):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             head = f"GET /quote HTTP/1.1\r\nhost: x\r\nx-user-id: {user}\r\nconnection: close\r\n\r\n"
-            writer.write(head.encode())
-            data = await reader.read()
-            writer.close()
-            status = data[9:12]
+            try:
+                writer.write(head.encode())
+                status = (await reader.read())[9:12]
+            finally:
+                # A worker whose loop is held answers nobody, and is killed in the end.
+                writer.transport.abort()
     except (OSError, TimeoutError):
         pass
     now = time.monotonic()
