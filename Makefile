@@ -84,7 +84,7 @@ $(VENV)/.frameworks-ready: $(VENV)/.ready
 
 .PHONY: test-real
 test-real: $(VENV)/.frameworks-ready  ## Tests against Chroma, Datasette, json-server, web frameworks, PostgreSQL, Prometheus and Chromium; what is not installed is skipped and named.
-	$(PYTEST) 900 tests/real $(PYTEST_ARGS)
+	$(PYTEST) 900 -n 2 --dist loadfile tests/real $(PYTEST_ARGS)
 
 .PHONY: conformance
 conformance: $(VENV)/.ready  ## The cache against the public suite cache-tests, if that is beside the project. Five minutes.
