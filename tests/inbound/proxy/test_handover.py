@@ -37,6 +37,11 @@ async def asking(port: int, until: asyncio.Event) -> int:
     return count
 
 
+def _catches(pid: int, number: int) -> bool:
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.real
 @pytest.mark.slow
 def test_a_restart_refuses_nobody(tmp_path: Path) -> None:
@@ -55,6 +60,9 @@ def test_a_restart_refuses_nobody(tmp_path: Path) -> None:
         port = int(log.read_text().split(" answers for ")[0].rpartition(":")[2])
         stop = asyncio.Event()
         clients = [asyncio.create_task(asking(port, stop)) for _ in range(4)]
+        # It says that it answers a moment before it listens to signals, and SIGUSR2 would end it in that moment.
+        while not _catches(old.pid, signal.SIGUSR2):
+            await asyncio.sleep(0.05)
         old.send_signal(signal.SIGUSR2)
         assert await old.wait() == 0
         for _ in range(20):
