@@ -242,15 +242,17 @@ async def _serve(
     except BaseException:
         listening.remove_file()
         raise
+    # Before anybody is told that it answers: who asks for a restart at once is heard, and ends nothing.
+    wishes = _listen_to_signals()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, access_log, log)
     url = _url(proxy, listening, tls)
     log.say("started", f"{url} answers for {settings.origin}", url=url, origin=settings.origin)
     warn_of_policy(settings.policy, log)
     tell_ready()
     _tell_of_trouble(proxy, log)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, access_log, log)
     async with asyncio.TaskGroup() as group:
         looking = group.create_task(_look_at_origin(proxy))
-        if not await _has_successor(proxy, options, token, log):
+        if not await _has_successor(wishes, proxy, options, token, log):
             listening.remove_file()
         looking.cancel()
     await _drain(proxy, options["drain_timeout"], log)
@@ -317,8 +319,8 @@ async def _drain(proxy: Proxy, timeout: float, log: ProxyLog) -> None:
         await proxy.aclose(0)
 
 
-async def _has_successor(proxy: Proxy, options: dict[str, Any], token: str, log: ProxyLog) -> bool:
-    """Wait for SIGTERM or SIGINT, or (True) for a successor, which SIGUSR2 asks for, to take over."""
+def _listen_to_signals() -> asyncio.Queue[str]:
+    """SIGTERM and SIGINT wish to stop, SIGUSR2 wishes for a successor; the first wish is kept until it is read."""
     loop = asyncio.get_running_loop()
     wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
 
@@ -329,6 +331,13 @@ async def _has_successor(proxy: Proxy, options: dict[str, Any], token: str, log:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, wish, "stop")
     loop.add_signal_handler(signal.SIGUSR2, wish, "restart")
+    return wishes
+
+
+async def _has_successor(
+    wishes: asyncio.Queue[str], proxy: Proxy, options: dict[str, Any], token: str, log: ProxyLog
+) -> bool:
+    """Wait for a wish to stop, or (True) for a successor to take over."""
     while await wishes.get() == "restart":
         await proxy.close_others()
         if await start_successor(proxy.server.sockets[0], _SUCCESSOR_SECONDS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -56,13 +57,12 @@ def test_a_restart_refuses_nobody(tmp_path: Path) -> None:
         with log.open("wb") as file:
             old = await asyncio.create_subprocess_exec(*command, "--admin", "127.0.0.1:0", stderr=file, env=token)
         while " answers for " not in log.read_text():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.001)
         port = int(log.read_text().split(" answers for ")[0].rpartition(":")[2])
         stop = asyncio.Event()
         clients = [asyncio.create_task(asking(port, stop)) for _ in range(4)]
-        # It says that it answers a moment before it listens to signals, and SIGUSR2 would end it in that moment.
-        while not _catches(old.pid, signal.SIGUSR2):
-            await asyncio.sleep(0.05)
+        # It is said by now that it answers, so it listens to signals as well: SIGUSR2 would end it otherwise.
+        assert _catches(old.pid, signal.SIGUSR2)
         old.send_signal(signal.SIGUSR2)
         assert await old.wait() == 0
         for _ in range(20):
@@ -100,3 +100,28 @@ async def stop_successor(port: int) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError("the successor still answers")
+
+
+IN_THAT_MOMENT = """
+import os, signal, sys
+from penstock.cli.main import run_command
+from penstock.cli.proxy_log import ProxyLog
+
+say = ProxyLog.say
+
+def say_and_be_told(self, event, *rest, **fields):
+    say(self, event, *rest, **fields)
+    if event == "started":
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+ProxyLog.say = say_and_be_told
+sys.exit(run_command(["proxy", "--origin", "http://127.0.0.1:9", "--listen", "127.0.0.1:0"]))
+"""
+
+
+def test_who_hears_that_it_answers_is_heard() -> None:
+    """Its signals, in the very moment: they would end it without a word."""
+    ended = subprocess.run([sys.executable, "-c", IN_THAT_MOMENT], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended
+    assert b"finishing what is under way" in ended.stderr
