@@ -63,7 +63,9 @@ BROKEN := tests/contract/test_wire_cancel.py tests/contract/test_wire_closing_se
 # What takes long: the pages of the docs as they stand there, commands with processes of their own, and simulations.
 LONG := tests/docs/test_docs_run.py tests/migrate/test_pytest_plugin.py tests/migrate/bench/test_bench_for_real.py \
 	tests/migrate/test_back.py tests/cli/test_token_command.py tests/cli/test_dead_credential.py tests/cli/test_demo_move.py \
-	tests/inbound/proxy/test_memory_real.py tests/inbound/test_memory.py tests/rules/moving/test_pairs.py
+	tests/inbound/proxy/test_memory_real.py tests/inbound/proxy/test_variants_real.py tests/inbound/test_memory.py \
+	tests/inbound/cache/test_schedules.py tests/engine/test_adaptive_flow.py tests/engine/test_stress.py \
+	tests/outbound/test_pull_shapes.py tests/adapters/test_transports.py tests/rules/moving/test_pairs.py
 
 .PHONY: test
 test: $(VENV)/.ready  ## All tests that need no other server than the ones they start themselves, but for test-faults and test-long.
@@ -74,7 +76,7 @@ test-faults: $(VENV)/.ready  ## Kills, broken connections, full disks, hostile s
 	$(PYTEST) 120 -n $(WORKERS) --dist worksteal tests/faults $(BROKEN) $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: $(VENV)/.ready  ## Pages of the docs, commands and their processes, simulations. Three minutes.
+test-long: $(VENV)/.ready  ## Pages of the docs, commands and their processes, simulations. Four minutes.
 	$(PYTEST) 240 -n $(WORKERS) --dist worksteal $(LONG) $(PYTEST_ARGS)
 
 # The web frameworks that the cache is tested in and in front of; a stamp of its own, so that unit tests cannot depend on them.
