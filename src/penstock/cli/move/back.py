@@ -10,6 +10,7 @@ import click
 
 from ...clock import SYSTEM_CLOCK
 from ...migrate.state_file import change_state, load_state_that_was, without_share
+from ...rules.moving.share import share_text
 from ...rules.moving.state import ArmsState
 from ..terminal import echo
 from .options import arms_option, path_of
@@ -43,7 +44,7 @@ def back(route: str | None, path: Path | None) -> int:
     after = change_state(place, _taking(route))
     for name in taken:
         was, now = before.routes[name], after.routes[name]
-        echo(f"{name}: {was.arm} had {_percent(was.share)} and has {_percent(now.share)}", err=False)
+        echo(f"{name}: {was.arm} had {share_text(was.share)} and has {share_text(now.share)}", err=False)
     return 0
 
 
@@ -67,7 +68,3 @@ def _nothing(state: ArmsState, route: str | None, path: Path) -> str:
         return f"nothing to take back: {route} has no share"
     known = f"; there are: {', '.join(sorted(state.routes))}" if state.routes else ""
     return f"nothing to take back: {route} is not in {path}{known}"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:g}%"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from ...errors import Stopped, UsageError
 from ...rules.duration import parse_duration
+from ...rules.moving.share import parse_share
 from ..terminal import echo
 
 _EXAMPLES = """
@@ -89,15 +89,18 @@ def _order(options: dict[str, Any]) -> Any:
         requests=options["requests"],
         server=options["server"],
         workers=options["workers"],
-        precision=_percentage(options["precision"]),
+        precision=_precision(options["precision"]),
         seconds=parse_duration(options["max_time"]),
         peak=None if options["peak"] is None else parse_peak(options["peak"]),
         cost=None if options["cost"] is None else parse_cost(options["cost"]),
     )
 
 
-def _percentage(text: str) -> float:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", text)
-    if match is None or not 0.5 <= float(match[1]) <= 50:
+def _precision(text: str) -> float:
+    try:
+        precision = parse_share(text)
+    except UsageError:
+        precision = 0.0
+    if not 0.005 <= precision <= 0.5:
         raise UsageError(f"--precision {text!r}: write a percentage from 0.5% to 50%")
-    return float(match[1]) / 100
+    return precision

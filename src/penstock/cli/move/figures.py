@@ -12,6 +12,7 @@ from ...migrate.row import name_of
 from ...migrate.worker_file import Worker
 from ...migrate.worker_files import Routes, WorkerFiles, since, sum_of
 from ...report.axes import duration
+from ...rules.moving.share import share_text
 from ...rules.moving.state import CONTROL, ArmsState, RouteState
 from ...rules.moving.windows import ArmCounts
 
@@ -168,7 +169,7 @@ def cells(arm: ArmFigures) -> list[str]:
     """A row of the table of `status`, below `HEADERS`."""
     return [
         arm.arm,
-        "-" if arm.share is None else f"{arm.share * 100:g}%",
+        "-" if arm.share is None else share_text(arm.share),
         _rate(arm.requests_per_s),
         _time(arm.p50_s),
         _time(arm.p99_s),

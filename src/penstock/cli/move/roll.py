@@ -14,6 +14,7 @@ from ...migrate.row import name_of
 from ...migrate.state_file import change_state, load_state, with_route, workers_folder
 from ...migrate.worker_files import WorkerFiles
 from ...report.axes import duration
+from ...rules.moving.share import share_text
 from ...rules.moving.state import CONTROL, ArmsState, BackLimits, RouteState, checked_name
 from ..exit_codes import OK, SOME_FAILED, STOPPED
 from ..options import Duration
@@ -110,7 +111,7 @@ def _limits(p99: dict[str, float], given: dict[str, float], *, no_back: bool) ->
 def _write_once(plan: RollPlan) -> int:
     figures = Figures(WorkerFiles(workers_folder(plan.path)))
     _write(plan, plan.shares[0], None)
-    echo(f"{plan.route}: {plan.arm} has {_percent(plan.shares[0])}", err=False)
+    echo(f"{plan.route}: {plan.arm} has {share_text(plan.shares[0])}", err=False)
     _warn_of_strangers(plan, figures)
     return OK
 
@@ -172,7 +173,7 @@ def _share_now(plan: RollPlan) -> str:
         found = load_state(plan.path).routes.get(plan.route)
     except UsageError as error:
         return f"the share that the workers know, since {error}"
-    return _percent(found.share if found is not None and found.arm == plan.arm else 0.0)
+    return share_text(found.share if found is not None and found.arm == plan.arm else 0.0)
 
 
 async def _each_in_turn(plan: RollPlan) -> int:
@@ -186,10 +187,10 @@ async def _each_in_turn(plan: RollPlan) -> int:
             return _what_came_of(plan, before) or STOPPED
         if before is None:
             _warn_of_strangers(plan, figures)
-        echo(f"{plan.route}: {plan.arm} has {_percent(share)}, for {duration(plan.hold)}", err=False)
+        echo(f"{plan.route}: {plan.arm} has {share_text(share)}, for {duration(plan.hold)}", err=False)
         if (code := await _held(plan, written, figures)) is not None:
             return code
-    echo(f"{plan.route}: {plan.arm} keeps {_percent(plan.shares[-1])}; every share was held", err=False)
+    echo(f"{plan.route}: {plan.arm} keeps {share_text(plan.shares[-1])}; every share was held", err=False)
     return OK
 
 
@@ -218,10 +219,6 @@ def _what_came_of(plan: RollPlan, written: RouteState) -> int | None:
     if found is not None and found.back is not None:
         echo(f"{plan.route}: {plan.arm} was taken back: {found.back}")
         return SOME_FAILED
-    share = "nothing" if found is None else f"{found.arm} {_percent(found.share)}"
+    share = "nothing" if found is None else f"{found.arm} {share_text(found.share)}"
     echo(f"{plan.route}: somebody else has given {share} meanwhile, so this command ends; the share stays as it is")
     return STOPPED
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:g}%"

@@ -16,6 +16,7 @@ from ...errors import UsageError
 from ...migrate.state_file import load_state_that_was, workers_folder
 from ...migrate.worker_files import WorkerFiles
 from ...report.axes import duration
+from ...rules.moving.share import share_text
 from ...rules.moving.state import ArmsState, RouteState
 from ..terminal import folded, terminal_width
 from .figures import HEADERS, Figures, RouteFigures, cells, looked_twice
@@ -130,9 +131,8 @@ def _stage(route: RouteFigures, *, readable: bool, seen: bool) -> str:
         return f"{state.arm} was taken back {ago} ago, {state.back}"
     stage = f"stage {state.stage}: " if state.stage else ""
     span = f" for {ago}" if state.since else ""
-    return (
-        f"{stage}{state.arm} has {state.share * 100:g}%{span}, by {state.by}{_stranger(route, state) if seen else ''}"
-    )
+    stranger = _stranger(route, state) if seen else ""
+    return f"{stage}{state.arm} has {share_text(state.share)}{span}, by {state.by}{stranger}"
 
 
 def _stranger(route: RouteFigures, state: RouteState) -> str:

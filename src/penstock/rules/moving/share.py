@@ -19,6 +19,11 @@ def parse_share(text: str) -> float:
     return percent / 100
 
 
+def share_text(share: float) -> str:
+    """0.1 as `10%`: what `parse_share` reads."""
+    return f"{share * 100:g}%"
+
+
 def in_share(route: str, key: str, share: float) -> bool:
     """Whether the requests of `route` with `key` belong to the `share` (0 to 1) that is moving.
 
