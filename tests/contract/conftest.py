@@ -30,7 +30,7 @@ class Bench:
         async def bounded() -> None:
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, context: complaints.append(context))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(80):
                 await test()
 
         with asyncio.Runner(loop_factory=self._loop_factory) as runner:

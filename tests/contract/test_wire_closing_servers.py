@@ -120,7 +120,8 @@ def test_few_posts_are_lost_with_tls(
 @pytest.mark.parametrize(("a_second", "count"), [(100, 100), (500, 500)])
 def test_few_posts_are_lost_at_a_rate(wire: Bench, start: Start, closing: str, a_second: float, count: int) -> None:
     url, _ = start(CLOSING[closing])
-    assert lost_on(wire, url, count, a_second) <= 3
+    # A machine that is taken away for a moment finds all its connections closed at once: more than at a steady rate.
+    assert lost_on(wire, url, count, a_second) <= max(3, count // 50)
 
 
 @pytest.mark.parametrize("most", [1, 5])

@@ -87,7 +87,7 @@ def test_killed_stopped_and_started_they_keep_the_limit_together(tmp_path: Path,
     assert len(logs) > 5
     assert most_in_any_window(sends, 1.0) <= count
     # No time is asserted, only that the dead and the sleeping did not hold everybody up for long.
-    assert len(sends) > 0.5 * count * (sends[-1] - sends[0])
+    assert len(sends) > 0.2 * count * (sends[-1] - sends[0])
 
 
 def test_the_share_of_the_dead_is_back_at_once(tmp_path: Path) -> None:

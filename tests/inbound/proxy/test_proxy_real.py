@@ -387,12 +387,12 @@ def test_a_long_upload_is_not_taken_for_a_silent_origin() -> None:
             await asked.body()
             await asked.answer()
 
-        async with rig(script, first_byte_timeout=0.6, request_buffer=0) as net:
+        async with rig(script, first_byte_timeout=2.0, request_buffer=0) as net:
             client = await net.connect()
             await client.send("/", "Content-Length: 10", method="POST")
             for _ in range(10):
                 client.writer.write(b"x")
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.25)
             assert (await client.answer())[0] == 200
 
     run_real(main)
