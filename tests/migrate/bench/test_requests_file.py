@@ -117,9 +117,18 @@ def test_a_line_that_is_no_request(line: str, words: str, tmp_path: Path) -> Non
     assert words in str(raised.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        read_requests(tmp_path / "urls.jsonl")
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """In words, without what Python calls it."""
+    missing, latin = tmp_path / "urls.jsonl", tmp_path / "latin.jsonl"
+    latin.write_bytes(b'{"path": "/caf\xe9"}')
+    for file, why in (
+        (missing, "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (latin, "byte 15 is not UTF-8"),
+    ):
+        with pytest.raises(InputError) as raised:
+            read_requests(file)
+        assert str(raised.value).endswith(f"{file.name}: cannot be read: {why}")
 
 
 def test_a_file_from_a_windows_editor(tmp_path: Path) -> None:

@@ -83,8 +83,10 @@ def read_requests(path: Path) -> list[RequestLine]:
     """All requests of a file. Raises InputError, with the line, for one that is none."""
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", path=str(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot be read: byte {error.start + 1} is not UTF-8", path=str(path)) from None
     found = list(_lines(path, text))
     if not found:
         raise InputError("holds no request", path=str(path))
