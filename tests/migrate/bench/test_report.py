@@ -102,6 +102,20 @@ def test_a_refusal_says_why(found: Measured, more: dict[str, object], words: str
     assert any(line.startswith("async: nothing can be said: ") and words in line for line in made.lines())
 
 
+def test_what_the_host_took_is_told_and_a_neighbour_is_another_thing() -> None:
+    pairs = [replace(each, steal=0.3, client_steal=0.2, neighbours=0.05) for each in THREE.pairs]
+    made = report(replace(THREE, pairs=pairs, uneven=[0.3]), "async")
+    assert made.verdict("async").said.value == "gain"
+    assert any("took 30% of the time in which the server's cores had work (steal)" in line for line in made.lines())
+    said = made.as_json()
+    assert said["uneven_blocks"] == 1
+    arm = said["arms"]["async"]
+    assert [arm[name]["median"] for name in ("steal", "client_steal", "neighbours")] == [0.3, 0.2, 0.05]
+    assert [arm[name]["most"] for name in ("steal", "client_steal", "neighbours")] == [0.3, 0.2, 0.05]
+    assert not any("(steal)" in line for line in report(THREE, "async").lines())
+    assert report(Measured(), "async").as_json()["arms"]["async"]["steal"] is None
+
+
 def test_instances_and_money() -> None:
     found = replace(
         THREE,

@@ -18,9 +18,12 @@ from penstock.rules.moving.refusals import (
     disagreement,
     disturbance,
     errors,
+    is_vote,
     other_answers,
     redirects,
     spoilt,
+    steal_apart,
+    uneven,
 )
 from penstock.rules.moving.slices import Slice
 from penstock.rules.moving.verdict import Compared, Word, judge, share_of_client
@@ -39,6 +42,10 @@ TARGET = 0.1
         ({"client_cpu": 0.81}, Disturbance.CLIENT),
         ({"neighbours": 0.1}, None),
         ({"neighbours": 0.11}, Disturbance.NEIGHBOUR),
+        # What the host takes from all alike spoils nothing by itself; a neighbour beside it does.
+        ({"steal": 0.4, "client_steal": 0.4}, None),
+        ({"steal": 0.4, "neighbours": 0.11}, Disturbance.NEIGHBOUR),
+        ({"steal": 0.4, "late": 0.0201}, Disturbance.LATE),
         # A neighbour makes the client late; it is what can be done something about.
         ({"neighbours": 0.5, "late": 1.0, "client_cpu": 0.9}, Disturbance.NEIGHBOUR),
     ],
@@ -55,10 +62,17 @@ def test_what_spoils_a_slice(changes: dict[str, float], found: Disturbance | Non
             2,
             3,
             {"neighbours": 0.5},
-            "a neighbour was busy where the server runs, with up to 50% of a core (2 of 3 slices)",
+            "busy where the server runs: a process of this machine, with up to 50% of a core (2 of 3 slices)",
         ),
         (2, 2, {"client_cpu": 0.97}, "the client that makes the load was at its limit: 97% of a core at 100/s"),
         (2, 2, {"late": 0.225}, "was late: 1 % of its requests by 225 ms or more at 100/s, where 20 ms are allowed"),
+        (
+            2,
+            2,
+            {"late": 0.225, "client_steal": 0.35},
+            "too little of a core: the host took up to 35% of the time in which it had work (2 of 2 slices)",
+        ),
+        (2, 2, {"steal": 0.6}, ""),
         (0, 0, {}, ""),
     ],
 )
@@ -67,6 +81,59 @@ def test_too_many_spoilt_slices(bad: int, of: int, changes: dict[str, float], wo
     found = spoilt(slices, TARGET)
     assert (found is None) is (not words)
     assert found is None or words in found.why
+
+
+@pytest.mark.parametrize(
+    ("control", "arm", "apart"),
+    [
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([0.4, 0.4], [0.4, 0.4], 0.0),
+        # An even drift, in the order A B B A.
+        ([0.1, 0.4], [0.2, 0.3], 0.0),
+        ([0.0, 0.1], [0.4, 0.3], 0.3),
+        ([0.4, 0.3], [0.0, 0.1], 0.3),
+    ],
+)
+def test_how_unevenly_the_host_took_cores_away(control: list[float], arm: list[float], apart: float) -> None:
+    block = [replace(GOOD, steal=each) for each in control] + [replace(GOOD, arm="async", steal=each) for each in arm]
+    assert steal_apart(block) == pytest.approx(apart)
+    assert steal_apart([]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("dropped", "kept", "words"),
+    [
+        ([], 0, ""),
+        ([0.3] * 4, 8, ""),
+        ([0.3, 0.45, 0.3, 0.3, 0.3], 8, "up to 45% more of its time with work than from another (5 of 13 blocks)"),
+        ([0.3], 0, "the host took the server's cores away unevenly"),
+    ],
+)
+def test_a_host_that_is_uneven(dropped: list[float], kept: int, words: str) -> None:
+    found = uneven(dropped, kept)
+    assert (found is None) is (not words)
+    assert found is None or (found.kind == "steal" and words in found.why)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, True),
+        ({"p99": 0.5}, True),
+        ({"was_cut": True}, True),
+        ({"neighbours": 0.5}, False),
+        ({"late": 0.05}, False),
+        # Requests that wait in vain make the client late as well.
+        ({"late": 0.05, "was_cut": True}, True),
+        # What is kept in spite of the host is kept; a failure says something where the host took what it always takes.
+        ({"steal": 0.9}, True),
+        ({"steal": 0.6, "p99": 0.5}, True),
+        ({"steal": 0.61, "p99": 0.5}, False),
+        ({"steal": 0.61, "was_cut": True}, False),
+    ],
+)
+def test_what_counts_in_the_search_for_a_rate(changes: dict[str, float], says: bool) -> None:
+    assert is_vote(replace(GOOD, **changes), TARGET, usual_steal=0.3) is says  # type: ignore[arg-type]
 
 
 def test_errors_name_the_arm_and_what_they_are() -> None:
@@ -148,6 +215,14 @@ def test_pairs_that_disagree(spread: float, forbids: bool) -> None:
 )
 def test_what_keeps_the_target(changes: dict[str, float], keeps: bool) -> None:
     assert replace(GOOD, **changes).keeps(TARGET) is keeps  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "steal", "wanted"), [(0.5, 0.0, 0.5), (0.48, 0.4, 0.8), (0.1, 0.5, 0.2), (0.05, 1.0, 0.5)]
+)
+def test_time_that_the_host_took_is_no_idleness(cpu: float, steal: float, wanted: float) -> None:
+    """A server at the limit of its CPU would look idle on a machine that is robbed of half of it."""
+    assert replace(GOOD, server_cpu=cpu, steal=steal).cores_wanted == pytest.approx(wanted)
 
 
 DATABASE = "127.0.0.1:5432"

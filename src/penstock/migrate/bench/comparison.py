@@ -47,6 +47,8 @@ class Measured:
     blocks: list[Block] = field(default_factory=list)
     pairs: list[Slice] = field(default_factory=list)
     """Slices of the pairs, those that were spoilt too."""
+    uneven: list[float] = field(default_factory=list)
+    """Of each block that was dropped for it, how much more the host took from one arm than from another."""
     capacities: dict[str, Capacity] = field(default_factory=dict)
     limits: dict[str, Bottleneck] = field(default_factory=dict)
     luck: dict[str, float] = field(default_factory=dict)
@@ -106,9 +108,11 @@ class Comparison:
         return found
 
     def spoilt(self) -> Obstacle | None:
-        """Whether too many slices of the pairs were worth nothing, and who the neighbours were."""
+        """Whether too many slices or blocks of the pairs were worth nothing, and who the neighbours were."""
         found = refusals.spoilt(self.found.pairs, self._target)
-        if found is None or found.kind != refusals.Disturbance.NEIGHBOUR.value or not self.found.neighbours:
+        if found is None:
+            return refusals.uneven(self.found.uneven, len(self.found.blocks))
+        if found.kind != refusals.Disturbance.NEIGHBOUR.value or not self.found.neighbours:
             return found
         return replace(found, why=f"{found.why}; most busy beside us: {', '.join(self.found.neighbours)}")
 
@@ -177,6 +181,9 @@ class Comparison:
                 if self._is_hopeless():
                     return
                 continue
+            if (apart := refusals.steal_apart(slices)) > refusals.MOST_UNEVEN:
+                found.uneven.append(apart)
+                continue
             for one in slices:
                 block[one.arm].append(max(1e-9, one.cpu_per_request))
             found.blocks.append(block)
@@ -202,6 +209,7 @@ class Comparison:
         """The highest rate of each arm, on the same rungs; then what each of them stops at."""
         cpu = {arm: median(one.cpu_per_request for one in self.found.pairs if one.arm == arm) for arm in self._arms}
         search = RateSearch(self._arms, SEARCH_FROM * self._cores / max(1e-5, cpu[self._control]))
+        usual_steal = median(one.steal for one in self.found.pairs)
         spoilt = dict.fromkeys(self._arms, 0)
         while (following := search.next_slice()) is not None:
             arm, rate = following
@@ -209,15 +217,13 @@ class Comparison:
             if not self._has_time(_RATES_UNTIL, seconds):
                 break
             one = self._stage.slice(arm, rate, seconds)
-            wrong = disturbance(one, self._target)
-            # A client that is late where requests wait for a server in vain says nothing against the failure.
-            if wrong is None or (one.was_cut and wrong is refusals.Disturbance.LATE):
+            if refusals.is_vote(one, self._target, usual_steal):
                 search.note(arm, kept=one.keeps(self._target))
                 continue
             spoilt[arm] += 1
             if spoilt[arm] > 2 * _TRIES:
                 why = refusals.spoilt([one], self._target)
-                search.give_up(arm, "" if why is None else why.why)
+                search.give_up(arm, "the host took too much of the server's cores" if why is None else why.why)
         self.found.capacities = {arm: search.capacity(arm) for arm in self._arms}
         for arm, capacity in self.found.capacities.items():
             self._say(f"{arm}: " + _told(capacity))

@@ -50,16 +50,34 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total
 
 
-def busy_seconds(cores: Iterable[int]) -> float:
-    """How long these cores have been at work since the machine began, or were held by the host (steal)."""
+@dataclass(frozen=True, slots=True)
+class CoreSeconds:
+    """How long some cores have been at work since the machine began, and how long they would have, but for the host.
+
+    What the host takes from a virtual machine (steal) is taken only while there is work.
+    """
+
+    busy: float
+    stolen: float
+
+    def stolen_since(self, before: CoreSeconds, least: float) -> float:
+        """The share of the time with work since `before`, of `least` seconds at least, that the host took."""
+        stolen = self.stolen - before.stolen
+        return stolen / max(least, stolen + self.busy - before.busy)
+
+
+def core_seconds(cores: Iterable[int]) -> CoreSeconds:
+    """Of these cores, together."""
     wanted = {f"cpu{core}" for core in cores}
-    total = 0
+    busy = stolen = 0
     for line in (_PROC / "stat").read_text().splitlines():
         name, *ticks = line.split()
         if name in wanted:
             user, nice, system, _idle, _waiting, interrupts, soft, steal = map(int, ticks[:8])
-            total += user + nice + system + interrupts + soft + steal
-    return total / os.sysconf("SC_CLK_TCK")
+            busy += user + nice + system + interrupts + soft
+            stolen += steal
+    second = os.sysconf("SC_CLK_TCK")
+    return CoreSeconds(busy / second, stolen / second)
 
 
 def busiest(before: dict[int, float], mine: set[int], count: int = 3) -> list[str]:

@@ -76,7 +76,7 @@ class BenchReport:
         if self.found.refused is not None and not self.found.pairs:
             told = [f"{self.route}: p99 to keep {self.target * 1e3:.0f} ms"]
         limits = [f"{_name(arm)} stops at {limit.why}" for arm, limit in self.found.limits.items()]
-        return [*told, "", *_table(rows), "", *limits, *self._sentences(), *self._money()]
+        return [*told, "", *_table(rows), "", *limits, *self._sentences(), *self._host(), *self._money()]
 
     def as_json(self) -> dict[str, Any]:
         """For programs; times in seconds."""
@@ -86,6 +86,7 @@ class BenchReport:
             "precision": self.precision,
             "rate": self.found.rate,
             "blocks": len(self.found.blocks),
+            "uneven_blocks": len(self.found.uneven),
             "head": list(self.head),
             "arms": {arm: self._arm_as_json(arm) for arm in self._all_arms()},
             "exit_code": self.exit_code(),
@@ -137,6 +138,16 @@ class BenchReport:
         if refusals.redirects(self.found.pairs, self.control):
             differing.insert(0, "warning: the control sends its clients elsewhere; does it need a login?")
         return [*self._client_first(), *told, *differing]
+
+    def _host(self) -> list[str]:
+        """Where the host took much from all arms alike."""
+        usual = median(each.steal for each in self.found.pairs) if self.found.pairs else 0.0
+        if usual <= refusals.WORTH_TELLING:
+            return []
+        return [
+            f"the host of this virtual machine took {usual:.0%} of the time in which the server's cores had work "
+            "(steal): p99 and the highest rates are those of this machine in this hour; compare only within this table"
+        ]
 
     def _client_first(self) -> list[str]:
         """Where most of a gain is there without any conversion."""
@@ -193,6 +204,9 @@ class BenchReport:
         slices, capacity, limit = self._slices(arm), self.found.capacities.get(arm), self.found.limits.get(arm)
         made: dict[str, Any] = {
             "measured": True,
+            "neighbours": _median_and_most([each.neighbours for each in slices]),
+            "steal": _median_and_most([each.steal for each in slices]),
+            "client_steal": _median_and_most([each.client_steal for each in slices]),
             "alone_s": self.found.alone.get(arm),
             "cpu_s": median(each.cpu_per_request for each in slices) if slices else None,
             "capacity": None if capacity is None else asdict(capacity),
@@ -205,6 +219,10 @@ class BenchReport:
             made["verdict"], made["why"] = verdict.said.value, verdict.why
             made["warning"] = self._differs(arm) or None
         return made
+
+
+def _median_and_most(shares: Sequence[float]) -> dict[str, float] | None:
+    return {"median": median(shares), "most": max(shares)} if shares else None
 
 
 def _name(arm: str) -> str:

@@ -17,7 +17,7 @@ from ...rules.moving.state import CONTROL
 from ..choice import VARIABLE
 from .cores import Placing, kept_to
 from .load_client import LoadClient, LoadSeen
-from .processes import busy_seconds, cpu_seconds, threads
+from .processes import CoreSeconds, core_seconds, cpu_seconds, threads
 from .requests_file import RequestLine
 from .servers import ArmServer, free_port
 from .watching import ServerWatch
@@ -29,6 +29,8 @@ _SPARE = 2.0
 """So many times as many requests may wait as the target allows before a slice is cut."""
 _MOST_GENERATORS = 4
 _LOOKS = 3
+_LEAST_WORK = 0.1
+"""Of a slice: of a core that had less to do, one tick of the kernel's clock would be a large share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ class _Reading:
     """Of the servers of the other arms."""
     ours: float
     """Of all that is ours and runs where the servers run."""
-    cores: float
-    """Seconds that those cores were at work."""
+    cores: CoreSeconds
+    """Of the server's cores."""
+    client_cores: CoreSeconds
 
 
 class BenchStage:
@@ -115,7 +118,7 @@ class BenchStage:
         load = self._load.slice(server.port, rate, seconds, most, drain=max(2.0, 4 * self._target))
         after = self._read(server)
         took = after.at - before.at
-        others = (after.cores - before.cores) - (after.ours - before.ours)
+        others = (after.cores.busy - before.cores.busy) - (after.ours - before.ours)
         made = Slice(
             arm=arm,
             rate=rate,
@@ -129,6 +132,10 @@ class BenchStage:
             late=load.late.quantile(0.99) or 0.0,
             client_cpu=load.cpu,
             neighbours=max(0.0, others) / took / len(self.placing.server),
+            steal=after.cores.stolen_since(before.cores, _LEAST_WORK * took * len(self.placing.server)),
+            client_steal=after.client_cores.stolen_since(
+                before.client_cores, _LEAST_WORK * took * len(self.placing.client)
+            ),
             was_cut=load.was_cut,
             body_bytes=load.body_bytes,
             why_failed=load.why_failed,
@@ -158,7 +165,7 @@ class BenchStage:
         return bottleneck_of(
             ServerSeen(
                 workers=workers,
-                cpu=seen.server_cpu / seen.seconds / min(workers, len(self.placing.server)),
+                cpu=seen.cores_wanted / min(workers, len(self.placing.server)),
                 in_flight=seen.in_flight,
                 threads=round(watch.threads() / workers) + 1 if watch.threads() else 0,
                 threads_outside=watch.threads_outside() / workers,
@@ -184,7 +191,8 @@ class BenchStage:
                 others += used
         if not self.placing.is_apart:
             ours += cpu_seconds([os.getpid(), *self._load.pids])
-        return _Reading(SYSTEM_CLOCK.now(), mine, others, ours, busy_seconds(self.placing.server))
+        cores, client_cores = core_seconds(self.placing.server), core_seconds(self.placing.client)
+        return _Reading(SYSTEM_CLOCK.now(), mine, others, ours, cores, client_cores)
 
 
 def _fill(word: str, values: Mapping[str, str]) -> str:

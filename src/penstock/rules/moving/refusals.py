@@ -1,4 +1,4 @@
-"""What forbids to say anything: a client at its limit, a neighbour, pairs that disagree, errors.
+"""What forbids to say anything: a client at its limit, a neighbour, an uneven host, pairs that disagree, errors.
 
 A number that was measured under any of these would look like all others.
 """
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from statistics import fmean
 
 from .slices import Slice
 from .state import CONTROL
@@ -17,6 +18,11 @@ MOST_LATE = 0.2
 """Of the target: so late may 1 % of the requests be sent."""
 MOST_CLIENT_CPU = 0.8
 MOST_NEIGHBOURS = 0.1
+MOST_UNEVEN = 0.3
+"""So much more of its time with work may the host have taken from one arm of a block than from another: that moves CPU
+a request by some 10 % (docs/design.md), as far as pairs may lie apart."""
+WORTH_TELLING = 0.1
+"""From such a share of the time with work on, it is told that the host took it."""
 MOST_SPOILT = 1 / 3
 """Of all slices."""
 MOST_SPREAD = 0.1
@@ -67,10 +73,39 @@ def spoilt(slices: Sequence[Slice], target: float) -> Obstacle | None:
     return Obstacle(worst.value, f"{_worst(worst, bad, target)} ({len(bad)} of {len(slices)} slices)")
 
 
+def is_vote(one: Slice, target: float, usual_steal: float) -> bool:
+    """Whether a slice says if its rate can be kept. A failure says nothing where the host took more than usual."""
+    wrong = disturbance(one, target)
+    # A client that is late where requests wait for a server in vain says nothing against the failure.
+    if wrong is not None and not (one.was_cut and wrong is Disturbance.LATE):
+        return False
+    return one.keeps(target) or one.steal <= usual_steal + MOST_UNEVEN
+
+
+def steal_apart(block: Sequence[Slice]) -> float:
+    """How much more of its time with work the host took from one arm of a block than from another."""
+    shares: dict[str, list[float]] = {}
+    for one in block:
+        shares.setdefault(one.arm, []).append(one.steal)
+    means = [fmean(each) for each in shares.values()]
+    return max(means, default=0.0) - min(means, default=0.0)
+
+
+def uneven(dropped: Sequence[float], kept: int) -> Obstacle | None:
+    """Whether too many blocks were dropped for `steal_apart`; what is taken from both arms alike forbids nothing."""
+    if len(dropped) <= MOST_SPOILT * (len(dropped) + kept):
+        return None
+    return Obstacle(
+        "steal",
+        f"the host took the server's cores away unevenly: from one arm up to {max(dropped):.0%} more of its time with "
+        f"work than from another ({len(dropped)} of {len(dropped) + kept} blocks)",
+    )
+
+
 def _worst(kind: Disturbance, bad: Sequence[Slice], target: float) -> str:
     if kind is Disturbance.NEIGHBOUR:
         most = max(one.neighbours for one in bad)
-        return f"a neighbour was busy where the server runs, with up to {most:.0%} of a core"
+        return f"a neighbour was busy where the server runs: a process of this machine, with up to {most:.0%} of a core"
     rate = max(one.rate for one in bad)
     if kind is Disturbance.CLIENT:
         most = max(one.client_cpu for one in bad)
@@ -78,8 +113,13 @@ def _worst(kind: Disturbance, bad: Sequence[Slice], target: float) -> str:
     late = max(one.late for one in bad)
     return (
         f"the client that makes the load was late: 1 % of its requests by {late * 1e3:.0f} ms or more at "
-        f"{rate:,.0f}/s, where {MOST_LATE * target * 1e3:.0f} ms are allowed; it has too little of a core"
+        f"{rate:,.0f}/s, where {MOST_LATE * target * 1e3:.0f} ms are allowed; it has too little of a core{_taken(bad)}"
     )
+
+
+def _taken(bad: Sequence[Slice]) -> str:
+    most = max(one.client_steal for one in bad)
+    return "" if most <= WORTH_TELLING else f": the host took up to {most:.0%} of the time in which it had work"
 
 
 def errors(slices: Sequence[Slice], arm: str) -> Obstacle | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+_LEAST_LEFT = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -27,7 +29,11 @@ class Slice:
     client_cpu: float = 0.0
     """The share of a core that the busiest process of the client used."""
     neighbours: float = 0.0
-    """The share of the server's cores that others used, or that the host took away."""
+    """The share of the server's cores that other processes of this machine used."""
+    steal: float = 0.0
+    """The share of the time in which the server's cores had work that the host gave to others."""
+    client_steal: float = 0.0
+    """The same of the client's cores."""
     was_cut: bool = False
     """It was ended early, since more requests waited than the target allows."""
     body_bytes: int = 0
@@ -43,6 +49,11 @@ class Slice:
     def cpu_per_request(self) -> float:
         """Seconds of the server's CPU."""
         return self.server_cpu / max(1, self.answered)
+
+    @property
+    def cores_wanted(self) -> float:
+        """Cores that the server would have used, had the host left them to it; what it was kept from is no idleness."""
+        return self.server_cpu / self.seconds / max(_LEAST_LEFT, 1 - self.steal)
 
     def keeps(self, target: float) -> bool:
         """Whether 99 of 100 requests were answered well within `target` seconds."""
