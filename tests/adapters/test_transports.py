@@ -137,7 +137,8 @@ def test_the_limit_is_kept_and_used(send: Callable[..., list[Result]], tmp_path:
         began = time.monotonic()
         assert send([f"{url}/{number}" for number in range(40)], b"hello", limit="20/s") == [(200, b"hello")] * 40
         assert time.monotonic() - began < 8
-        assert refused() == 0
+        # A machine that is taken away between a send and its arrival can make one too many of it.
+        assert refused() <= 1
 
 
 def test_a_refusal_holds_for_all_and_is_sent_again(send: Callable[..., list[Result]]) -> None:

@@ -174,7 +174,7 @@ def run_real(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run on the real loop; what hangs fails after a while."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await main()
 
     asyncio.run(bounded())

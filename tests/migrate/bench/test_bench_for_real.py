@@ -296,12 +296,12 @@ def test_load_is_open_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes one request at a time, 50 ms each, at 40 a second: who comes last waits for all before."""
     with staged("sleeps", SMALL_THREADS="1") as stage:
         stage.alone("control", 1)
-        made = stage.slice("control", 40, 1.0)
-    assert made.sent == 40
-    assert made.answered == 40
+        made = stage.slice("control", 40, 0.5)
+    assert made.sent == 20
+    assert made.answered == 20
     assert made.p99 is not None
-    assert made.p99 > 0.8
-    assert not made.keeps(0.5)
+    assert made.p99 > 0.4
+    assert not made.keeps(0.3)
 
 
 def test_a_slice_that_no_target_can_come_of_is_cut() -> None:
@@ -394,7 +394,7 @@ def test_what_a_server_does_after_its_turn_is_seen() -> None:
         made = stage.slice("control", 40, 0.5)
         assert made.statuses == {200: 20}
         assert made.other_cpu < 0.05
-        assert 0.05 < stage.slice("async", 10, 1.5).other_cpu < 0.5
+        assert 0.05 < stage.slice("async", 10, 3.0).other_cpu < 0.5
 
 
 @pytest.mark.parametrize(("arm", "serves"), [("control", "control"), ("control#2", "control"), ("async#2", "async#2")])
