@@ -34,7 +34,7 @@ def ratios(folder: Path, paths: tuple[str, ...], rounds: int) -> dict[str, tuple
                 bare.append((first + fourth) / 2)
                 own.append((second + third) / 2)
                 quotients.append((second + third) / (first + fourth))
-            found[path] = tuple(map(statistics.median, (bare, own, quotients)))
+            found[path] = statistics.median(bare), statistics.median(own), statistics.median(quotients)
     return found
 
 
@@ -59,7 +59,15 @@ def _used(url: str) -> float:
 def _serving(folder: Path) -> Iterator[str]:
     port = free_port()
     how = ["--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning", "--port", str(port)]
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.move_arms_app:app", "--app-dir", ROOT, *how]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "benchmarks.move_arms_app:app",
+        "--app-dir",
+        ROOT,
+        *how,
+    ]
     with Child(command, core=SERVER_CORE, folder=folder, name="uvicorn") as child:
         url, until = f"http://127.0.0.1:{port}", time.monotonic() + 30
         while True:

@@ -51,6 +51,14 @@ def works(_request: bytes) -> str:
     return "worked"
 
 
+def in_turn(_request: bytes) -> str:
+    """The control is quick, and the other arm needs ten times as much."""
+    until = time.thread_time() + (0.001 if ARM == "control" else 0.01)
+    while time.thread_time() < until:
+        pass
+    return "200" if ARM == "control" else "201"
+
+
 def puts_off(request: bytes) -> str:
     """The work is done a second after the answer."""
     threading.Timer(1.0, works, (request,)).start()

@@ -24,7 +24,7 @@ async def serve(name: str, port: int) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 body = await run(head)
-                status = b"401 No" if body == "401" else b"200 OK"
+                status = {"401": b"401 No", "201": b"201 Made"}.get(body, b"200 OK")
                 data = body.encode()
                 writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(data), data))
                 await writer.drain()

@@ -22,6 +22,7 @@ from penstock.cli.main import penstock as group
 from penstock.errors import UsageError
 from penstock.migrate.bench import stage as stage_module
 from penstock.migrate.bench.cores import kept_to, place
+from penstock.migrate.bench.load import moments
 from penstock.migrate.bench.load_client import LoadClient
 from penstock.migrate.bench.look import look
 from penstock.migrate.bench.processes import connections, cpu_seconds, descendants, listens
@@ -366,6 +367,25 @@ def test_several_processes_share_a_slice() -> None:
         made = client.slice(port, 100, 1.0, 1000, 5.0)
         assert (made.sent, made.answered, made.why_failed) == (100, 100, {})
         assert client.one_by_one(port, 3).answered == 3
+
+
+def test_arms_are_asked_in_turn_at_the_same_time() -> None:
+    """Each by its own moments, and each seen for itself: the slow one does not make the quick one slow."""
+    with staged("in_turn", ("control", "async")) as stage:
+        control, other = stage.together(["control", "async", "async", "control"], 40, 1.0)
+    assert (control.arm, other.arm) == ("control", "async")
+    assert [(each.rate, each.sent, each.answered) for each in (control, other)] == [(20, 20, 20)] * 2
+    assert (control.statuses, other.statuses) == ({200: 20}, {201: 20})
+    assert control.server_cpu < 0.5 * other.server_cpu
+    assert control.other_cpu == other.other_cpu == 0.0
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [(1, [5.0, 5.3, 5.4, 5.7]), (2, [5.1, 5.2, 5.5, 5.6]), (3, [])],
+)
+def test_the_moments_of_a_turn(port: int, expected: list[float]) -> None:
+    assert moments([1, 2, 2, 1], port, 5.0, 0.1, 2) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from penstock.rules.moving.slices import Slice
 
 def measured(**cpu: float) -> Measured:
     """Ten blocks without noise; what each arm needs for a request, in seconds."""
-    blocks = [{arm: [each, each] for arm, each in cpu.items()} for _ in range(12)]
+    blocks = [dict(cpu) for _ in range(12)]
     pairs = [
         Slice(arm, 100, 1, 100, 100, 0, server_cpu=each * 100, p50=0.01, p99=0.02, body_bytes=1000)
         for arm, each in cpu.items()
@@ -90,7 +90,7 @@ def test_exit_codes(cpu: float, code: int, word: str) -> None:
             "arm 'async' does something else: it answers HTTP 204 (100%)",
         ),
         (
-            replace(THREE, pairs=[replace(each, other_cpu=each.server_cpu) for each in THREE.pairs]),
+            replace(THREE, singles=[replace(each, other_cpu=each.server_cpu) for each in THREE.pairs]),
             {},
             "the servers work on after they have answered: 50% of their CPU",
         ),
@@ -104,11 +104,10 @@ def test_a_refusal_says_why(found: Measured, more: dict[str, object], words: str
 
 def test_what_the_host_took_is_told_and_a_neighbour_is_another_thing() -> None:
     pairs = [replace(each, steal=0.3, client_steal=0.2, neighbours=0.05) for each in THREE.pairs]
-    made = report(replace(THREE, pairs=pairs, uneven=[0.3]), "async")
+    made = report(replace(THREE, pairs=pairs), "async")
     assert made.verdict("async").said.value == "gain"
     assert any("took 30% of the time in which the server's cores had work (steal)" in line for line in made.lines())
     said = made.as_json()
-    assert said["uneven_blocks"] == 1
     arm = said["arms"]["async"]
     assert [arm[name]["median"] for name in ("steal", "client_steal", "neighbours")] == [0.3, 0.2, 0.05]
     assert [arm[name]["most"] for name in ("steal", "client_steal", "neighbours")] == [0.3, 0.2, 0.05]

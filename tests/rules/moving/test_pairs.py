@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.rules.moving.pairs import LOOKS, Block, Ratio, log_ratios, ratio_of, slice_order, spread
+from penstock.rules.moving.pairs import LOOKS, Block, Ratio, log_ratios, ratio_of, spread, turns_of
 from penstock.rules.moving.refusals import disagreement
 from penstock.rules.moving.verdict import Compared, Word, is_settled, judge
 
@@ -28,17 +28,17 @@ PRECISION = 0.03
         ("ABC", 2, "CABBAC"),
     ],
 )
-def test_the_order_of_slices(arms: str, number: int, order: str) -> None:
-    assert "".join(slice_order(arms, number)) == order
+def test_the_order_of_requests(arms: str, number: int, order: str) -> None:
+    assert "".join(turns_of(arms, number)) == order
 
 
 @pytest.mark.parametrize("arms", ["AB", "ABC"])
 @pytest.mark.parametrize("number", range(4))
 def test_what_drifts_evenly_is_the_same_for_all(arms: str, number: int) -> None:
-    """The arms differ by a factor of two each; every slice is 10 % dearer than the one before."""
-    block: dict[str, list[float]] = {arm: [] for arm in arms}
-    for place, arm in enumerate(slice_order(arms, number)):
-        block[arm].append(2.0 ** arms.index(arm) * 1.1**place)
+    """The arms differ by a factor of two each; every request is dearer than the one before by a tenth of the first."""
+    block = dict.fromkeys(arms, 0.0)
+    for place, arm in enumerate(turns_of(arms, number)):
+        block[arm] += 2.0 ** arms.index(arm) * (1 + 0.1 * place)
     for one, other in itertools.permutations(arms, 2):
         (found,) = log_ratios([block], one, other)
         assert found == pytest.approx(math.log(2.0) * (arms.index(one) - arms.index(other)))
@@ -99,7 +99,7 @@ def test_how_far_the_interval_reaches() -> None:
 
 
 class Noise:
-    """What a shared machine does to slices: each varies, all drift, a neighbour comes, the first one is cold."""
+    """What a shared machine does to requests: each varies, all drift, a neighbour comes, the first one is cold."""
 
     def __init__(self, random_: random.Random, *, slices: float, drift: float, neighbour: float) -> None:
         self._random, self._slices, self._drift, self._neighbour = random_, slices, drift, neighbour
@@ -108,7 +108,7 @@ class Noise:
         self._is_cold = True
 
     def cost(self, true: float) -> float:
-        """Of the next slice."""
+        """Of the next request."""
         self._level += self._trend + self._random.gauss(0, self._drift / 5)
         if self._left == 0 and self._random.random() < self._neighbour:
             self._left = self._random.randint(1, 6)
@@ -126,9 +126,9 @@ def measured(cost: Callable[[float], float], true: float) -> tuple[Ratio | None,
     blocks: list[Block] = []
     ratio = None
     while len(blocks) < LOOKS[-2]:
-        block: dict[str, list[float]] = {"control": [], "arm": []}
-        for arm in slice_order(("control", "arm"), len(blocks)):
-            block[arm].append(cost(true if arm == "control" else 1.0))
+        block = {"control": 0.0, "arm": 0.0}
+        for arm in turns_of(("control", "arm"), len(blocks)):
+            block[arm] += cost(true if arm == "control" else 1.0)
         blocks.append(block)
         if len(blocks) in LOOKS:
             ratio = ratio_of(log_ratios(blocks, "control", "arm"))

@@ -22,8 +22,6 @@ from penstock.rules.moving.refusals import (
     other_answers,
     redirects,
     spoilt,
-    steal_apart,
-    uneven,
 )
 from penstock.rules.moving.slices import Slice
 from penstock.rules.moving.verdict import Compared, Word, judge, share_of_client
@@ -81,38 +79,6 @@ def test_too_many_spoilt_slices(bad: int, of: int, changes: dict[str, float], wo
     found = spoilt(slices, TARGET)
     assert (found is None) is (not words)
     assert found is None or words in found.why
-
-
-@pytest.mark.parametrize(
-    ("control", "arm", "apart"),
-    [
-        ([0.0, 0.0], [0.0, 0.0], 0.0),
-        ([0.4, 0.4], [0.4, 0.4], 0.0),
-        # An even drift, in the order A B B A.
-        ([0.1, 0.4], [0.2, 0.3], 0.0),
-        ([0.0, 0.1], [0.4, 0.3], 0.3),
-        ([0.4, 0.3], [0.0, 0.1], 0.3),
-    ],
-)
-def test_how_unevenly_the_host_took_cores_away(control: list[float], arm: list[float], apart: float) -> None:
-    block = [replace(GOOD, steal=each) for each in control] + [replace(GOOD, arm="async", steal=each) for each in arm]
-    assert steal_apart(block) == pytest.approx(apart)
-    assert steal_apart([]) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("dropped", "kept", "words"),
-    [
-        ([], 0, ""),
-        ([0.3] * 4, 8, ""),
-        ([0.3, 0.45, 0.3, 0.3, 0.3], 8, "up to 45% more of its time with work than from another (5 of 13 blocks)"),
-        ([0.3], 0, "the host took the server's cores away unevenly"),
-    ],
-)
-def test_a_host_that_is_uneven(dropped: list[float], kept: int, words: str) -> None:
-    found = uneven(dropped, kept)
-    assert (found is None) is (not words)
-    assert found is None or (found.kind == "steal" and words in found.why)
 
 
 @pytest.mark.parametrize(

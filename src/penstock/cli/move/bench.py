@@ -48,7 +48,8 @@ def bench(**options: Any) -> int:
     """Measure arms of ROUTE against its control: CPU a request, the highest rate that keeps --p99, what limits each.
 
     APP is module:app, or module:make() for a function that makes it. The same server runs once for each arm, with
-    PENSTOCK_ARM set, and gets the same load in turns. `control control` measures the route against itself.
+    PENSTOCK_ARM set, and gets the same load, request by request in turn. `control control` measures the route against
+    itself.
 
     \b
     Exit codes:

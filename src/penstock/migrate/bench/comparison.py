@@ -12,7 +12,7 @@ from ...rules.moving import refusals
 from ...rules.moving.bottleneck import Bottleneck
 from ...rules.moving.capacity import USED as SEARCH_FROM
 from ...rules.moving.capacity import Capacity, RateSearch, luck_of
-from ...rules.moving.pairs import LOOKS, Block, Ratio, log_ratios, ratio_of, slice_order, spread
+from ...rules.moving.pairs import LOOKS, Block, Ratio, log_ratios, ratio_of, spread, turns_of
 from ...rules.moving.refusals import Obstacle, disturbance
 from ...rules.moving.slices import Slice
 from ...rules.moving.verdict import LUCK, WORTH, is_settled
@@ -47,8 +47,8 @@ class Measured:
     blocks: list[Block] = field(default_factory=list)
     pairs: list[Slice] = field(default_factory=list)
     """Slices of the pairs, those that were spoilt too."""
-    uneven: list[float] = field(default_factory=list)
-    """Of each block that was dropped for it, how much more the host took from one arm than from another."""
+    singles: list[Slice] = field(default_factory=list)
+    """Slices of one arm alone."""
     capacities: dict[str, Capacity] = field(default_factory=dict)
     limits: dict[str, Bottleneck] = field(default_factory=dict)
     luck: dict[str, float] = field(default_factory=dict)
@@ -93,6 +93,7 @@ class Comparison:
             found.refused = Obstacle(refusals.Disturbance.CLIENT.value, str(error))
             return found
         finally:
+            found.singles = self._stage.slices
             found.neighbours = busiest(before, self._stage.ours())
 
     def _run(self) -> Measured:
@@ -110,9 +111,7 @@ class Comparison:
     def spoilt(self) -> Obstacle | None:
         """Whether too many slices or blocks of the pairs were worth nothing, and who the neighbours were."""
         found = refusals.spoilt(self.found.pairs, self._target)
-        if found is None:
-            return refusals.uneven(self.found.uneven, len(self.found.blocks))
-        if found.kind != refusals.Disturbance.NEIGHBOUR.value or not self.found.neighbours:
+        if found is None or found.kind != refusals.Disturbance.NEIGHBOUR.value or not self.found.neighbours:
             return found
         return replace(found, why=f"{found.why}; most busy beside us: {', '.join(self.found.neighbours)}")
 
@@ -155,7 +154,7 @@ class Comparison:
 
     def _keeps(self, arm: str, rate: float) -> bool:
         for _ in range(_TRIES):
-            one = self._stage.slice(arm, rate, self._pair_seconds(rate))
+            one = self._stage.slice(arm, rate, self._slice_seconds(rate))
             self._cpu[arm] = one.cpu_per_request
             wrong = disturbance(one, self._target)
             # Beside a neighbour the rate is as good as any; whether there are too many of them, the pairs show.
@@ -165,28 +164,22 @@ class Comparison:
                 return False
         return False
 
-    def _pair_seconds(self, rate: float) -> float:
+    def _slice_seconds(self, rate: float) -> float:
         return min(2.0, max(0.5, 40 / rate))
 
     def _pairs(self, until: float) -> None:
         found = self.found
-        seconds = self._pair_seconds(found.rate)
+        seconds = self._slice_seconds(found.rate / len(self._arms))
         number = 0
-        while self._has_time(until, len(self._arms) * 2 * (seconds + 0.1)):
-            block: dict[str, list[float]] = {arm: [] for arm in self._arms}
-            slices = [self._stage.slice(arm, found.rate, seconds) for arm in slice_order(self._arms, number)]
+        while self._has_time(until, seconds + 0.1):
+            slices = self._stage.together(turns_of(self._arms, number), found.rate, seconds)
             number += 1
             found.pairs += slices
             if any(disturbance(one, self._target) is not None for one in slices):
                 if self._is_hopeless():
                     return
                 continue
-            if (apart := refusals.steal_apart(slices)) > refusals.MOST_UNEVEN:
-                found.uneven.append(apart)
-                continue
-            for one in slices:
-                block[one.arm].append(max(1e-9, one.cpu_per_request))
-            found.blocks.append(block)
+            found.blocks.append({one.arm: max(1e-9, one.cpu_per_request) for one in slices})
             if len(found.blocks) in LOOKS:
                 self._tell()
                 if self._is_settled() or self._errors() is not None:
@@ -232,7 +225,7 @@ class Comparison:
 
     def _look_at_limits(self) -> None:
         for arm, capacity in self.found.capacities.items():
-            if capacity.failed is not None:
+            if capacity.failed is not None and self._has_time(1.0, 0):
                 self.found.limits[arm] = limit = self._stage.limit(arm, capacity.failed * _OVER, 1.5)
                 self._say(f"{arm} stops at {limit.why}")
 
@@ -248,13 +241,13 @@ class Comparison:
 
     def _luck(self, arm: str, rate: float) -> float:
         kept: dict[str, list[bool]] = {self._control: [], arm: []}
-        luck = 1.0
+        luck, seconds = 1.0, min(4.0, max(1.0, 100 / rate))
         for number in range(_LUCK_SLICES):
-            for name in slice_order((self._control, arm), number)[:2]:
-                kept[name].append(self._stage.slice(name, rate, min(4.0, max(1.0, 100 / rate))).keeps(self._target))
-            luck = luck_of(kept[self._control], kept[arm])
-            if luck <= LUCK or not self._has_time(1.0, 0):
+            if luck <= LUCK or not self._has_time(1.0, 2 * seconds):
                 break
+            for name in turns_of((self._control, arm), number)[:2]:
+                kept[name].append(self._stage.slice(name, rate, seconds).keeps(self._target))
+            luck = luck_of(kept[self._control], kept[arm])
         return luck
 
     def _errors(self, slices: Sequence[Slice] | None = None) -> Obstacle | None:

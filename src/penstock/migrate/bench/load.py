@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,16 +83,15 @@ class Pacer:
         self._in_flight = 0
         self._seen = SliceSeen()
 
-    async def slice(self, begin: float, gap: float, count: int, most: int, drain: float) -> SliceSeen:
-        """`count` requests, `gap` seconds apart from `begin` on; cut where more than `most` are under way.
+    async def slice(self, moments: Sequence[float], most: int, drain: float) -> SliceSeen:
+        """A request at each of `moments`; cut where more than `most` are under way.
 
         What is not answered `drain` seconds after the last was sent counts as failed.
         """
         self._seen = seen = SliceSeen()
         async with asyncio.TaskGroup() as group:
             tasks: list[asyncio.Task[None]] = []
-            for number in range(count):
-                due = begin + number * gap
+            for number, due in enumerate(moments):
                 if (ahead := due - SYSTEM_CLOCK.now()) > 0:
                     await SYSTEM_CLOCK.sleep(ahead)
                 elif number % _SEND_AT_ONCE == 0:
@@ -100,7 +100,7 @@ class Pacer:
                     seen.was_cut, seen.in_flight, seen.looks = True, self._in_flight, 1
                     break
                 self._in_flight += 1
-                if 2 * number >= count:
+                if 2 * number >= len(moments):
                     seen.in_flight, seen.looks = seen.in_flight + self._in_flight, seen.looks + 1
                 if self._idle:
                     self._idle.pop().set_result(due)
@@ -169,18 +169,31 @@ async def serve() -> None:
     async with contextlib.AsyncExitStack() as stack:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             order = json.loads(line)
-            port = order["port"]
-            if port not in pacers:
-                client = await stack.enter_async_context(Client(idle_timeout=_IDLE_SECONDS, decompress=False))
-                pacers[port] = Pacer(client, [each.at(port) for each in lines])
-            seen = await _carry_out(pacers[port], order)
-            os.write(1, json.dumps(seen.as_json()).encode() + b"\n")
+            for port in order["turns"]:
+                if port not in pacers:
+                    client = await stack.enter_async_context(Client(idle_timeout=_IDLE_SECONDS, decompress=False))
+                    pacers[port] = Pacer(client, [each.at(port) for each in lines])
+            seen = await _carry_out(pacers, order)
+            os.write(1, json.dumps({port: each.as_json() for port, each in seen.items()}).encode() + b"\n")
 
 
-async def _carry_out(pacer: Pacer, order: dict[str, Any]) -> SliceSeen:
+async def _carry_out(pacers: dict[int, Pacer], order: dict[str, Any]) -> dict[int, SliceSeen]:
+    turns: list[int] = order["turns"]
     if "one_by_one" in order:
-        return await pacer.one_by_one(order["one_by_one"], order["seconds"])
-    return await pacer.slice(order["begin"], order["gap"], order["count"], order["most"], order["drain"])
+        return {turns[0]: await pacers[turns[0]].one_by_one(order["one_by_one"], order["seconds"])}
+    begin, gap, most, drain = order["begin"], order["gap"], order["most"], order["drain"]
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            port: group.create_task(pacers[port].slice(moments(turns, port, begin, gap, order["rounds"]), most, drain))
+            for port in set(turns)
+        }
+    return {port: task.result() for port, task in tasks.items()}
+
+
+def moments(turns: Sequence[int], port: int, begin: float, gap: float, rounds: int) -> list[float]:
+    """When `port` has its turn, where all of `turns` follow one another, `gap` seconds apart, so many times over."""
+    mine = [place for place, each in enumerate(turns) if each == port]
+    return [begin + (number * len(turns) + place) * gap for number in range(rounds) for place in mine]
 
 
 def main() -> None:

@@ -77,22 +77,27 @@ class LoadClient:
 
     def one_by_one(self, port: int, count: int, seconds: float = 10.0) -> LoadSeen:
         """`count` requests by one process, each when the one before is answered; fewer where time is short."""
-        self._send(self._processes[0], {"port": port, "one_by_one": count, "seconds": seconds})
+        self._send(self._processes[0], {"turns": [port], "one_by_one": count, "seconds": seconds})
         began, before = SYSTEM_CLOCK.now(), self._cpu()
         answers = self._answers(self._processes[:1], seconds + _SLACK)
-        return self._added(answers, SYSTEM_CLOCK.now() - began, before)
+        return self._added(port, answers, SYSTEM_CLOCK.now() - began, before)
 
     def slice(self, port: int, rate: float, seconds: float, most: int, drain: float) -> LoadSeen:
         """Requests at `rate` for `seconds`; cut where more than `most` are under way."""
+        return self.turns([port], rate, seconds, most, drain)[port]
+
+    def turns(self, ports: Sequence[int], rate: float, seconds: float, most: int, drain: float) -> dict[int, LoadSeen]:
+        """Requests at `rate` together, one to each of `ports` in turn, again and again; what was seen of each port."""
         count = len(self._processes)
         began, before = SYSTEM_CLOCK.now(), self._cpu()
-        each = max(1, round(rate * seconds / count))
+        rounds = max(1, round(rate * seconds / count / len(ports)))
         for number, process in enumerate(self._processes):
             begin = began + _LEAD + number / rate
-            order = {"port": port, "begin": begin, "gap": count / rate, "count": each}
+            order = {"turns": list(ports), "begin": begin, "gap": count / rate, "rounds": rounds}
             self._send(process, order | {"most": max(1, most // count), "drain": drain})
         answers = self._answers(self._processes, seconds + drain + _SLACK)
-        return self._added(answers, SYSTEM_CLOCK.now() - began, before)
+        took = SYSTEM_CLOCK.now() - began
+        return {port: self._added(port, answers, took, before) for port in set(ports)}
 
     def _cpu(self) -> list[float]:
         return [cpu_seconds([pid]) for pid in self.pids]
@@ -124,8 +129,9 @@ class LoadClient:
             found.append(json.loads(line))
         return found
 
-    def _added(self, answers: Sequence[dict[str, Any]], seconds: float, before: Sequence[float]) -> LoadSeen:
+    def _added(self, port: int, seen: Sequence[dict[str, Any]], seconds: float, before: Sequence[float]) -> LoadSeen:
         late, times, why, statuses = Histogram(), Histogram(), Counter[str](), Counter[int]()
+        answers = [each[str(port)] for each in seen]
         for each in answers:
             late.merge(Histogram.from_json(each["late"]))
             times.merge(Histogram.from_json(each["seconds"]))

@@ -86,7 +86,6 @@ class BenchReport:
             "precision": self.precision,
             "rate": self.found.rate,
             "blocks": len(self.found.blocks),
-            "uneven_blocks": len(self.found.uneven),
             "head": list(self.head),
             "arms": {arm: self._arm_as_json(arm) for arm in self._all_arms()},
             "exit_code": self.exit_code(),
@@ -97,7 +96,7 @@ class BenchReport:
             return [self.found.refused]
         pairs = self.found.pairs
         found = [self.spoilt, refusals.errors(pairs, self.control), refusals.errors(pairs, arm)]
-        found += [refusals.other_answers(pairs, self.control, arm), refusals.afterwards(pairs)]
+        found += [refusals.other_answers(pairs, self.control, arm), refusals.afterwards(self.found.singles)]
         if self.spoilt is None:
             found.append(refusals.disagreement({arm: self.spreads.get(arm, 0.0)}))
         return [each for each in found if each is not None]

@@ -38,10 +38,8 @@ class _Reading:
     """Clocks at one moment."""
 
     at: float
-    server: float
-    """CPU seconds of the server of the arm."""
-    others: float
-    """Of the servers of the other arms."""
+    servers: dict[str, float]
+    """CPU seconds of the server of each arm."""
     ours: float
     """Of all that is ours and runs where the servers run."""
     cores: CoreSeconds
@@ -112,21 +110,43 @@ class BenchStage:
 
     def slice(self, arm: str, rate: float, seconds: float, *, spare: float = _SPARE) -> Slice:
         """One slice of load to one arm; it is kept in `slices`, too."""
-        server = self.servers[arm]
+        made = self._slices([arm], rate, seconds, spare)[0]
+        self.slices.append(made)
+        return made
+
+    def together(self, turns: Sequence[str], rate: float, seconds: float) -> list[Slice]:
+        """A slice of each arm at the same time: requests at `rate` in all, one to each of `turns`, again and again.
+
+        A core is quicker now and slower then, within tenths of a second: so it is for all of them alike.
+        """
+        return self._slices(turns, rate, seconds, _SPARE)
+
+    def _slices(self, turns: Sequence[str], rate: float, seconds: float, spare: float) -> list[Slice]:
         most = max(_FEWEST_WAITING, int(spare * rate * self._target))
-        before = self._read(server)
-        load = self._load.slice(server.port, rate, seconds, most, drain=max(2.0, 4 * self._target))
-        after = self._read(server)
+        ports = [self.servers[arm].port for arm in turns]
+        before = self._read()
+        loads = self._load.turns(ports, rate, seconds, most, drain=max(2.0, 4 * self._target))
+        after = self._read()
+        asked = sorted(set(turns), key=turns.index)
+        return [
+            self._made(arm, rate * turns.count(arm) / len(turns), loads[self.servers[arm].port], before, after, asked)
+            for arm in asked
+        ]
+
+    def _made(
+        self, arm: str, rate: float, load: LoadSeen, before: _Reading, after: _Reading, asked: Sequence[str]
+    ) -> Slice:
         took = after.at - before.at
         others = (after.cores.busy - before.cores.busy) - (after.ours - before.ours)
-        made = Slice(
+        used = {each: cpu - before.servers[each] for each, cpu in after.servers.items()}
+        return Slice(
             arm=arm,
             rate=rate,
             seconds=took,
             sent=load.sent,
             answered=load.answered,
             failed=sum(load.why_failed.values()),
-            server_cpu=after.server - before.server,
+            server_cpu=used[arm],
             p50=load.times.quantile(0.5),
             p99=load.times.quantile(0.99),
             late=load.late.quantile(0.99) or 0.0,
@@ -141,10 +161,8 @@ class BenchStage:
             why_failed=load.why_failed,
             in_flight=load.in_flight,
             statuses=load.statuses,
-            other_cpu=after.others - before.others,
+            other_cpu=sum(cpu for each, cpu in used.items() if each not in asked),
         )
-        self.slices.append(made)
-        return made
 
     def limit(self, arm: str, rate: float, seconds: float) -> Bottleneck:
         """What the arm stops at, seen while it is given more than it can take."""
@@ -180,19 +198,13 @@ class BenchStage:
             found |= {server.guard_pid, *server.pids()}
         return found
 
-    def _read(self, server: ArmServer) -> _Reading:
-        ours = mine = others = 0.0
-        for each in self.servers.values():
-            used = each.cpu()
-            ours += used + cpu_seconds([each.guard_pid])
-            if each is server:
-                mine = used
-            else:
-                others += used
+    def _read(self) -> _Reading:
+        servers = {name: each.cpu() for name, each in self.servers.items()}
+        ours = sum(servers.values()) + cpu_seconds([each.guard_pid for each in self.servers.values()])
         if not self.placing.is_apart:
             ours += cpu_seconds([os.getpid(), *self._load.pids])
         cores, client_cores = core_seconds(self.placing.server), core_seconds(self.placing.client)
-        return _Reading(SYSTEM_CLOCK.now(), mine, others, ours, cores, client_cores)
+        return _Reading(SYSTEM_CLOCK.now(), servers, ours, cores, client_cores)
 
 
 def _fill(word: str, values: Mapping[str, str]) -> str:

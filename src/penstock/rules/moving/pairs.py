@@ -1,9 +1,10 @@
 """How many times as much one arm needs as another, and how sure that is, from pairs that a busy machine spoils.
 
-Slices are run A B B A: what drifts evenly is the same for both. Of each block comes one logarithm of a ratio. What is
-said of them is the estimate of Hodges and Lehmann, the median of all averages of two, with the interval that belongs
-to Wilcoxon's signed ranks. It needs no chance and no normal distribution, only that noise is as likely to favour the
-one as the other, which the order of the slices sees to; and a few blocks that went wrong move it little.
+The requests of a block are sent to the arms in the order A B B A, again and again: what drifts, or changes within
+tenths of a second, is the same for both. Of each block comes one logarithm of a ratio. What is said of them is the
+estimate of Hodges and Lehmann, the median of all averages of two, with the interval that belongs to Wilcoxon's signed
+ranks. It needs no chance and no normal distribution, only that noise is as likely to favour the one as the other, which
+the order of the requests sees to; and a few blocks that went wrong move it little.
 
 Source: J. L. Hodges, E. L. Lehmann, "Estimates of Location Based on Rank Tests", Ann. Math. Statist. 34 (1963);
 M. Hollander, D. A. Wolfe, E. Chicken, "Nonparametric Statistical Methods", 3rd ed. (2014), 3.2 and 3.3.
@@ -15,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean, median
+from statistics import median
 
 CONFIDENCE = 0.99
 """So often the interval of a fixed number of blocks holds the true ratio."""
@@ -24,8 +25,8 @@ LOOKS = (8, 12, 17, 24, 34, 48, 68, 96)
 _NORMAL = 1.4826
 """The standard deviation of normal noise, in median absolute deviations."""
 
-Block = Mapping[str, Sequence[float]]
-"""What a request needed in each slice of a block, by arm; as many slices of one arm as of another."""
+Block = Mapping[str, float]
+"""What a request needed in a block, by arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,15 @@ class Ratio:
         return f"{self.value:.2f}x ({self.low:.2f} to {self.high:.2f})"
 
 
-def slice_order(arms: Sequence[str], number: int) -> list[str]:
-    """The slices of block `number`: A B B A, then B A A B; with three arms A B C C B A and so on."""
+def turns_of(arms: Sequence[str], number: int) -> list[str]:
+    """Which arm each request of block `number` is for: A B B A over and over, then B A A B; with three A B C C B A."""
     turned = [*arms[number % len(arms) :], *arms[: number % len(arms)]]
     return [*turned, *reversed(turned)]
 
 
 def log_ratios(blocks: Sequence[Block], one: str, other: str) -> list[float]:
     """For each block, the logarithm of how many times as much `one` needed as `other`."""
-    return [fmean(map(math.log, block[one])) - fmean(map(math.log, block[other])) for block in blocks]
+    return [math.log(block[one] / block[other]) for block in blocks]
 
 
 def ratio_of(logs: Sequence[float], confidence: float = CONFIDENCE) -> Ratio | None:

@@ -1,4 +1,4 @@
-"""What forbids to say anything: a client at its limit, a neighbour, an uneven host, pairs that disagree, errors.
+"""What forbids to say anything: a client at its limit, a neighbour, pairs that disagree, errors.
 
 A number that was measured under any of these would look like all others.
 """
@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from statistics import fmean
 
 from .slices import Slice
 from .state import CONTROL
@@ -18,9 +17,8 @@ MOST_LATE = 0.2
 """Of the target: so late may 1 % of the requests be sent."""
 MOST_CLIENT_CPU = 0.8
 MOST_NEIGHBOURS = 0.1
-MOST_UNEVEN = 0.3
-"""So much more of its time with work may the host have taken from one arm of a block than from another: that moves CPU
-a request by some 10 % (docs/design.md), as far as pairs may lie apart."""
+MOST_MORE_STEAL = 0.3
+"""So much more of its time with work than usual may the host take from a server whose failure at a rate counts."""
 WORTH_TELLING = 0.1
 """From such a share of the time with work on, it is told that the host took it."""
 MOST_SPOILT = 1 / 3
@@ -79,27 +77,7 @@ def is_vote(one: Slice, target: float, usual_steal: float) -> bool:
     # A client that is late where requests wait for a server in vain says nothing against the failure.
     if wrong is not None and not (one.was_cut and wrong is Disturbance.LATE):
         return False
-    return one.keeps(target) or one.steal <= usual_steal + MOST_UNEVEN
-
-
-def steal_apart(block: Sequence[Slice]) -> float:
-    """How much more of its time with work the host took from one arm of a block than from another."""
-    shares: dict[str, list[float]] = {}
-    for one in block:
-        shares.setdefault(one.arm, []).append(one.steal)
-    means = [fmean(each) for each in shares.values()]
-    return max(means, default=0.0) - min(means, default=0.0)
-
-
-def uneven(dropped: Sequence[float], kept: int) -> Obstacle | None:
-    """Whether too many blocks were dropped for `steal_apart`; what is taken from both arms alike forbids nothing."""
-    if len(dropped) <= MOST_SPOILT * (len(dropped) + kept):
-        return None
-    return Obstacle(
-        "steal",
-        f"the host took the server's cores away unevenly: from one arm up to {max(dropped):.0%} more of its time with "
-        f"work than from another ({len(dropped)} of {len(dropped) + kept} blocks)",
-    )
+    return one.keeps(target) or one.steal <= usual_steal + MOST_MORE_STEAL
 
 
 def _worst(kind: Disturbance, bad: Sequence[Slice], target: float) -> str:
