@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
+from collections.abc import Callable
 from typing import Any
 
 from penstock import CacheMiddleware
@@ -24,14 +26,20 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def _renewed(field: Callable[[int], tuple[bytes, bytes]]) -> Any:
+    """The app behind a cache of its own, asked with one field more, which is new each time."""
+    cached = CacheMiddleware(bare)
+    numbers = itertools.count()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["headers"] = [*scope["headers"], field(next(numbers))]
+        await cached(scope, receive, send)
+
+    return app
+
+
 cached = CacheMiddleware(bare)
-_other = CacheMiddleware(bare)
-_asked = 0
-
-
-async def long_way(scope: Any, receive: Any, send: Any) -> None:
-    """Each request with a field that nobody has sent so far, in a case that makes it count: looked up by the rules."""
-    global _asked
-    _asked += 1
-    scope["headers"] = [*scope["headers"], (b"X-Asked", b"%d" % _asked)]
-    await _other(scope, receive, send)
+new_value = _renewed(lambda n: (b"X-Asked", b"%d" % n))
+new_name = _renewed(lambda n: (b"x-asked-%d" % n, b"1"))
+condition = _renewed(lambda n: (b"if-none-match", b'"%d"' % n))
+by_rules = _renewed(lambda n: (b"authorization", b"Bearer %d" % n))

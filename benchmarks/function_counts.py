@@ -225,7 +225,7 @@ class MiddlewareBench:
     def __init__(self) -> None:
         self._cached = CacheMiddleware(_app)
 
-    async def get(self, path: str, expected: bytes) -> None:
+    async def get(self, path: str, expected: bytes, *fields: tuple[bytes, bytes]) -> None:
         """Ask, and look what became of it."""
         scope = {
             "type": "http",
@@ -237,7 +237,7 @@ class MiddlewareBench:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"host", b"shop"), *_BROWSER],
+            "headers": [(b"host", b"shop"), *_BROWSER, *fields],
             "client": ("192.0.2.1", 50000),
             "server": ("127.0.0.1", 80),
         }
@@ -253,6 +253,16 @@ class MiddlewareBench:
         """The same request again and again."""
         await self.get("/known", b"fwd=uri-miss")
         return await one_request(lambda _: self.get("/known", b"; hit"))
+
+    async def new_field(self) -> Counts:
+        """A field that nobody sent before each time."""
+        await self.get("/new", b"fwd=uri-miss")
+        return await one_request(lambda number: self.get("/new", b"; hit", (b"x-new-%d" % number, b"1")))
+
+    async def new_condition(self) -> Counts:
+        """An entity tag that nobody sent before each time."""
+        await self.get("/asked", b"fwd=uri-miss")
+        return await one_request(lambda number: self.get("/asked", b"; hit", (b"if-none-match", b'"%d"' % number)))
 
     async def first_hit(self) -> Counts:
         """The second request for each of many URLs."""
@@ -304,6 +314,8 @@ async def measure_all() -> dict[str, Counts]:
         }
     middleware = MiddlewareBench()
     counts["middleware-known-hit"] = await middleware.known_hit()
+    counts["middleware-new-field"] = await middleware.new_field()
+    counts["middleware-new-condition"] = await middleware.new_condition()
     counts["middleware-first-hit"] = await middleware.first_hit()
     counts["middleware-stored-miss"] = await middleware.stored_miss()
     counts["send-item"] = await sent_item()

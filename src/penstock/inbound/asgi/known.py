@@ -1,9 +1,9 @@
 """Hits that need no thinking: requests that differ in nothing that matters from one whose answer is known.
 
-As `known_hits`, but there are no bytes to look up, and clients send fields that are never the same twice. So names are
-learned that no answer for a URL depends on; a request is known by the URL and by all its other fields, as they are.
-A name that nobody knows counts, whoever wrote it and in whatever case. A request is remembered when it comes again,
-which most never do: to keep and charge what is not used made their look-up a fifth dearer.
+As `known_hits`, but there are no bytes to look up, and clients send fields that are never the same twice. So a request
+is known by the URL and by those of its fields that may make a difference (`field_names`), as they are. Its conditions
+decide only how it is answered. A way to ask is remembered when it comes again, which most never do: to keep and charge
+what is not used made their look-up a fifth dearer.
 """
 
 from __future__ import annotations
@@ -12,35 +12,19 @@ import sys
 from collections.abc import Sequence
 
 from ...messages import RawFields
-from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED
+from ...rules.caching.http_fields import ONE_HOP, combine
+from ...rules.caching.request import CacheRequest
 from ...stores.stored_response import StoredResponse, bytes_of
 from ...stores.variants import Resource
-from ..cache.answers import age_right_until, fresh_until, hit_fields
+from ..cache.answers import age_right_until, answer_stored, fresh_until, hit_fields
 from ..cache.bounded_table import Sights, share_of
 from ..cache.engine import CacheEngine
-from .request import AsgiRequest, Scope
+from .field_names import CONDITIONS, OF_ONE_CLIENT, Field, FieldNames, split_conditions
+from .reply import AsgiReply
+from .request import MOST_FIELDS, AsgiRequest, Scope, Send
 
-_PERSONAL = frozenset(
-    {b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range"}
-)
-_MATTERS = (
-    NEVER_KEYED
-    | FORWARDED
-    | _PERSONAL
-    | {
-        b"authorization",
-        b"cache-control",
-        b"connection",
-        b"content-length",
-        b"host",
-        b"pragma",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 _COOKIE = frozenset({b"cookie"})
-_MOST_NAMES = 512
-_LONGEST_NAME = 64
+_NOTHING: frozenset[bytes] = frozenset()
 _MOST_ANSWERS = 8192
 _LONGEST_WAY = 4096
 _PART = 16
@@ -53,7 +37,6 @@ _MOST_AROUND = 56
 _SENT_FIELD_BYTES = _FIELD_BYTES + 2 * bytes_of(1)
 """A field that is ready to be sent, besides its bytes."""
 
-Field = tuple[bytes, bytes]
 Url = tuple[str, bytes | None, bytes, str, str]
 
 
@@ -72,6 +55,17 @@ class KnownAnswer:
         """Until when the Age in `fields` is right."""
         self.size = 0
         """Bytes that the budget of the store is charged for it."""
+
+    async def send_whole(self, send: Send) -> None:
+        """Send it. A client that has gone is no error."""
+        # What is around us may change a message, so each gets its own.
+        start = {"type": "http.response.start", "status": self.stored.status, "headers": self.fields.copy()}
+        try:
+            await send(start)
+            await send({"type": "http.response.body", "body": self.stored.body})
+        except OSError:
+            # How ASGI 2.4 says that the client has gone.
+            return
 
 
 class _KnownUrl:
@@ -92,26 +86,33 @@ class KnownAnswers:
         self._store = engine.store
         self._now = engine.clock.now
         self._counters = engine.counters
-        self._ignored: set[bytes] = set()
         self._urls: dict[Url, _KnownUrl] = {}
         self._answers = 0
         self._max_bytes = share_of(engine.store, _PART)
         self._bytes = 0
         self._sights = Sights(engine.store)
+        self._names = FieldNames(engine.store, self._sights)
 
-    def find(self, scope: Scope) -> KnownAnswer | None:
+    def find(self, scope: Scope) -> KnownAnswer | AsgiReply | None:
         """What answers this GET, fresh and with the Age of this second; None where it has to be looked at."""
         known = self._urls.get(_url(scope))
         if known is None:
             return None
-        ignored, varies = self._ignored, known.varies
+        names, varies, headers = self._names.lower, known.varies, scope["headers"]
         try:
-            way = tuple([field for field in scope["headers"] if field[0] not in ignored or field[0] in varies])
+            if varies:
+                way = tuple([field for field in headers if (name := names.get(field[0])) is None or name in varies])
+            else:
+                way = tuple([field for field in headers if field[0] not in names])
             answer = known.ways.get(way)
+            conditions: list[Field] = []
+            if answer is None:
+                way, conditions = split_conditions(self._names.way_of(way, varies))
+                answer = None if conditions and not _may_be_split(way, varies) else known.ways.get(way)
+            if answer is None or len(headers) > MOST_FIELDS:
+                return None
         except TypeError:
             # The server uses lists where tuples would do.
-            return None
-        if answer is None:
             return None
         now = self._now()
         stored = answer.stored
@@ -121,14 +122,24 @@ class KnownAnswers:
             or now >= answer.fresh_until
         ):
             return None
-        if now >= answer.right_until:
-            self._renew(answer, now)
         counters = self._counters
         counters.requests += 1
         counters.hits += 1
         stored.hits += 1
         stored.visited = True
+        if conditions:
+            return self._under_conditions(conditions, stored, now)
+        if now >= answer.right_until:
+            self._renew(answer, now)
         return answer
+
+    def _under_conditions(self, conditions: list[Field], stored: StoredResponse, now: float) -> AsgiReply:
+        """The whole or a 304, as it would be without this table."""
+        reply = AsgiReply([], head_only=False)
+        request = CacheRequest(b"GET", b"", b"", b"", combine(conditions))
+        if answer_stored(reply, request, stored, hit_fields(stored, now - stored.received_at)) == 304:
+            self._counters.not_modified += 1
+        return reply
 
     def _renew(self, answer: KnownAnswer, now: float) -> None:
         stored = answer.stored
@@ -140,13 +151,14 @@ class KnownAnswers:
 
     def learn(self, request: AsgiRequest, stored: StoredResponse) -> None:
         """`request` was answered by `stored`, as it is: remember that, if it is not the first time."""
-        if request.method != b"GET" or stored.status == 206 or not _PERSONAL.isdisjoint(request.fields):
+        if request.method != b"GET" or stored.status == 206 or not OF_ONE_CLIENT.isdisjoint(request.fields):
             return
         headers = request.scope["headers"]
-        self._learn_names(headers)
-        ignored = self._ignored
         try:
-            mark = hash((stored.key, *[field for field in headers if field[0] not in ignored]))
+            way = self._names.way_of(headers, _NOTHING)
+            if not CONDITIONS.isdisjoint(request.fields):
+                way, _ = split_conditions(way)
+            mark = hash((stored.key, way))
         except TypeError:
             # The server uses lists: `find` would never find it.
             return
@@ -162,19 +174,13 @@ class KnownAnswers:
         if by_policy or len(resource.vary_lists) > 1:
             # Here a cookie makes another request of it, by the policy or by what is stored.
             varies |= _COOKIE
-        ignored = self._ignored - varies if varies else self._ignored
-        way = tuple([field for field in headers if field[0] not in ignored])
+        way, conditions = split_conditions(self._names.way_of(headers, varies))
+        if conditions and not _may_be_split(way, varies):
+            return
         length = sum([len(name) + len(value) for name, value in way])
         if length <= _LONGEST_WAY:
             way_bytes = length + len(way) * (_FIELD_BYTES + 2 * _MOST_AROUND)
             self._keep(_url(request.scope), varies, way, KnownAnswer(resource, stored), way_bytes)
-
-    def _learn_names(self, headers: Sequence[Field]) -> None:
-        for name, _ in headers:
-            if name not in _MATTERS and name.islower() and len(name) <= _LONGEST_NAME:
-                if len(self._ignored) >= _MOST_NAMES:
-                    break
-                self._ignored.add(name)
 
     def _keep(
         self, url: Url, varies: frozenset[bytes], way: tuple[Field, ...], answer: KnownAnswer, way_bytes: int
@@ -217,6 +223,7 @@ class KnownAnswers:
         """Have every request looked at again, as if none had come."""
         self._start_over()
         self._sights.clear()
+        self._names.clear()
 
     def _start_over(self) -> None:
         self._urls.clear()
@@ -226,6 +233,13 @@ class KnownAnswers:
 
     def __len__(self) -> int:
         return self._answers
+
+
+def _may_be_split(way: tuple[Field, ...], varies: frozenset[bytes]) -> bool:
+    """Whether conditions select nothing here, and no Connection field takes them out."""
+    return CONDITIONS.isdisjoint(varies) and all(
+        value in ONE_HOP for name, value in way if name.lower() == b"connection"
+    )
 
 
 def _url(scope: Scope) -> Url:

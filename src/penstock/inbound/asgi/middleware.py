@@ -17,7 +17,6 @@ from ..cache.engine import CacheEngine
 from ..cache.found import Found
 from ..cache.policy import NO_POLICY, Policy
 from .app_shape import check_app
-from .known import KnownAnswer
 from .pass_through import PassThrough
 from .reply import AsgiReply
 from .request import App, AsgiRequest, Message, PassBy, Receive, Scope, Send, read_request
@@ -117,7 +116,7 @@ class CacheMiddleware:
         if scope["method"] == "GET":
             known = site.known.find(scope)
             if known is not None:
-                await _send_known(known, send)
+                await known.send_whole(send)
                 return
         scope[SCOPE_KEY] = self.cache
         engine = site.engine
@@ -178,18 +177,6 @@ def _goes_straight(request: AsgiRequest, found: Found) -> bool:
     """Whether the app can have `request` as it came: alone, nothing stored to ask about, no policy to change it."""
     act = found.plan.act
     return act is Act.STRAIGHT or (act is Act.ALONE and found.resource is None and request.policy is NO_POLICY)
-
-
-async def _send_known(known: KnownAnswer, send: Send) -> None:
-    stored = known.stored
-    # What is around us may change a message, so each gets its own.
-    start = {"type": "http.response.start", "status": stored.status, "headers": known.fields.copy()}
-    try:
-        await send(start)
-        await send({"type": "http.response.body", "body": stored.body})
-    except OSError:
-        # How ASGI 2.4 says that the client has gone.
-        return
 
 
 async def _deliver(request: AsgiRequest, reply: AsgiReply, receive: Receive, send: Send) -> None:

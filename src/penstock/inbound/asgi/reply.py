@@ -83,7 +83,10 @@ class AsgiReply:
         if body and not self._head_only:
             self._body.append(body)
         self.is_whole = self.error is None
-        self._finish()
+        self._done = True
+        # A hit is there before anybody waits.
+        if self._waiter is not None:
+            self._wake()
 
     def start(self, status: int, reason: bytes, fields: RawFields, length: int | None) -> None:
         """Send a head; `length` bytes of body will follow, or an unknown number (None)."""

@@ -13,10 +13,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ...messages import RawFields
 from ...rules.caching.cache_key import normalise_host
-from ...rules.caching.http_fields import ONE_HOP, nominated
+from ...rules.caching.http_fields import BLANKS, ONE_HOP, combine, nominated
 from ...rules.caching.unkeyed import FORWARDED, NEVER_KEYED, public_origin
 from ...wire.streams import Receiver
 from ..cache.protocols import InboundRequest
+from .field_names import UNKEYED, stands_for_unkeyed
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,10 +26,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _BODY = frozenset({b"content-length", b"transfer-encoding", b"upgrade"})
-_UNKEYED = NEVER_KEYED | FORWARDED
-_LOOK_TWICE = _UNKEYED | _BODY
+_LOOK_TWICE = UNKEYED | _BODY
 _SCHEME_BYTES = {"http": b"http", "https": b"https"}
-_MOST_FIELDS = 100
+MOST_FIELDS = 100
 _LONGEST_TARGET = 8192
 
 
@@ -131,19 +131,16 @@ def read_request(app: App, scope: Scope, *, trust_forwarded: bool) -> AsgiReques
 
 def _fields_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], RawFields, bytes | None]:
     """The fields combined and as they came, and one that an app may take for an unkeyed one: `X_Original_URL`."""
-    fields: dict[bytes, bytes] = {}
-    raw: RawFields = []
-    alias = None
-    for name, value in headers:
-        name, value = name.lower(), value.strip(b" \t")
-        raw.append((name, value))
-        earlier = fields.get(name)
-        fields[name] = value if earlier is None else earlier + b", " + value
-        # To an app behind WSGI both are one name, and the last line may win there.
-        if b"_" in name and name.replace(b"_", b"-") in _UNKEYED:
-            alias = name
-    if len(raw) > _MOST_FIELDS:
+    raw = [(name.lower(), value.strip(BLANKS)) for name, value in headers]
+    if len(raw) > MOST_FIELDS:
         raise PassBy("too-many-fields")
+    fields = dict(raw)
+    if len(fields) < len(raw):
+        fields = combine(raw)
+    alias = None
+    if b"_" in b"".join(fields):
+        # The last one, as apps may take it.
+        alias = next((name for name, _ in reversed(raw) if stands_for_unkeyed(name)), None)
     return fields, raw, alias
 
 
