@@ -21,6 +21,7 @@ from penstock.testing import ManualClock
 
 CPU = Bottleneck(StopsAt.CPU, "CPU: 97% of a core a worker")
 THREADS = Bottleneck(StopsAt.THREADS, "thread pool: all of its 40 threads are taken")
+UNSEEN = Bottleneck(StopsAt.UNKNOWN, "something that was not seen")
 POOL = Bottleneck(StopsAt.CONNECTIONS, "connection pool: 2 connections to 10.0.0.1:5432")
 
 
@@ -145,6 +146,13 @@ CASES: list[tuple[str, dict[str, Server], str, str, dict[str, Any]]] = [
         {"control": Server(0.001, 100, stops_at=POOL), "async": Server(0.0005, 100, stops_at=POOL)},
         "nothing can be said",
         "the limit is not in the server: the control stops at connection pool",
+        {},
+    ),
+    (
+        "a limit that was not seen",
+        {"control": Server(0.001, 100, stops_at=UNSEEN), "async": Server(0.001, 100, stops_at=UNSEEN)},
+        "no gain",
+        "1.0",
         {},
     ),
     ("slow alone", {"control": Server(0.001, 900, takes=0.3), "async": FAN}, "nothing can be said", "takes 300 ms", {}),

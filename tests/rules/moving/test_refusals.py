@@ -216,7 +216,7 @@ DATABASE = "127.0.0.1:5432"
         (ServerSeen(1, 0.1, 60, 0, 0.0, {DATABASE: 1}), StopsAt.CONNECTIONS, "1 connection to"),
         # As many connections as requests: what is behind them is slow.
         (ServerSeen(1, 0.1, 60, 0, 0.0, {"10.0.0.1:80": 60}), StopsAt.BEHIND, "upstream, or a pool inside the app"),
-        (ServerSeen(1, 0.1, 60, 0, 0.0), StopsAt.UNKNOWN, "a lock, a sleep, or a pool"),
+        (ServerSeen(1, 0.1, 60, 0, 0.0), StopsAt.INSIDE, "a lock, a sleep, or a pool"),
     ],
 )
 def test_what_an_arm_stops_at(seen: ServerSeen, stops_at: StopsAt, words: str) -> None:

@@ -23,6 +23,7 @@ class StopsAt(Enum):
     THREADS = "thread pool"
     CONNECTIONS = "connection pool"
     BEHIND = "upstream"
+    INSIDE = "inside the app"
     UNKNOWN = "not seen"
 
 
@@ -77,7 +78,7 @@ def bottleneck_of(seen: ServerSeen) -> Bottleneck:
     if seen.connections:
         address, count = max(seen.connections.items(), key=lambda each: each[1])
         return Bottleneck(StopsAt.BEHIND, f"upstream, or a pool inside the app: {_many(count)} to {address}, {spare}")
-    return Bottleneck(StopsAt.UNKNOWN, f"something that waits inside the app, {spare}: a lock, a sleep, or a pool")
+    return Bottleneck(StopsAt.INSIDE, f"something that waits inside the app, {spare}: a lock, a sleep, or a pool")
 
 
 def _many(count: int) -> str:

@@ -107,9 +107,12 @@ def _by_rate(found: Compared) -> ArmVerdict | None:
 
 
 def _elsewhere(found: Compared) -> ArmVerdict | None:
-    """Where neither stops at its CPU, the rates tell of what stops them, and not of the arms."""
+    """Where neither stops at its CPU, the rates tell of what stops them, and not of the arms.
+
+    What was not seen is no such limit: it may as well be the CPU.
+    """
     control, arm = found.limits
-    if control is None or arm is None or StopsAt.CPU in (control.stop, arm.stop):
+    if control is None or arm is None or not {StopsAt.CPU, StopsAt.UNKNOWN}.isdisjoint((control.stop, arm.stop)):
         return None
     rates = None if found.rates is None else rate_ratio(*found.rates)
     if rates is not None and rates.low >= WORTH:
