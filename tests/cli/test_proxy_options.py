@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from penstock.cli.main import run_command
-from penstock.cli.proxy import proxy, read_settings
+from penstock.cli.proxy import proxy
+from penstock.cli.proxy_serving import read_settings
 from penstock.errors import UsageError
 from penstock.inbound.proxy.proxy import ProxySettings
 
@@ -138,3 +139,29 @@ def test_what_is_refused_is_an_event_too(capsys: pytest.CaptureFixture[str]) -> 
     line = orjson.loads(capsys.readouterr().err)
     assert (line["event"], line["level"], line["exit_code"], line["command"]) == ("error", "error", 2, "proxy")
     assert "did you mean 10MiB?" in line["message"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "words"),
+    [
+        (("--processes", "2"), 0, "processes 2"),
+        (("--processes", "1"), 0, ""),
+        (("--processes", "0"), 2, "'0' is neither a number from 1 to 64 nor auto"),
+        (("--processes", "65"), 2, "'65' is neither a number from 1 to 64 nor auto"),
+        (("--processes", "all"), 2, "'all' is neither a number from 1 to 64 nor auto"),
+        (("--processes", "4", "--max-connections", "3"), 2, "--max-connections 3 is divided among --processes 4"),
+        (("--processes", "4", "--max-connections-per-address", "0"), 0, "processes 4"),
+    ],
+)
+def test_how_many_processes(typed: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["proxy", *ORIGIN, "--check-config", *typed]) == code
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+    assert ("processes" in said.out) == (code == 0 and words != "")
+
+
+def test_auto_is_as_many_as_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, processes in (({0}, 1), ({0, 3, 5}, 3), (set(range(100)), 64)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: cores)
+        context: click.Context = proxy.make_context("proxy", [*ORIGIN, "--processes", "auto"])
+        assert context.params["processes"] == processes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import re
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -100,6 +101,20 @@ async def miss(bench: ProxyBench, called: list[Step]) -> None:
         await bench.client.get("/new", b"stored")
 
 
+async def passed_on() -> list[Step]:
+    called: list[Step] = []
+    # By name: to mypy each file of tests is a module of its own folder.
+    crew = importlib.import_module("tests.inbound.processes.crew").crew
+    fresh = importlib.import_module("tests.inbound.processes.test_crew").fresh
+    async with crew(fresh) as two:
+        client, target = await two.connect(0), two.target_of(1)
+        for _ in range(3):
+            await client.get(target)
+        with tracing(called):
+            await client.get(target)
+    return called
+
+
 async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     called: list[Step] = []
     state = ArmsState({"GET /way": RouteState("async", 0.5, since=1.0)})
@@ -137,7 +152,7 @@ async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["item", "page", "known hit", "hit", "miss", "arm"])
+@pytest.mark.parametrize("name", ["item", "page", "known hit", "hit", "passed on", "miss", "arm"])
 def test_a_way_is_as_the_page_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of the table is taken, in its order; others may lie between."""
     ways: dict[str, Callable[[], Coroutine[Any, Any, list[Step]]]] = {
@@ -145,6 +160,7 @@ def test_a_way_is_as_the_page_says(name: str, tmp_path: Path, monkeypatch: pytes
         "page": lambda: one_page(tmp_path),
         "known hit": lambda: through_the_proxy(known_hit),
         "hit": lambda: through_the_proxy(hit),
+        "passed on": passed_on,
         "miss": lambda: through_the_proxy(miss),
         "arm": lambda: one_arm(tmp_path, monkeypatch),
     }

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import UsageError
@@ -22,16 +23,16 @@ _SYSTEMD_FIRST = 3
 
 
 class Inherited(NamedTuple):
-    """`ours`: it comes from a predecessor, and not from systemd, which keeps what it has made."""
+    """`ours`: they come from a predecessor, and not from systemd, which keeps what it has made."""
 
-    sock: socket.socket
+    socks: list[socket.socket]
     ours: bool
 
 
-def inherited_socket() -> Inherited | None:
+def inherited_sockets() -> Inherited | None:
     """The listening socket that a predecessor, or systemd (`LISTEN_FDS`), has handed to this process; None without.
 
-    Raises UsageError where what was announced is not a socket.
+    A predecessor in several processes has one for each. Raises UsageError where what was announced is not a socket.
     """
     number = os.environ.pop(_SOCKET, None)
     ours = number is not None
@@ -40,8 +41,9 @@ def inherited_socket() -> Inherited | None:
     if number is None:
         return None
     try:
-        found = socket.socket(fileno=int(number))
-        found.setblocking(False)
+        found = [socket.socket(fileno=int(each)) for each in number.split(",")]
+        for each in found:
+            each.setblocking(False)
     except (OSError, ValueError) as error:
         raise UsageError(f"the listening socket that was handed over cannot be used: {error}") from None
     return Inherited(found, ours)
@@ -55,22 +57,22 @@ def tell_ready() -> None:
         os.close(int(number))
 
 
-async def start_successor(listening: socket.socket, timeout: float) -> bool:
-    """Start this command anew with the socket; True once it answers, False where it ended or took over `timeout` s."""
+async def start_successor(listening: Sequence[socket.socket], timeout: float) -> bool:
+    """Start this command anew with the sockets; True once it answers, False where it ended or took over `timeout` s."""
     reading, writing = os.pipe()
-    descriptor = os.dup(listening.fileno())
-    for each in (writing, descriptor):
+    descriptors = [os.dup(each.fileno()) for each in listening]
+    for each in (writing, *descriptors):
         os.set_inheritable(each, True)
     try:
-        environment = {**os.environ, _SOCKET: str(descriptor), _READY: str(writing)}
+        environment = {**os.environ, _SOCKET: ",".join(map(str, descriptors)), _READY: str(writing)}
         # Not waited for: it outlives us, and how it ends is its own affair.
         pid = os.posix_spawn(sys.executable, sys.orig_argv, environment)  # noqa: ASYNC221  # returns at once
     except OSError:
         os.close(reading)
         return False
     finally:
-        os.close(writing)
-        os.close(descriptor)
+        for each in (writing, *descriptors):
+            os.close(each)
     ready = await _first_byte(reading, timeout)
     if not ready:
         with contextlib.suppress(ProcessLookupError):

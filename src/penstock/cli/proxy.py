@@ -5,33 +5,28 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..clock import current_clock
-from ..errors import CallError, PenstockError, UsageError
-from ..inbound.cache.app_clock import clock_in_words
-from ..inbound.cache.policy import Policy
-from ..inbound.cache.policy_file import read_policy
-from ..inbound.proxy.access_line import FORMATS
+from ..errors import PenstockError
 from ..inbound.proxy.access_log import AccessLog
 from ..inbound.proxy.proxy import Proxy, ProxySettings
-from ..wire.server import ServerLimits
-from .certificate import load_certificate, read_tls
-from .handover import start_successor, tell_ready
+from .certificate import read_tls
+from .handover import tell_ready
 from .listening import Listening, where_to_listen
 from .loop import run_loop
 from .options import ByteRate, Duration, Size, log_option
 from .proxy_admin import TOKEN_VARIABLE, proxy_token, shown_address, start_admin
 from .proxy_check import check_config, warn_of_policy
-from .proxy_log import ProxyLog, Refusals
-from .proxy_options import Address, ListenAddress, Memory, Mode, OriginUrl, ProxyCommand, cache_options
+from .proxy_log import ProxyLog
+from .proxy_options import Address, ListenAddress, Memory, Mode, OriginUrl, Processes, ProxyCommand
+from .proxy_processes import serve_in_processes
+from .proxy_serving import look_at_origin, open_access_log, policy_of, read_settings, reload_all, tell_of_trouble
+from .proxy_wishes import has_successor, listen_to_signals
+from .proxy_worker import is_worker, serve_as_worker
 
-_MEANWHILE = "stale answers where that is allowed, or 502"
-_SUCCESSOR_SECONDS = 30.0
 _EXAMPLES = """
 \b
 Examples:
@@ -39,6 +34,7 @@ Examples:
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:80 --memory 2GiB --policy cache.toml
   penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:443 --cert site.pem --key site.key
   penstock proxy --origin unix:/run/gunicorn.sock --listen unix:/run/penstock.sock --listen-mode 660 --trust-forwarded
+  penstock proxy --origin http://127.0.0.1:8000 --listen 0.0.0.0:80 --processes auto
   penstock proxy --origin http://127.0.0.1:8000 --admin 127.0.0.1:8081 --admin-token-file token --metrics :9464
 """
 
@@ -165,6 +161,13 @@ Examples:
 )
 @click.option("--metrics", type=Address(), default=None, help="Serve Prometheus metrics here, to anybody.")
 @click.option(
+    "--processes",
+    type=Processes(),
+    default="1",
+    show_default=True,
+    help="Several share the work, on one core each; auto: as many as there are cores. Each URL belongs to one of them.",
+)
+@click.option(
     "--drain-timeout", type=Duration(), default="30s", show_default=True, help="To finish answers at the end."
 )
 def proxy(**options: Any) -> int:
@@ -177,61 +180,24 @@ def proxy(**options: Any) -> int:
     --admin opens an address of its own for penstock purge, explain and top. It is never open to clients: it answers
     those who know its token, which has 16 characters or more and stands in a file or the environment.
     """
+    if is_worker():
+        return serve_as_worker(options)
     settings = read_settings(options)
     tls = read_tls(options["cert"], options["key"])
     token = proxy_token(options["admin"], options["admin_token_file"])
     log = ProxyLog(options["log"])
     with log.libraries():
+        if options["processes"] > 1:
+            return serve_in_processes(settings, tls, options, token, log)
         if options["check_config"]:
             return run_loop(check_config(settings, tls, options, log))
         return run_loop(_serve(settings, tls, options, token, log))
 
 
-def read_settings(options: dict[str, Any]) -> ProxySettings:
-    """The settings that the options ask for. Raises UsageError."""
-    if options["access_log"] is None and (options["access_log_format"] or options["access_log_query"]):
-        raise UsageError("--access-log-format and --access-log-query need --access-log")
-    per_address = options["max_connections_per_address"]
-    return ProxySettings(
-        origin=options["origin"],
-        memory=options["memory"],
-        max_object=options["max_object"],
-        max_variants_bytes=options["max_variants_bytes"],
-        whole_ranges=options["whole_ranges"],
-        policy=_policy(options["policy"]),
-        options=cache_options(
-            profile=options["profile"],
-            targeted=options["targeted"],
-            no_targeted=options["no_targeted"],
-            lenient_origin=options["lenient_origin"],
-            stale_when_unreachable=options["stale_when_unreachable"],
-        ),
-        limits=ServerLimits(
-            header_timeout=options["header_timeout"],
-            idle_timeout=options["idle_timeout"],
-            min_body_rate=options["min_request_rate"] or None,
-            send_timeout=options["send_timeout"],
-            max_connections=options["max_connections"],
-            max_connections_per_address=per_address or None,
-        ),
-        hosts=options["hosts"],
-        trust_forwarded=options["trust_forwarded"],
-        origin_connections=options["origin_connections"],
-        request_buffer=options["request_buffer"],
-        connect_timeout=options["connect_timeout"],
-        first_byte_timeout=options["first_byte_timeout"],
-        between_bytes_timeout=options["between_bytes_timeout"],
-    )
-
-
-def _policy(path: Path | None) -> Policy:
-    return Policy() if path is None else read_policy(path)
-
-
 async def _serve(
     settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[str, Any], token: str, log: ProxyLog
 ) -> int:
-    access_log = _access_log(options)
+    access_log = open_access_log(options)
     proxy = Proxy(settings, access_log=access_log)
     proxy.keep_collector_away()
     # The admin address comes first: whoever finds the clients' one open can purge already.
@@ -243,16 +209,16 @@ async def _serve(
         listening.remove_file()
         raise
     # Before anybody is told that it answers: who asks for a restart at once is heard, and ends nothing.
-    wishes = _listen_to_signals()
+    wishes = listen_to_signals()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, proxy, tls, options, access_log, log)
     url = _url(proxy, listening, tls)
     log.say("started", f"{url} answers for {settings.origin}", url=url, origin=settings.origin)
     warn_of_policy(settings.policy, log)
     tell_ready()
-    _tell_of_trouble(proxy, log)
+    tell_of_trouble(proxy, log)
     async with asyncio.TaskGroup() as group:
-        looking = group.create_task(_look_at_origin(proxy))
-        if not await _has_successor(wishes, proxy, options, token, log):
+        looking = group.create_task(look_at_origin(proxy))
+        if not await has_successor(wishes, proxy, proxy.server.sockets, options, token, log):
             listening.remove_file()
         looking.cancel()
     await _drain(proxy, options["drain_timeout"], log)
@@ -266,42 +232,6 @@ def _url(proxy: Proxy, listening: Listening, tls: ssl.SSLContext | None) -> str:
     if isinstance(name, str):
         return f"unix:{name}"
     return f"{'http' if tls is None else 'https'}://{shown_address(listening.host, name[1])}"
-
-
-def _tell_of_trouble(proxy: Proxy, log: ProxyLog) -> None:
-    """Say what happens between it and the app, and of clients that are too many."""
-    origin = str(proxy.client.origin)
-
-    def changed(up: bool, why: str) -> None:
-        reason = why.removeprefix(f"{origin}: ")
-        if up:
-            log.say("recovered", f"{origin} answers again", origin=origin)
-        else:
-            text = f"{origin} does not answer: {reason}; until it does, {_MEANWHILE}"
-            log.say("outage", text, level="warning", origin=origin, reason=reason)
-
-    def clock_is(behind: float) -> None:
-        text = f"the clock of {origin} is {clock_in_words(behind)}"
-        log.say("clock", text, level="warning" if behind else "info", origin=origin, behind_s=round(behind))
-
-    def goes_round() -> None:
-        proxy.handler.on_loop = None
-        log.caution(
-            f"requests come back here, and get 508: what {origin} leads to sends them to this proxy (said once)"
-        )
-
-    proxy.engine.health.on_change = changed
-    proxy.engine.app_clock.on_change = clock_is
-    proxy.handler.on_loop = goes_round
-    proxy.server.on_refused = Refusals(log, proxy.engine.clock.now).refused
-
-
-async def _look_at_origin(proxy: Proxy) -> None:
-    """Whether there is an app, before a client finds out; it may come later."""
-    try:
-        await proxy.client.probe()
-    except CallError as error:
-        proxy.engine.health.failed(proxy.engine.clock.now(), str(error), unreachable=True)
 
 
 async def _drain(proxy: Proxy, timeout: float, log: ProxyLog) -> None:
@@ -319,64 +249,14 @@ async def _drain(proxy: Proxy, timeout: float, log: ProxyLog) -> None:
         await proxy.aclose(0)
 
 
-def _listen_to_signals() -> asyncio.Queue[str]:
-    """SIGTERM and SIGINT wish to stop, SIGUSR2 wishes for a successor; the first wish is kept until it is read."""
-    loop = asyncio.get_running_loop()
-    wishes: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
-
-    def wish(what: str) -> None:
-        if not wishes.full():
-            wishes.put_nowait(what)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, wish, "stop")
-    loop.add_signal_handler(signal.SIGUSR2, wish, "restart")
-    return wishes
-
-
-async def _has_successor(
-    wishes: asyncio.Queue[str], proxy: Proxy, options: dict[str, Any], token: str, log: ProxyLog
-) -> bool:
-    """Wait for a wish to stop, or (True) for a successor to take over."""
-    while await wishes.get() == "restart":
-        await proxy.close_others()
-        if await start_successor(proxy.server.sockets[0], _SUCCESSOR_SECONDS):
-            log.say("handed_over", "a new process has taken over")
-            return True
-        log.say("not_handed_over", "the new process did not come up; this one goes on", level="error")
-        await start_admin(proxy, options["admin"], token, options["metrics"], log)
-    return False
-
-
-def _access_log(options: dict[str, Any]) -> AccessLog | None:
-    where = options["access_log"]
-    if where is None:
-        return None
-    return AccessLog(
-        current_clock(),
-        None if where == "-" else Path(where),
-        sys.stdout.fileno() if where == "-" else None,
-        line=FORMATS[options["access_log_format"] or "json"],
-        with_query=options["access_log_query"],
-        trust_forwarded=options["trust_forwarded"],
-    )
-
-
 def _reload(
     proxy: Proxy, tls: ssl.SSLContext | None, options: dict[str, Any], access_log: AccessLog | None, log: ProxyLog
 ) -> None:
-    """SIGHUP. Where one thing cannot be read, all others stay as they were, but for the access log."""
+    """SIGHUP."""
     try:
-        if access_log is not None:
-            access_log.reopen()
-        policy = _policy(options["policy"])
-        if tls is not None:
-            # First into another one: half of a pair that does not fit would be left in this.
-            read_tls(options["cert"], options["key"])
-            load_certificate(tls, options["cert"], options["key"])
+        policy = reload_all(proxy, tls, options, access_log, lambda: policy_of(options["policy"]))
     except PenstockError as error:
         log.say("not_reloaded", f"not reloaded: {error}", level="error", message=str(error))
     else:
-        proxy.replace_policy(policy)
         log.say("reloaded", "reloaded")
         warn_of_policy(policy, log)

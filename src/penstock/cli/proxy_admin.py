@@ -9,14 +9,13 @@ import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import click
 import orjson
 
 from ..errors import BadBody, CallError, UsageError
 from ..inbound.proxy.admin import CHALLENGE, checked_token
-from ..inbound.proxy.proxy import Proxy
 from ..messages import Request, Response
 from ..wire import Client
 from ..wire.url import split_url
@@ -70,8 +69,24 @@ def proxy_token(admin: tuple[str, int] | None, file: Path | None) -> str:
     return ""
 
 
+class Administered(Protocol):
+    """What has an admin address and one for metrics: a Proxy, or several processes of one."""
+
+    async def start_admin(self, host: str, port: int, token: str) -> int:
+        """Listen for who has `token`; returns the port."""
+        ...
+
+    async def start_metrics(self, host: str, port: int) -> int:
+        """Serve metrics to anybody; returns the port."""
+        ...
+
+    async def close_others(self) -> None:
+        """Close both."""
+        ...
+
+
 async def start_admin(
-    proxy: Proxy, admin: tuple[str, int] | None, token: str, metrics: tuple[str, int] | None, log: ProxyLog
+    proxy: Administered, admin: tuple[str, int] | None, token: str, metrics: tuple[str, int] | None, log: ProxyLog
 ) -> None:
     """Listen on the addresses that were asked for and say so. Raises UsageError."""
     if admin is not None:

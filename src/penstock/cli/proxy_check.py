@@ -67,6 +67,8 @@ def _found(settings: ProxySettings, tls: ssl.SSLContext | None, options: dict[st
     yield f"origin    {settings.origin}"
     yield f"listen    {_url(options['listen'], tls)}"
     yield f"memory    {settings.memory:,} bytes"
+    if options["processes"] > 1:
+        yield f"processes {options['processes']}"
     if tls is not None:
         yield f"cert      {options['cert']}"
     if options["admin"] is not None:

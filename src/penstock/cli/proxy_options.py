@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -91,6 +92,23 @@ class Memory(Size):
             self.fail(str(error), param, ctx)
 
 
+class Processes(click.ParamType[Any]):
+    """`4`, or `auto`: as many as this process may use cores."""
+
+    name = "n|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """How many."""
+        if isinstance(value, int):
+            return value
+        if value == "auto":
+            return min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+        if not (value.isascii() and value.isdigit() and 1 <= int(value) <= _MOST_PROCESSES):
+            self.fail(f"{value!r} is neither a number from 1 to {_MOST_PROCESSES} nor auto", param, ctx)
+        return int(value)
+
+
+_MOST_PROCESSES = 64
 _PLACES = frozenset(
     ("origin", "listen", "policy", "cert", "key", "access_log", "admin", "admin_token_file", "metrics", "log")
 )

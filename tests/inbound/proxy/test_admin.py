@@ -14,7 +14,7 @@ from penstock.errors import UsageError
 from penstock.inbound.cache.policy import PathPolicy, Policy
 from penstock.inbound.cache.purging import MAX_NAMES
 from penstock.inbound.proxy.admin import MAX_BODY, AdminHandler, checked_token, read_purge
-from penstock.inbound.proxy.metrics import MetricsHandler
+from penstock.inbound.proxy.metrics_address import MetricsHandler
 from penstock.testing import run_virtual
 
 from .admin_tools import TOKEN, URL, FakeExchange, Shop

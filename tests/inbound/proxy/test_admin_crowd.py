@@ -20,7 +20,7 @@ PURGE = b"POST /purge HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nC
 async def crowded(proxy: Proxy, data: bytes) -> list[asyncio.StreamWriter]:
     """256 connections that have sent `data`, and a port to come to."""
     writers = []
-    port = proxy._others[0].sockets[0].getsockname()[1]
+    port = proxy._others._servers[0].sockets[0].getsockname()[1]
     for _ in range(256):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(data)

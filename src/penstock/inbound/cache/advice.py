@@ -80,6 +80,10 @@ _FIXED: Mapping[str, Advice] = MappingProxyType(
         "bypass-cookie": Advice(
             "Nothing should be: the policy says that requests with that cookie are answered by the app alone."
         ),
+        "owner-down": Advice(
+            "Nothing has to be done: it is stored again when that process is back, within a second; if it happens "
+            "again and again, the proxy's log says how the process ends."
+        ),
         "method-not-shared": Advice("Nothing should be: a method that is not GET or HEAD is for the app to carry out."),
         "precondition": Advice("Nothing should be: the app alone can judge the condition of this request."),
         "unkeyed-field": Advice(

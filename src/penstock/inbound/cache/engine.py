@@ -32,7 +32,7 @@ from .hit_for_miss import HitForMiss
 from .origin_response import OriginResponse
 from .partial import asking_for_rest, beginnings
 from .policy import NO_POLICY, PathPolicy, Policy
-from .protocols import ClientReply, InboundRequest, Origin
+from .protocols import ClientReply, InboundRequest, Origin, target_under
 
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
 _OWN = _CONDITIONS | RANGE
@@ -82,6 +82,8 @@ class CacheEngine:
         """Told of every request and what became of it at first: for `top` and the like."""
         self.on_sweep: Callable[[], None] | None = None
         """Called about once a second."""
+        self.on_invalidated: Callable[[bytes], None] | None = None
+        """Told of each key that an unsafe request makes untrue: it may be stored elsewhere."""
         self._now = self.clock.now
         self.judge = OriginResponse(self)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -156,6 +158,13 @@ class CacheEngine:
         """The primary key (RFC 9111, 2): scheme, host and raw target."""
         return primary_key(request.scheme, request.host, request.target)
 
+    def key_of_owner(self, request: InboundRequest) -> bytes:
+        """The key that `request` will have under the policy, to which it was not put yet."""
+        target = request.target
+        if self.policy.applies:
+            target = target_under(self.policy.for_target(target), target)
+        return primary_key(request.scheme, request.host, target)
+
     def select(self, resource: Resource | None, request: InboundRequest) -> tuple[StoredResponse | None, bool]:
         """The stored response that `request` selects (RFC 9111, 4.1), and whether it was purged softly."""
         if resource is None:
@@ -178,6 +187,12 @@ class CacheEngine:
         self.refusals.forget_all_kinds(key)
         self.cold_ranges.forget(key)
         return self.store.expire(key) if soft else self.store.delete(key)
+
+    def invalidate(self, key: bytes) -> int:
+        """The answer to an unsafe request says that what is stored for a URL is no longer true (RFC 9111, 4.4)."""
+        if self.on_invalidated is not None:
+            self.on_invalidated(key)
+        return self.forget_url(key)
 
     def purge_tag(self, tag: bytes, *, soft: bool = False) -> int:
         """Purge everything that carries `tag`; how many objects that concerned, as far as is known."""

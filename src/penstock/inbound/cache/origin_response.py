@@ -74,8 +74,8 @@ class Asker(Protocol):
     app_clock: AppClock
     flights: Flights
 
-    def forget_url(self, key: bytes) -> int:
-        """Purge one URL with all its variants; how many there were."""
+    def invalidate(self, key: bytes) -> int:
+        """What is stored for one URL is no longer true; how many variants there were."""
         ...
 
     def resend(self, flight: Flight) -> None:
@@ -144,7 +144,7 @@ class OriginResponse:
     def invalidate(self, request: InboundRequest, status: int, fields: FieldMap) -> None:
         """Drop what the answer to an unsafe request, with `fields`, makes untrue (RFC 9111, 4.4)."""
         for uri in invalidated(request.method, status, request.scheme, request.host, request.target, fields):
-            self._counters.invalidated += self._asker.forget_url(primary_key(*uri))
+            self._counters.invalidated += self._asker.invalidate(primary_key(*uri))
 
     # The head.
 

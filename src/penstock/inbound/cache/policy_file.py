@@ -21,7 +21,11 @@ _TABLE = re.compile(r'\s*\[\[\s*["\']?path["\']?\s*\]\]')
 
 def read_policy(path: str | Path) -> Policy:
     """The policy in the file `path`. Raises InputError, which names the line and the key."""
-    text = _read(Path(path))
+    return policy_in(read_text(Path(path)), path)
+
+
+def policy_in(text: str, path: str | Path) -> Policy:
+    """The policy that the file `path` says, whose content is `text`. Raises InputError as `read_policy`."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -143,7 +147,8 @@ def _seconds(value: Any) -> float:
     return parse_duration(value)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What is in the file of a policy. Raises InputError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

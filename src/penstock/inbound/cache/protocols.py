@@ -54,10 +54,7 @@ class InboundRequest(CacheRequest):
         its languages.
         """
         self.policy = policy
-        if policy.drop_query and b"?" in self.target:
-            self.target = drop_parameters(self.target, tuple(p.encode() for p in policy.drop_query))
-        if policy.sort_query and b"&" in self.target:
-            self.target = sort_parameters(self.target)
+        self.target = target_under(policy, self.target)
         cookie = self.fields.get(b"cookie")
         if cookie is not None and policy.bypass_cookies:
             self.bypass_cookie = has_cookie(cookie, policy.bypass_cookies)
@@ -96,6 +93,13 @@ class InboundRequest(CacheRequest):
         if left:
             self.raw.append((b"cookie", left))
             self.fields[b"cookie"] = left
+
+
+def target_under(policy: PathPolicy, target: bytes) -> bytes:
+    """The target that stands in the key: without the parameters that `policy` drops, in its order."""
+    if policy.drop_query and b"?" in target:
+        target = drop_parameters(target, tuple(p.encode() for p in policy.drop_query))
+    return sort_parameters(target) if policy.sort_query and b"&" in target else target
 
 
 class ClientReply(Protocol):

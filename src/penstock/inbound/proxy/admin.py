@@ -19,9 +19,9 @@ import orjson
 from ...errors import UsageError
 from ...messages import Headers
 from ...wire.server import ServerExchange
-from ..cache.explain import explain_url
-from ..cache.purging import MAX_NAMES, purge
-from .metrics import MetricsText, respond_metrics
+from ..cache.purging import MAX_NAMES
+from .desk import Desk, OwnDesk
+from .metrics import CONTENT_FIELDS
 from .snapshot import Watched
 
 MAX_BODY = 64 * 1024
@@ -45,6 +45,7 @@ _REASONS = {
     413: b"Content Too Large",
     415: b"Unsupported Media Type",
     501: b"Not Implemented",
+    503: b"Service Unavailable",
 }
 
 
@@ -60,10 +61,9 @@ def checked_token(token: str) -> bytes:
 class AdminHandler:
     """A Handler for an address of its own. Raises UsageError for a token that is too short or cannot be sent."""
 
-    def __init__(self, watched: Watched, token: str) -> None:
-        self._watched = watched
+    def __init__(self, watched: Watched | Desk, token: str) -> None:
+        self._desk = OwnDesk(watched) if isinstance(watched, Watched) else watched
         self._expected = b"bearer " + checked_token(token)
-        self._metrics = MetricsText(watched)
         self._gets: dict[bytes, Callable[[ServerExchange, dict[str, list[str]]], None]] = {
             b"/explain": self._explain,
             b"/stats": self._stats,
@@ -121,7 +121,7 @@ class AdminHandler:
         _refuse_others(parameters)
         if len(urls) != 1:
             raise UsageError("give one url: /explain?url=http%3A%2F%2Fhost%2Fpath")
-        say(exchange, 200, explain_url(self._watched.engine, urls[0], fields))
+        self._ask(exchange, "explain", {"url": urls[0], "fields": fields})
 
     def _stats(self, exchange: ServerExchange, parameters: dict[str, list[str]]) -> None:
         top = parameters.pop("top", ["20"])[-1]
@@ -131,14 +131,21 @@ class AdminHandler:
             raise UsageError(f"top is a number from 0 to {_MOST_ROWS}")
         if with_query not in ("0", "1"):
             raise UsageError("with_query is 0 or 1")
-        say(exchange, 200, self._watched.snapshot(int(top), with_query=with_query == "1"))
+        self._ask(exchange, "stats", {"top": int(top), "with_query": with_query == "1"})
 
     def _serve_metrics(self, exchange: ServerExchange, parameters: dict[str, list[str]]) -> None:
         del parameters
-        try:
-            respond_metrics(exchange, self._metrics)
-        except UsageError as missing:
-            say(exchange, 501, error=str(missing))
+
+        def then(text: bytes | None, missing: str) -> None:
+            if text is None:
+                say(exchange, 501, error=missing)
+            else:
+                exchange.respond(200, b"OK", CONTENT_FIELDS, text)
+
+        self._desk.metrics(then)
+
+    def _ask(self, exchange: ServerExchange, what: str, asked: dict[str, Any]) -> None:
+        self._desk.ask(what, asked, lambda status, answer: say(exchange, status, answer))
 
     # Purging.
 
@@ -169,15 +176,12 @@ class AdminHandler:
     def _purge(self, exchange: ServerExchange, parts: bytearray) -> None:
         if exchange.done:
             return
-        clock = self._watched.engine.clock
-        began = clock.now()
         try:
             asked = read_purge(bytes(parts))
-            purged = purge(self._watched.engine, **asked)
         except UsageError as error:
             say(exchange, 400, error=str(error))
-            return
-        say(exchange, 200, {"purged": purged, "soft": asked["soft"], "seconds": clock.now() - began})
+        else:
+            self._ask(exchange, "purge", asked)
 
 
 def read_purge(body: bytes) -> dict[str, Any]:
@@ -210,12 +214,12 @@ def _texts(data: dict[str, Any], name: str) -> list[str]:
     return texts
 
 
-def _field(text: str) -> tuple[bytes, bytes]:
+def _field(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
         raise UsageError("header: write Name: value")
     Headers([(name.strip(), value.strip())])
-    return name.strip().lower().encode(), value.strip().encode("utf-8", "replace")
+    return name.strip().lower(), value.strip()
 
 
 def _refuse_others(parameters: dict[str, list[str]]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from ...observe.exposition import CONTENT_TYPE, Family, exposition
 from ...observe.histogram import Histogram
-from ...wire.server import ServerExchange
 from .snapshot import Watched
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -14,7 +13,7 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 _FRESH_SECONDS = 0.5
 """Who asks more often gets the same text: making it takes the loop a millisecond, and anybody may ask."""
-_TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+CONTENT_FIELDS = [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store")]
 
 
 def families(watched: Watched) -> Iterator[Family]:
@@ -92,29 +91,3 @@ class MetricsText:
             self._text = exposition(families(self._watched))
             self._until = now + _FRESH_SECONDS
         return self._text
-
-
-class MetricsHandler:
-    """A Handler for an address of its own that anybody may ask for /metrics, and for nothing else."""
-
-    def __init__(self, watched: Watched) -> None:
-        self._text = MetricsText(watched)
-
-    def known(self, data: bytes) -> bytes | None:
-        """None: no answer is known beforehand."""
-
-    def begin(self, exchange: ServerExchange) -> None:
-        """Answer with the metrics, 404 for other paths, or 405 for other methods."""
-        head = exchange.head
-        if head.target.partition(b"?")[0] != b"/metrics":
-            exchange.respond(404, b"Not Found", _TEXT, b"There is only /metrics here.\n")
-        elif head.method not in (b"GET", b"HEAD"):
-            exchange.respond(405, b"Method Not Allowed", [*_TEXT, (b"allow", b"GET, HEAD")], b"")
-        else:
-            respond_metrics(exchange, self._text)
-
-
-def respond_metrics(exchange: ServerExchange, text: MetricsText) -> None:
-    """Answer with the metrics. Raises UsageError where prometheus_client is missing."""
-    fields = [(b"content-type", CONTENT_TYPE), (b"cache-control", b"no-store")]
-    exchange.respond(200, b"OK", fields, text.read())

@@ -15,7 +15,8 @@ from ..cache.protocols import ClientReply, InboundRequest
 from .request_ids import RequestIds
 from .uploads import Upload
 
-_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+"""The methods of requests that may be sent again, where nothing came back (RFC 9110, 9.2.2)."""
 # The wire writes these itself; Expect was met by us (RFC 9110, 10.1.1).
 _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"x-forwarded-for", b"via", b"expect"})
 _NO_BODY_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
@@ -79,7 +80,7 @@ class ProxyOrigin:
             head + ahead if whole else head,
             receiver,
             head_only=request.method == b"HEAD",
-            repeatable=whole and request.method in _REPEATABLE,
+            repeatable=whole and request.method in REPEATABLE,
             more=not whole,
         )
         if upload is not None and not whole:

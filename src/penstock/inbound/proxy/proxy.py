@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ...clock import Clock, current_clock
-from ...observe.exposition import check_available
 from ...rules.caching.cache_key import normalise_host
 from ...rules.caching.http_fields import ONE_HOP, combine
 from ...rules.caching.options import CacheOptions
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
-from ...wire.server import Handler, Server, ServerExchange, ServerLimits
+from ...wire.server import Server, ServerExchange, ServerLimits
 from ...wire.server.answer_bytes import answer_head
 from ...wire.streams import StreamClient
 from ..cache.answers import PRODUCT, age_right_until, fresh_until, hit_fields
@@ -24,11 +23,10 @@ from ..cache.policy import Policy
 from ..cache.protocols import InboundRequest
 from ..cache.purging import purge
 from .access_log import AccessLog, Visit
-from .admin import AdminHandler
 from .collector import StoreCollector
 from .known_hits import KnownHits
-from .metrics import MetricsHandler
 from .origin import SUSPECT, ProxyOrigin, screen
+from .other_addresses import OtherAddresses
 from .own_address import refuse_itself
 from .request_ids import FIELD, RequestIds
 from .snapshot import Watched
@@ -38,13 +36,11 @@ from .uploads import Uploads
 
 _FORWARDED_FOR = b"x-forwarded-for"
 _PERSONAL = (b"range", b"if-none-match", b"if-modified-since")
-_OTHER_LIMITS = ServerLimits(max_connections=256, max_connections_per_address=None, max_head_bytes=32 * 1024)
 _MOST_TURNS = 8
 """A chain of so many caches of ours is none: one of them is its own origin."""
 _CIRCLE = b"""\
 This request has come back to the proxy that sent it on: what its --origin leads to sends requests back to it.
 """
-_OTHER_DRAIN_SECONDS = 1.0
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
 
 
@@ -77,7 +73,7 @@ class ProxySettings:
 
 
 class Proxy:
-    """One cache in front of one origin. Make it within the loop that it is to run on."""
+    """One cache in front of one origin. Make it within the loop that it is to run on. `name`: see `new_name`."""
 
     def __init__(
         self,
@@ -86,12 +82,13 @@ class Proxy:
         clock: Clock | None = None,
         access_log: AccessLog | None = None,
         origin_tls: ssl.SSLContext | None = None,
+        name: bytes = b"",
     ) -> None:
         self.settings = settings
         trust = settings.trust_forwarded
         self.store = _store(settings)
         self.client = _client(settings, origin_tls)
-        name = _name()
+        name = name or new_name()
         # An id that no log knows finds nothing.
         ids = None if access_log is None else RequestIds(trust_forwarded=trust)
         self.uploads = _uploads(settings, self.store)
@@ -116,7 +113,7 @@ class Proxy:
             log=access_log,
             ids=ids,
         )
-        self._others: list[Server] = []
+        self._others = OtherAddresses()
         self._top: TopUrls | None = None
 
     async def start(
@@ -131,15 +128,14 @@ class Proxy:
 
         Raises UsageError where the address cannot be had, and for a token that is too short or cannot be sent.
         """
-        return await self._start_other(AdminHandler(self.watched(), token), host, port)
+        return await self._others.start_admin(self.watched(), host, port, token)
 
     async def start_metrics(self, host: str, port: int) -> int:
         """Serve /metrics to anybody on an address of its own; returns the port.
 
         Raises UsageError where the address cannot be had or prometheus_client is missing.
         """
-        check_available()
-        return await self._start_other(MetricsHandler(self.watched()), host, port)
+        return await self._others.start_metrics(self.watched(), host, port)
 
     def watched(self) -> Watched:
         """For who wants to see what it does; from the first call on URLs are counted."""
@@ -156,18 +152,9 @@ class Proxy:
         """See `purging.purge`. To be called on the loop's own thread."""
         return purge(self.engine, urls=urls, tags=tags, everything=everything, soft=soft)
 
-    async def _start_other(self, handler: Handler, host: str, port: int) -> int:
-        server = Server()
-        self._others.append(server)
-        await server.start(handler, host, port, limits=_OTHER_LIMITS)
-        there: int = server.sockets[0].getsockname()[1]
-        return there
-
     async def close_others(self) -> None:
         """Close the admin and metrics addresses, so that a successor can have them."""
-        others, self._others = self._others, []
-        for server in others:
-            await server.drain(_OTHER_DRAIN_SECONDS)
+        await self._others.close()
 
     def keep_collector_away(self) -> None:
         """Let a StoreCollector see to garbage: for a process whose only business is the cache."""
@@ -195,8 +182,7 @@ class Proxy:
         """Drain: finish what is under way for at most `timeout` seconds, then close everything."""
         await self.server.drain(timeout)
         # These go last: how far the draining is can be seen, and a purge is still taken.
-        for other in self._others:
-            await other.drain(_OTHER_DRAIN_SECONDS)
+        await self._others.close()
         self.engine.close()
         await self.client.aclose()
 
@@ -239,6 +225,8 @@ class ProxyHandler:
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self.known_hits = KnownHits(engine.store, engine.counters, engine.clock.now, ready_answer)
         engine.on_sweep = self.known_hits.drop_dead
+        self.pass_on: Callable[[InboundRequest, ServerExchange], bool] | None = None
+        """Asked before anything is looked up: True where another process answers."""
         # Called for all that arrives on an idle connection.
         self.known: Callable[[bytes], bytes | None] = self.known_hits.answer
         self._log = log
@@ -262,6 +250,8 @@ class ProxyHandler:
         )
         if not SUSPECT.isdisjoint(fields) or fields.get(b"connection", b"close") not in ONE_HOP:
             screen(request, trust_forwarded=self._trust)
+        if self.pass_on is not None and self.pass_on(request, exchange):
+            return
         # What goes out is what an answer may vary with.
         said = fields.get(_FORWARDED_FOR) if self._trust else None
         if client:
@@ -319,8 +309,8 @@ def _uploads(settings: ProxySettings, store: MemoryStore) -> Uploads:
     return Uploads(store, settings.request_buffer, turns, settings.first_byte_timeout)
 
 
-def _name() -> bytes:
-    """Of this one alone: by it a proxy sees that what it has sent comes back (RFC 9110, 7.6.3)."""
+def new_name() -> bytes:
+    """What Via is to call one proxy alone: by it the proxy sees that what it has sent comes back (RFC 9110, 7.6.3)."""
     return b"%b-%b" % (PRODUCT, os.urandom(4).hex().encode())
 
 

@@ -19,6 +19,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
     {
         "policy-bypass": "The policy says bypass for this path.",
         "bypass-cookie": "The policy says bypass for a cookie of the request.",
+        "owner-down": "The process that has this URL cannot be asked now; it is being started again.",
         "method-not-shared": "Only GET and HEAD are answered from what is stored.",
         "precondition": "Only the app can judge If-Match and If-Unmodified-Since.",
         "unkeyed-field": "It carries a field that the app may go by and the key does not hold.",

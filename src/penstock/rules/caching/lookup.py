@@ -52,6 +52,7 @@ class Plan(NamedTuple):
 
 _BYPASS = Plan(Act.STRAIGHT, "bypass", "policy-bypass", "policy file")
 _BYPASS_COOKIE = Plan(Act.STRAIGHT, "bypass", "bypass-cookie", "policy file")
+_OWNER_DOWN = Plan(Act.STRAIGHT, "bypass", "owner-down", "engine")
 _METHOD = Plan(Act.STRAIGHT, "method", "method-not-shared", "RFC 9111, 4")
 _BODY = Plan(Act.STRAIGHT, "request", "body-in-get", "RFC 9110, 9.3.1")
 _FOR_THE_APP = Plan(Act.STRAIGHT, "request", "precondition", "RFC 9110, 13.1")
@@ -83,6 +84,8 @@ def pass_by(request: CacheRequest, *, bypass: bool) -> Plan | None:
         return _BYPASS
     if request.bypass_cookie:
         return _BYPASS_COOKIE
+    if request.owner_down:
+        return _OWNER_DOWN
     if request.method not in SHAREABLE:
         return _METHOD
     if request.has_body:

@@ -21,3 +21,5 @@ class CacheRequest:
     """It has a cookie that reaches the app and is not among `fields`: what does not set one is for all."""
     unkeyed: bool = field(default=False, kw_only=True)
     """It carries something that the app may go by and the key does not hold."""
+    owner_down: bool = field(default=False, kw_only=True)
+    """Its URL belongs to another process, which cannot be asked now."""

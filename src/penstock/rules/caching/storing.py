@@ -36,6 +36,7 @@ _VALIDATION = Decision(True, "validation-only", "RFC 9111, 4.3")
 _PARTIAL = Decision(True, "partial", "RFC 9111, 3.3")
 _BYPASS = Decision(False, "policy-bypass", "policy file")
 _BYPASS_COOKIE = Decision(False, "bypass-cookie", "policy file")
+_OWNER_DOWN = Decision(False, "owner-down", "engine")
 _UNKEYED = Decision(False, "unkeyed-field", "RFC 9111, 7.1")
 _EVENT_STREAM = Decision(False, "event-stream", "engine")
 TOO_LARGE = Decision(False, "too-large", "engine")
@@ -146,6 +147,8 @@ def _by_circumstance(
         return _BYPASS
     if request.bypass_cookie:
         return _BYPASS_COOKIE
+    if request.owner_down:
+        return _OWNER_DOWN
     if request.unkeyed:
         return _UNKEYED
     if status == 206 and b"range" not in request.fields:

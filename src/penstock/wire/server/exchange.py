@@ -265,6 +265,20 @@ class ServerExchange:
             if not self.closed and self._state != _DONE:
                 self._channel.pump()
 
+    # For an answer that another server has made and framed.
+
+    def relay(self, data: bytes) -> None:
+        """Send bytes of it."""
+        if not self.closed:
+            self._state = _STARTED
+            self.bytes_sent += self._channel.send_parts(data)
+
+    def relayed(self, *, close: bool) -> None:
+        """All of it was sent."""
+        if self._state != _DONE:
+            self._close = close or self._channel.must_close(self)
+            self._finish()
+
     # For the connection.
 
     def body_ended(self) -> None:

@@ -44,6 +44,8 @@ class Server:
         self.on_known = on_known
         self.on_refused: Callable[[str, bool], None] | None = None
         """Told of each connection over a bound: its address, and whether it is the bound of one address."""
+        self.connection: type[ServerConnection] = ServerConnection
+        """What a connection is made of."""
         self.handler: Handler
         self.limits = ServerLimits()
         self.accepted = 0
@@ -58,6 +60,7 @@ class Server:
         self._look_after = 0.0
         self._per_address: dict[str, int] = {}
         self._listening: AsyncioServer | None = None
+        self._tls: dict[str, Any] = {}
         self._round: list[ServerConnection] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
@@ -83,29 +86,31 @@ class Server:
         loop = asyncio.get_running_loop()
         self.handler = handler
         self.limits = limits or ServerLimits()
-        handshake = None if tls is None else self.limits.header_timeout
+        self._tls = {
+            "ssl": tls,
+            "backlog": backlog,
+            "ssl_handshake_timeout": None if tls is None else self.limits.header_timeout,
+        }
         where = f"{host}:{port}" if sock is None else "the socket"
-
-        def make() -> ServerConnection:
-            return ServerConnection(self)
-
         try:
             if sock is None:
-                self._listening = await loop.create_server(
-                    make, host, port or 0, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
-                )
-            elif sock.family == socket.AF_UNIX:
-                self._listening = await loop.create_unix_server(
-                    make, sock=sock, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake, **_KEEPS_FILE
-                )
+                self._listening = await loop.create_server(self._make, host, port or 0, **self._tls)
             else:
-                self._listening = await loop.create_server(
-                    make, sock=sock, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
-                )
+                self._listening = await self.listen_also(sock)
         except (OSError, OverflowError) as error:
             raise UsageError(f"cannot listen on {where}: {reason_of(error)}") from error
         self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep)
         return self
+
+    async def listen_also(self, sock: socket.socket) -> AsyncioServer:
+        """Take clients from `sock` as well, until what this returns is closed; the caller does that."""
+        loop = asyncio.get_running_loop()
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_server(self._make, sock=sock, **self._tls, **_KEEPS_FILE)
+        return await loop.create_server(self._make, sock=sock, **self._tls)
+
+    def _make(self) -> ServerConnection:
+        return self.connection(self)
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
