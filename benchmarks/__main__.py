@@ -29,6 +29,7 @@ NAMES = {
     "cache_store": "the memory store: honest bytes, purge of 100,000 of a million, time an operation (three minutes)",
     "adaptive": "servers that do not tell what they can take: who finds it, holds it, follows it (three minutes)",
     "cache_hit": "hits a second on one core beside Varnish, nginx and apps that do nothing (two minutes)",
+    "cache_processes": "what a hit costs with two processes against one (a minute)",
     "cache_log": "what an access log costs a hit (a minute)",
     "cache_miss": "unique URLs only: misses a second and CPU a miss beside Varnish and nginx (a minute)",
     "cache_story": "45,000 requests a second, a third of them unique, open loop (two minutes)",

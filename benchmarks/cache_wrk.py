@@ -55,7 +55,16 @@ function request()
 end
 """
 
-SCRIPTS = {"same": None, "varied": _VARIED, "unique": _UNIQUE, "mixed": _MIXED}
+# One of 1,000 hot URLs after the other.
+_URLS = """
+local number = math.floor(SEED)
+function request()
+  number = number + 1
+  return "GET /hot/" .. number % 1000 .. " HTTP/1.1\\r\\nHost: 127.0.0.1:PORT\\r\\n\\r\\n"
+end
+"""
+
+SCRIPTS = {"urls": _URLS, "same": None, "varied": _VARIED, "unique": _UNIQUE, "mixed": _MIXED}
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
