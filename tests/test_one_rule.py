@@ -19,7 +19,10 @@ ASKED_BY = {
     "pass_by": {"inbound/cache/engine.py look_up"},
     "reuse": {"inbound/cache/engine.py look_up"},
     "ask": {"inbound/cache/engine.py look_up"},
-    "may_store": {"inbound/cache/origin_response.py weigh"},
+    # Its order with what comes before it is in `rules/caching/weighing`, for one answer and for a kind of them.
+    "may_store": set[str](),
+    "weigh_answer": {"inbound/cache/origin_response.py weigh"},
+    "verdict_of": {"inbound/cache/plain_verdicts.py _judge"},
     # A body whose head did not say how long it is: one that is kept, and one that only goes by.
     "may_keep": {"inbound/asgi/pass_through.py _measure", "inbound/cache/flights.py hold"},
     "policy_directives": {"inbound/cache/policy.py stand_in"},

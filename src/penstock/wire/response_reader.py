@@ -181,7 +181,7 @@ class ResponseReader:
                 text = value.decode("latin-1")
                 self.coding = f"{self.coding},{text}" if self.coding else text
             elif lowered == b"keep-alive":
-                self.keep_alive_seconds = _timeout_of(value)
+                self.keep_alive_seconds = timeout_of(value)
         chunked = transfer is not None and transfer.strip().lower() == b"chunked"
         if transfer is not None and not chunked:
             self._refuse_coding()
@@ -228,7 +228,8 @@ class ResponseReader:
         raise error
 
 
-def _timeout_of(keep_alive: bytes) -> float | None:
+def timeout_of(keep_alive: bytes) -> float | None:
+    """Seconds for which the peer says, in Keep-Alive, that it keeps an idle connection; None where it does not say."""
     for part in keep_alive.split(b","):
         name, _, value = part.strip().partition(b"=")
         if name.lower() == b"timeout" and value.isdigit() and len(value) < 10:

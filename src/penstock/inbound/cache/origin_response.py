@@ -9,7 +9,7 @@ from ...clock import Clock
 from ...errors import AttemptTimeout, CallError, ConnectError, ConnectionLost, ConnectTimeout
 from ...messages import RawFields
 from ...rules.caching.cache_control import Directives
-from ...rules.caching.cache_key import primary_key, variant_of, vary_names
+from ...rules.caching.cache_key import primary_key, variant_of
 from ...rules.caching.codings import ENCODING, Choices, place_of
 from ...rules.caching.cookies import may_lose_cookies, without_set_cookies
 from ...rules.caching.decisions import Decision
@@ -27,11 +27,8 @@ from ...rules.caching.storing import (
     fields_to_store,
     is_outdone,
     may_share,
-    may_store,
     outdates,
 )
-from ...rules.caching.surrogate_tags import tags_of
-from ...rules.caching.targeted import response_directives
 from ...rules.caching.undeclared_coding import vary_and_coding
 from ...rules.caching.validation import (
     head_confirms,
@@ -39,6 +36,7 @@ from ...rules.caching.validation import (
     never_less_vary,
     selects,
 )
+from ...rules.caching.weighing import weigh_answer
 from ...rules.clock_offset import clock_offset
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse
@@ -51,6 +49,7 @@ from .flights import Flights
 from .health import OriginHealth
 from .hit_for_miss import HitForMiss, of_kind
 from .partial import as_believed, fields_of_both
+from .policy import NO_POLICY, PathPolicy
 from .protocols import ClientReply, InboundRequest
 from .under_way import answer_whole, begin_answer
 
@@ -112,29 +111,25 @@ class OriginResponse:
 
         The one place that gathers the facts for `rules/caching/storing`.
         """
-        options, longest = self._asker.options, request.policy.heuristic
-        if longest is not None:
-            options = with_heuristic(options, float(longest))
-        directives, source = response_directives(fields, options.targeted)
-        if source == b"cache-control" and b"cache-control" not in fields and b"expires" not in fields:
-            directives = request.policy.stand_in(status) or directives
-        tags = tags_of(fields, max_tags=options.max_tags, max_bytes=options.max_tag_bytes)
-        verdict = may_store(
+        policy = request.policy
+        verdict, directives, tags = weigh_answer(
             request,
             status,
             fields,
-            directives,
-            options,
+            self._asker.options if policy is NO_POLICY else self._options_for(policy),
             received_wall=self._asker.clock.wall(),
-            bypass=request.policy.bypass,
             length=length,
             max_length=self._asker.store.max_object_bytes,
-            tags=tags,
+            bypass=policy.bypass,
+            stand_in=policy.stand_in if policy is not NO_POLICY else None,
         )
-        stored_tags = tags or ()
-        if request.policy.tags:
-            stored_tags += tuple(tag.encode() for tag in request.policy.tags)
-        return verdict, directives, stored_tags
+        if policy.tags:
+            tags += tuple(tag.encode() for tag in policy.tags)
+        return verdict, directives, tags
+
+    def _options_for(self, policy: PathPolicy) -> CacheOptions:
+        longest = policy.heuristic
+        return self._asker.options if longest is None else with_heuristic(self._asker.options, float(longest))
 
     def without_cookies(self, request: InboundRequest, status: int, fields: RawFields) -> RawFields:
         """The fields of an answer to `request` as they are where it is stored: without what the policy strips."""
@@ -255,16 +250,15 @@ class OriginResponse:
     ) -> tuple[Decision, StoredResponse | None]:
         """What would be stored; None, with the reason, where nothing may be."""
         status, reason, fields, length = head
-        options, clock, longest = self._asker.options, self._asker.clock, request.policy.heuristic
-        if longest is not None:
-            options = with_heuristic(options, float(longest))
+        clock, app_clock = self._asker.clock, self._asker.app_clock
         verdict, directives, tags = self.weigh(request, status, combined, length)
         if not verdict.allowed:
             return verdict, None
-        now, wall, app_clock = clock.now(), clock.wall(), self._asker.app_clock
+        now, policy = clock.now(), request.policy
+        options = self._asker.options if policy is NO_POLICY else self._options_for(policy)
         cut = b"age" in combined or directives.private_fields or directives.no_cache_fields
-        coded = b"content-encoding" in combined
-        vary, undeclared = vary_and_coding(combined, options) if coded else (vary_names(combined) or (), None)
+        varies = b"vary" in combined or b"content-encoding" in combined
+        vary, undeclared = vary_and_coding(combined, options) if varies else ((), None)
         coding, choices = self._coding(flight, combined, undeclared) if ENCODING in vary else (None, ())
         place = parse_content_range(combined[b"content-range"]) if status == 206 else None
         return verdict, StoredResponse(
@@ -282,7 +276,7 @@ class OriginResponse:
                 directives,
                 options,
                 response_delay=now - flight.began,
-                received_wall=wall,
+                received_wall=clock.wall(),
                 clock_behind=app_clock.behind if app_clock.known else None,
             ),
             received_at=now,

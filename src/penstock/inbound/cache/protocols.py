@@ -23,6 +23,7 @@ _LANGUAGE = frozenset({b"accept-language"})
 class InboundRequest(CacheRequest):
     """A client's request: what the rules look at, and the fields as they came, for the origin."""
 
+    fields: dict[bytes, bytes]
     raw: RawFields
     client: str = field(default="", kw_only=True)
     policy: PathPolicy = field(default=NO_POLICY, kw_only=True)

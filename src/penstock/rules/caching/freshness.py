@@ -75,7 +75,7 @@ def freshness_of(
     return Freshness(
         lifetime,
         clause,
-        _initial_age(fields, date, response_delay, received_wall, clock_behind),
+        initial_age(fields, date, response_delay, received_wall, clock_behind),
         0.0 if bound else float(directives.stale_while_revalidate or 0),
         None if bound or if_error is None else float(if_error),
         options.stale_when_unreachable if may_be_stale else 0.0,
@@ -129,7 +129,7 @@ def _heuristic_lifetime(
     return max(0.0, min((date - modified) * options.heuristic_share, options.heuristic_max)), clause
 
 
-def _initial_age(
+def initial_age(
     fields: FieldMap, date: float, response_delay: float, received_wall: float, clock_behind: float | None
 ) -> float:
     """RFC 9111, 4.2.3: what Age says, and the time since the request, both by our own clock.

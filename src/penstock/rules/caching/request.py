@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .http_fields import FieldMap
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class CacheRequest:
@@ -13,7 +15,7 @@ class CacheRequest:
     scheme: bytes
     host: bytes
     target: bytes
-    fields: dict[bytes, bytes]
+    fields: FieldMap
     has_body: bool = field(default=False, kw_only=True)
     bypass_cookie: bool = field(default=False, kw_only=True)
     """It has a cookie for which the policy says that it goes to the app."""

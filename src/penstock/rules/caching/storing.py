@@ -185,7 +185,7 @@ def _by_error(request: CacheRequest, status: int, options: CacheOptions) -> Deci
     """Why an error is not for others: by what one client sends it could take a page from all."""
     if status in _NEVER_STORED:
         return _FORBIDDEN_STATUS
-    alone = not _ASKED_ALONE.isdisjoint(request.fields)
+    alone = any(name in request.fields for name in _ASKED_ALONE)
     return _PROVOKED if alone or (options.profile == "safe" and status in _REFUSED_IF_SAFE) else None
 
 
