@@ -191,7 +191,7 @@ def test_a_head_has_its_end(end: bytes) -> None:
 def test_a_line_that_is_known_is_not_read_again() -> None:
     """And is not taken for the status line, nor that for a line."""
     line = b"HTTP/1.1 200 OK"
-    known = {line: PlainLine(b"a: b\r\n", b"", 0, b"b")}
+    known = {line: (b"a: b\r\n", b"", 0, b"b")}
     assert read_plain_head(b"Content-Length: 5\r\n" + line + b"\r\n\r\n", known.get, READ) == "status"
     assert read(b"%b\r\nContent-Length: 5\r\n%b\r\n\r\n" % (line, line)) == "syntax"
 
@@ -204,6 +204,37 @@ def test_each_byte_of_a_real_head_replaced_left_out_or_followed(head: bytes) -> 
             for after in (place, place + 1):
                 taken += check(head[:place] + special + head[after:]) is not None
     assert taken > len(head), "the mutations hardly ever were plain, so this shows nothing"
+
+
+STATUS_LINES = [b"HTTP/1.1 %d X" % status for status in range(100, 1000)] + [b"HTTP/1.0 200 OK", b"HTTP/1.1 200"]
+MORE_LINES = [
+    *(
+        b"Content-Length: 5",
+        b"Content-Length: 6",
+        b"content-length: 22",
+        b"Content-Length: 5, 5",
+        b"Content-Length: 05",
+    ),
+    *(
+        b"Connection: close",
+        b"Connection: keep-alive",
+        b"Connection: x-powered-by",
+        b"Connection: upgrade",
+        b"Upgrade: a",
+    ),
+    *(b"Keep-Alive: timeout=7", b"Date: x", b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity", b"TE: a"),
+    *(b"Trailer: etag", b"Proxy-Connection: close", b"Proxy-Authenticate: a", b" folded", b"\tfolded", b"A: b\rC: d"),
+]
+
+
+@pytest.mark.parametrize("head", REAL)
+def test_real_heads_with_a_line_more_or_another_status(head: bytes) -> None:
+    first, *lines = head.split(b"\r\n")
+    for start in STATUS_LINES:
+        check(b"\r\n".join([start, *lines]))
+    for more in MORE_LINES:
+        for place in range(len(lines)):
+            check(b"\r\n".join([first, *lines[:place], more, *lines[place:]]))
 
 
 MUTATION = st.tuples(st.floats(0, 1), st.integers(0, 3), st.sampled_from(SPECIAL) | st.binary(max_size=4))

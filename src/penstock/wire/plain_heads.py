@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TypeAlias
 
 from .response_reader import timeout_of
 
@@ -44,13 +44,9 @@ _ONE_HOP = frozenset(
 """Framing, or between two hops: an answer that has one is not plain."""
 
 
-class PlainLine(NamedTuple):
-    """What a line says: as it goes on, what of it is part of the kind, what else it is for (0: nothing), its value."""
-
-    packed: bytes
-    said: bytes
-    part: int
-    value: bytes
+PlainLine: TypeAlias = tuple[bytes, bytes, int, bytes]
+"""What a line says: as it goes on, what of it is part of the kind, what else it is for (0: nothing), its value. No
+NamedTuple, which takes three times as long to be unpacked."""
 
 
 class PlainHead:
@@ -111,12 +107,12 @@ class LineReader:
                 said = b"%b: %b\n" % (name, value)
             elif name in self._by_presence:
                 said = name + b"\n"
-            return PlainLine(packed, said, 0, value)
+            return packed, said, 0, value
         if part == LENGTH and not _LENGTH.fullmatch(value):
             return "content-length"
         if part == CONNECTION and value.lower() != b"keep-alive":
             return "connection"
-        return PlainLine(b"date: %b\r\n" % value if part == DATE else b"", b"", part, value)
+        return b"date: %b\r\n" % value if part == DATE else b"", b"", part, value
 
 
 def read_plain_head(
@@ -153,17 +149,18 @@ def _put_together(start: tuple[int, bytes, bytes], lines: list[PlainLine]) -> Pl
     seen = length = 0
     date = seconds = None
     for text, key, part, value in lines:
-        packed.append(text)
-        if key:
-            said.append(key)
+        if text:
+            packed.append(text)
+            if key:
+                said.append(key)
         if part:
             if seen & part:
                 return "repeated"
             seen |= part
-            if part == DATE:
-                date = value
-            elif part == LENGTH:
+            if part == LENGTH:
                 length = int(value)
+            elif part == DATE:
+                date = value
             elif part == KEEP_ALIVE:
                 seconds = timeout_of(value)
     if not seen & LENGTH:

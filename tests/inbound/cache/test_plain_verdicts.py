@@ -14,7 +14,7 @@ from penstock.inbound.cache.bounded_table import LEAST_SHARE
 from penstock.inbound.cache.plain_verdicts import LONGEST_PLAIN, PlainVerdicts
 from penstock.inbound.proxy.known_hits import plain_form
 from penstock.rules.caching.options import CacheOptions
-from penstock.rules.caching.verdicts import ABSENT_OF_REQUEST, Kind, Verdict, verdict_of
+from penstock.rules.caching.verdicts import ABSENT_OF_REQUEST, Kind, KindVerdict, verdict_of
 from penstock.stores.memory import MemoryStore
 from penstock.stores.stored_response import StoredResponse
 from penstock.wire.plain_heads import PlainHead
@@ -249,7 +249,7 @@ def test_a_verdict_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     table = verdicts()
     asked: list[Kind] = []
 
-    def judge(kind: Kind, options: CacheOptions, *, max_length: float) -> Verdict | str:
+    def judge(kind: Kind, options: CacheOptions, *, max_length: float) -> KindVerdict | str:
         asked.append(kind)
         return verdict_of(kind, options, max_length=max_length)
 

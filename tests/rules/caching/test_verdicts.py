@@ -24,8 +24,8 @@ from penstock.rules.caching.verdicts import (
     GENERAL,
     MEASURED,
     Kind,
+    KindVerdict,
     ReadFields,
-    Verdict,
     freshness_at,
     names_by_value,
     verdict_of,
@@ -264,7 +264,7 @@ def test_a_rule_that_reads_something_else_gets_no_verdict(read: str, monkeypatch
         return weigh_answer(asked, status, fields, *args, **more)
 
     fields = {b"cache-control": b"max-age=60", b"etag": b"x"}
-    assert isinstance(judge(fields), Verdict)
+    assert isinstance(judge(fields), KindVerdict)
     monkeypatch.setattr(verdicts, "weigh_answer", weigh)
     assert judge(fields) == said
 
@@ -281,7 +281,7 @@ def test_nor_does_one_that_reads_something_else_of_the_request(
 
     monkeypatch.setattr(verdicts, "weigh_answer", weigh)
     verdict = judge({b"cache-control": b"no-store"}, cookie=True)
-    assert isinstance(verdict, Verdict) if said is None else verdict == said
+    assert isinstance(verdict, KindVerdict) if said is None else verdict == said
 
 
 def test_nor_does_a_lifetime_that_depends_on_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:

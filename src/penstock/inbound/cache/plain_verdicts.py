@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...rules.caching.freshness import Freshness
 from ...rules.caching.http_fields import combine
 from ...rules.caching.options import CacheOptions
-from ...rules.caching.verdicts import BY_PRESENCE, GENERAL, Kind, Verdict, freshness_at, names_by_value, verdict_of
+from ...rules.caching.verdicts import BY_PRESENCE, GENERAL, Kind, KindVerdict, freshness_at, names_by_value, verdict_of
 from ...stores.memory import MemoryStore
 from ...stores.stored_response import StoredResponse, bytes_of
 from ...wire.plain_heads import LineReader, PlainHead, PlainLine, read_plain_head
@@ -28,9 +28,9 @@ _LONGEST_HEAD = 4096
 _HEAD_BYTES = 144
 """A PlainHead (96), the int of its length and the float of Keep-Alive (56); its key is charged too."""
 _LINE_BYTES = 96
-"""A PlainLine (88); the value of Date and Content-Length is charged too."""
+"""A PlainLine (88: a tuple of four); the value of Date and Content-Length is charged too."""
 _VERDICT_BYTES = 320
-"""A Verdict (72) and its Freshness (136) with the floats of its own (96)."""
+"""A KindVerdict (72) and its Freshness (136) with the floats of its own (96)."""
 
 
 class PlainVerdicts:
@@ -46,8 +46,8 @@ class PlainVerdicts:
         share = share_of(store, _PART)
         self._heads = BoundedTable[PlainHead](store, share, _MOST_HEADS, _bytes_of_head)
         self._lines = BoundedTable[PlainLine](store, share, _MOST_LINES, _bytes_of_line)
-        self._verdicts = BoundedTable[Verdict | str](store, share, _MOST_VERDICTS, lambda _: _VERDICT_BYTES)
-        self._with_cookie = BoundedTable[Verdict | str](store, share, _MOST_VERDICTS, lambda _: _VERDICT_BYTES)
+        self._verdicts = BoundedTable[KindVerdict | str](store, share, _MOST_VERDICTS, lambda _: _VERDICT_BYTES)
+        self._with_cookie = BoundedTable[KindVerdict | str](store, share, _MOST_VERDICTS, lambda _: _VERDICT_BYTES)
         self._find_head = self._heads.entries.get
         self._find_line = self._lines.entries.get
         self._find_verdict = self._verdicts.entries.get
@@ -62,7 +62,7 @@ class PlainVerdicts:
         text = data[:end]
         return self._find_head(text) or self._read(text)
 
-    def of(self, head: PlainHead, *, cookie: bool) -> Verdict | None:
+    def of(self, head: PlainHead, *, cookie: bool) -> KindVerdict | None:
         """What the rules say of an answer with `head` to a plain GET; None where the general path has to judge it.
 
         `cookie`: the request had one. The policy must have nothing for the request.
@@ -70,14 +70,14 @@ class PlainVerdicts:
         verdict = (self._find_with_cookie if cookie else self._find_verdict)(head.key)
         if verdict is None:
             verdict = self._judge(head, cookie)
-        if verdict.__class__ is Verdict and head.length <= self._longest:
+        if verdict.__class__ is KindVerdict and head.length <= self._longest:
             return verdict
         count(self.not_plain, verdict if isinstance(verdict, str) else "too-large")
         return None
 
     def to_store(
         self,
-        verdict: Verdict,
+        verdict: KindVerdict,
         head: PlainHead,
         body: bytes,
         *,
@@ -108,7 +108,7 @@ class PlainVerdicts:
         )
 
     def freshness(
-        self, verdict: Verdict, head: PlainHead, *, began: float, now: float, wall: float, app_clock: AppClock
+        self, verdict: KindVerdict, head: PlainHead, *, began: float, now: float, wall: float, app_clock: AppClock
     ) -> Freshness | None:
         """The freshness of an answer that is stored; None as for `to_store`."""
         assert verdict.freshness is not None
@@ -138,7 +138,7 @@ class PlainVerdicts:
             self._lines.keep(line, said)
         return said
 
-    def _judge(self, head: PlainHead, cookie: bool) -> Verdict | str:
+    def _judge(self, head: PlainHead, cookie: bool) -> KindVerdict | str:
         verdict = verdict_of(_kind_of(head, cookie), self._options, max_length=self._max_length)
         if len(head.key) <= _LONGEST_LINE:
             (self._with_cookie if cookie else self._verdicts).keep(head.key, verdict)
@@ -162,4 +162,4 @@ def _bytes_of_head(head: PlainHead) -> int:
 
 
 def _bytes_of_line(line: PlainLine) -> int:
-    return _LINE_BYTES + sum(bytes_of(len(each)) for each in (line.packed, line.said, line.value))
+    return _LINE_BYTES + bytes_of(len(line[0])) + bytes_of(len(line[1])) + bytes_of(len(line[3]))

@@ -120,7 +120,7 @@ class Kind(NamedTuple):
     """The request had one."""
 
 
-class Verdict(NamedTuple):
+class KindVerdict(NamedTuple):
     """What the rules say of all answers of a kind.
 
     `freshness`: without the age of one answer (see `freshness_at`); None where nothing is stored. `for_all`: whether
@@ -147,7 +147,7 @@ def names_by_value(options: CacheOptions) -> frozenset[bytes]:
     return BY_VALUE.union(options.targeted) - GENERAL.keys()
 
 
-def verdict_of(kind: Kind, options: CacheOptions, *, max_length: float) -> Verdict | str:
+def verdict_of(kind: Kind, options: CacheOptions, *, max_length: float) -> KindVerdict | str:
     """What the rules say of `kind`, for answers of at most `max_length` bytes; or, in words, why each is judged."""
     cookie = frozenset({COOKIE}) if kind.cookie else frozenset[bytes]()
     asked = ReadFields({}, cookie, ABSENT_OF_REQUEST | {COOKIE})
@@ -167,7 +167,7 @@ def verdict_of(kind: Kind, options: CacheOptions, *, max_length: float) -> Verdi
     # The words of pass are for requests that are not plain, so any other stands for all.
     for_all = is_for_all(request, kind.status, "uri-miss", verdict)
     outside = sorted(fields.outside | asked.outside)
-    return _outside(outside[0]) if outside else Verdict(verdict, freshness, for_all)
+    return _outside(outside[0]) if outside else KindVerdict(verdict, freshness, for_all)
 
 
 def fields_of(kind: Kind, options: CacheOptions, measured: frozenset[bytes] = frozenset()) -> ReadFields:
