@@ -64,7 +64,8 @@ BROKEN := tests/contract/test_wire_cancel.py tests/contract/test_wire_closing_se
 LONG := tests/docs/test_docs_run.py tests/migrate/test_pytest_plugin.py tests/migrate/bench/test_bench_for_real.py \
 	tests/migrate/test_back.py tests/cli/test_token_command.py tests/cli/test_dead_credential.py tests/cli/test_demo_move.py \
 	tests/inbound/proxy/test_memory_real.py tests/inbound/proxy/test_variants_real.py tests/inbound/test_memory.py \
-	tests/inbound/cache/test_schedules.py tests/inbound/processes/test_purge_schedules.py tests/engine/test_adaptive_flow.py tests/engine/test_stress.py \
+	tests/inbound/proxy/test_two_ways.py tests/inbound/cache/test_schedules.py tests/inbound/processes/test_purge_schedules.py \
+	tests/engine/test_adaptive_flow.py tests/engine/test_stress.py \
 	tests/outbound/test_pull_shapes.py tests/adapters/test_transports.py tests/rules/moving/test_pairs.py
 
 .PHONY: test

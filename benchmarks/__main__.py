@@ -32,6 +32,7 @@ NAMES = {
     "cache_processes": "what a hit costs with two processes against one (a minute)",
     "cache_log": "what an access log costs a hit (a minute)",
     "cache_miss": "unique URLs only: misses a second and CPU a miss beside Varnish and nginx (a minute)",
+    "cache_plain": "what a miss and a passed answer cost without the network, the short way and the general (a minute)",
     "cache_story": "45,000 requests a second, a third of them unique, open loop (two minutes)",
     "cache_cold": "1,000 clients at once on a cold key, and on one that may not be shared (a minute)",
     "cache_variants": "one URL that varies with 300 languages, six codings, or the cookie: hits (three minutes)",

@@ -137,6 +137,12 @@ class Client:
         fields = b"".join(b"%b: %b\r\n" % field for field in _BROWSER) + (b"X-Mark: %d\r\n" % mark if mark else b"")
         self.writer.write(b"GET %b HTTP/1.1\r\nHost: shop\r\n%b\r\n" % (path.encode(), fields))
 
+    async def get_plain(self, path: str, expected: bytes) -> None:
+        """Ask as a browser writes it, and look what became of it."""
+        self.writer.write(b"GET %b HTTP/1.1\r\nHost: shop\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n" % path.encode())
+        head = await self.answer()
+        assert expected in head, head
+
     async def answer(self) -> bytes:
         """The head of the answer, when all of it is there."""
         head = await self._reader.readuntil(b"\r\n\r\n")
@@ -172,6 +178,14 @@ class ProxyBench:
     async def stored_miss(self) -> Counts:
         """Another URL each time."""
         return await one_request(lambda number: self.client.get(f"/miss/{number}", b"stored"))
+
+    async def plain_miss(self) -> Counts:
+        """The same, for requests that need not be parsed."""
+        return await one_request(lambda number: self.client.get_plain(f"/plain/{number}", b"stored"))
+
+    async def plain_pass(self) -> Counts:
+        """One of these, for one client alone."""
+        return await one_request(lambda number: self.client.get_plain(f"/private/plain/{number}", b"fwd=uri-miss"))
 
     async def private_miss(self) -> Counts:
         """What is found to be for one client."""
@@ -311,6 +325,8 @@ async def measure_all() -> dict[str, Counts]:
             "joined": await bench.joined(),
             "stored-miss": await bench.stored_miss(),
             "private-miss": await bench.private_miss(),
+            "plain-miss": await bench.plain_miss(),
+            "plain-pass": await bench.plain_pass(),
         }
     middleware = MiddlewareBench()
     counts["middleware-known-hit"] = await middleware.known_hit()

@@ -18,7 +18,8 @@ MODULES = sorted(path for room in ("inbound", "stores") for path in (PACKAGE / r
 ASKED_BY = {
     "pass_by": {"inbound/cache/engine.py look_up"},
     "reuse": {"inbound/cache/engine.py look_up"},
-    "ask": {"inbound/cache/engine.py look_up"},
+    # The second for what nothing is stored for, which has to be known before a request is parsed.
+    "ask": {"inbound/cache/engine.py look_up", "inbound/cache/engine.py _plan_of_plain"},
     # Its order with what comes before it is in `rules/caching/weighing`, for one answer and for a kind of them.
     "may_store": set[str](),
     "weigh_answer": {"inbound/cache/origin_response.py weigh"},

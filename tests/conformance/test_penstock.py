@@ -43,14 +43,16 @@ async def penstock(origin_port: int, options: tuple[str, ...]) -> AsyncIterator[
     assert b"Traceback" not in rest, rest.decode()
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_nothing_that_passed_through_the_proxy_fails(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "more"), [*((name, ()) for name in PROFILES), ("proxy_safe", ("--no-plain-path",))], ids=str
+)
+def test_nothing_that_passed_through_the_proxy_fails(name: str, more: tuple[str, ...]) -> None:
     """And what is better is to be recorded: python -m tests.conformance --record."""
     assert SUITE is not None
     suite = SUITE
 
     async def run() -> dict[str, str]:
-        async with Origin() as origin, penstock(origin.port, PROFILES[name]) as port:
+        async with Origin() as origin, penstock(origin.port, (*PROFILES[name], *more)) as port:
             results = await run_against(suite.for_proxies(), origin, "127.0.0.1", port)
         return verdicts(suite, {each: result.kind for each, result in results.items()})
 

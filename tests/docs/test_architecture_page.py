@@ -115,6 +115,16 @@ async def passed_on() -> list[Step]:
     return called
 
 
+async def plain_miss(bench: ProxyBench, called: list[Step]) -> None:
+    for number in range(20):
+        # Until the origin is one whose connections are used at once.
+        await bench.client.get_plain(f"/plain/{number}", b"stored")
+    with tracing(called):
+        # Of two: one answer a second is looked at for the clock of the app, in the general way.
+        await bench.client.get_plain("/plain/one", b"stored")
+        await bench.client.get_plain("/plain/two", b"stored")
+
+
 async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     called: list[Step] = []
     state = ArmsState({"GET /way": RouteState("async", 0.5, since=1.0)})
@@ -152,7 +162,7 @@ async def one_arm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["item", "page", "known hit", "hit", "passed on", "miss", "arm"])
+@pytest.mark.parametrize("name", ["item", "page", "known hit", "hit", "passed on", "miss", "plain miss", "arm"])
 def test_a_way_is_as_the_page_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step of the table is taken, in its order; others may lie between."""
     ways: dict[str, Callable[[], Coroutine[Any, Any, list[Step]]]] = {
@@ -162,6 +172,7 @@ def test_a_way_is_as_the_page_says(name: str, tmp_path: Path, monkeypatch: pytes
         "hit": lambda: through_the_proxy(hit),
         "passed on": passed_on,
         "miss": lambda: through_the_proxy(miss),
+        "plain miss": lambda: through_the_proxy(plain_miss),
         "arm": lambda: one_arm(tmp_path, monkeypatch),
     }
     steps = way(name)

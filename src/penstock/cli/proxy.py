@@ -105,6 +105,11 @@ Examples:
 @log_option
 @click.option("--origin-connections", type=click.IntRange(min=1), default=1024, show_default=True, help="To the app.")
 @click.option(
+    "--no-plain-path",
+    is_flag=True,
+    help="Take each request the general way, also where a shorter one leads to the same.",
+)
+@click.option(
     "--request-buffer",
     type=Size(),
     default="64KiB",

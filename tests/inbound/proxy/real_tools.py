@@ -11,6 +11,9 @@ from typing import Any
 from penstock.inbound.proxy.access_log import AccessLog
 from penstock.inbound.proxy.proxy import Proxy, ProxySettings
 
+PLAIN_PATH = True
+"""What a proxy is told that was told nothing of it."""
+
 
 class Asked:
     """One request as the origin read it, and the connection to answer on."""
@@ -158,6 +161,7 @@ async def rig(
     origin = RealOrigin(script)
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, backlog=1000)
     port = server.sockets[0].getsockname()[1]
+    settings = {"plain_path": PLAIN_PATH} | settings
     proxy = Proxy(ProxySettings(f"http://127.0.0.1:{port}", **settings), access_log=access_log)
     await proxy.start("127.0.0.1", 0, tls=tls)
     made = Rig(origin, proxy)

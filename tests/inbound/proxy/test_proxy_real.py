@@ -8,12 +8,18 @@ import ssl
 import pytest
 import trustme
 
+from . import real_tools
 from .real_tools import Asked, Client, head, rig, run_real
 
 pytestmark = pytest.mark.real
 
 FRESH = "Cache-Control: max-age=60"
 CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["plain path", "general"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real_tools, "PLAIN_PATH", request.param)
 
 
 @pytest.mark.parametrize("control", [FRESH, "Cache-Control: private", "Content-Type: text/event-stream"])

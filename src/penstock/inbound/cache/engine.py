@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 
 from ...clock import Clock, current_clock
 from ...messages import RawFields
 from ...rules.caching.cache_key import primary_key, variants_of
-from ...rules.caching.http_fields import end_to_end
-from ...rules.caching.lookup import LET_GO, OWN, REFRESH, Act, ask, is_kept_from, pass_by, reuse
+from ...rules.caching.decisions import Decision
+from ...rules.caching.http_fields import FieldMap, end_to_end
+from ...rules.caching.lookup import LET_GO, OWN, REFRESH, Act, Plan, ask, is_kept_from, pass_by, reuse
 from ...rules.caching.options import CacheOptions
 from ...rules.caching.validation import validators
 from ...stores.memory import MemoryStore
@@ -132,6 +134,8 @@ class CacheEngine:
             if plan is not None:
                 return Found(plan, key, now, resource, stored)
         whole = False
+        if self.flights.plain:
+            self.flights.inflate(key)
         flight_key = self.flights.key_of(request, key, stored)
         if stored is None and b"range" in request.fields:
             of_whole = self.flights.key_of(request, key, None, whole=True)
@@ -153,6 +157,37 @@ class CacheEngine:
             refused=None if refusal is None else refusal.verdict,
         )
         return Found(plan, key, now, resource, stored, flight_key, whole)
+
+    def look_up_plain(self, key: bytes, target: bytes, personal: FieldMap, now: float) -> Plan | None:
+        """As `look_up`, for a GET that nothing but its URL and its cookies tells from others; changes nothing.
+
+        `personal`: what it has of the fields that tell users apart. None: `look_up` is to be asked, since something is
+        stored or on its way, or the policy says something.
+        """
+        flights = self.flights
+        if self.store.get(key) is not None or flights.find(key) is not None or key in flights.plain:
+            return None
+        if flights.vary_hints.entries and flights.varies(key):
+            return None
+        if self.policy.applies and self.policy.for_target(target) is not NO_POLICY:
+            return None
+        refusal = self.refusals.look_up(key, personal, now) if self.refusals.known else None
+        return _plan_of_plain(None if refusal is None else refusal.verdict)
+
+    def unfold(
+        self, plain: Found, request: InboundRequest, reply: ClientReply, sequence: int, origin: Origin, *, closed: bool
+    ) -> Flight:
+        """The flight of a plain request that was counted and sent already: `origin` gives what was sent.
+
+        `closed`: nobody may join any more.
+        """
+        alone = plain.plan.act is Act.ALONE
+        flight = Flight(self.judge, self.flights, request, plain, sequence, request, alone=alone, verbatim=alone)
+        if not alone and not closed:
+            self.flights.open(flight, refresh=False)
+        flight.join(request, reply, collapsed=False)
+        flight.ask(origin, [], None)
+        return flight
 
     def key_of(self, request: InboundRequest) -> bytes:
         """The primary key (RFC 9111, 2): scheme, host and raw target."""
@@ -315,6 +350,12 @@ class CacheEngine:
         if not self.store.collecting:
             self._collector.cancel()
             self._collector = None
+
+
+@lru_cache(256)
+def _plan_of_plain(refused: Decision | None) -> Plan:
+    """Of a GET of which nothing is stored or on its way; remembered by all that it is made from."""
+    return ask(b"GET", None, others_stored=False, varies=False, on_its_way=False, refused=refused)
 
 
 def _is_kept_from(request: InboundRequest, resource: Resource | None, flight: Flight | None) -> bool:

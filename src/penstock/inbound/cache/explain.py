@@ -105,7 +105,7 @@ def explain(engine: CacheEngine, request: InboundRequest) -> dict[str, Any]:
         "policy": None if policy is NO_POLICY else policy.where,
         "policy_at": None if policy is NO_POLICY else place_of(policy, engine.policy),
         "clock_behind_s": engine.app_clock.behind,
-        "under_way": sum(flight.key == key for flight in engine.flights),
+        "under_way": engine.flights.under_way(key),
     }
 
 

@@ -10,7 +10,7 @@ anything that it could be tagged with is purged (`close_url`, `close_all`); and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ...rules.caching.cache_key import shared_variant
 from ...rules.caching.codings import Choices
@@ -34,6 +34,14 @@ class VaryHint(NamedTuple):
     choices: Choices
 
 
+class PlainFlight(Protocol):
+    """A request to the origin that has no Flight as long as nobody needs one."""
+
+    def inflate(self) -> object:
+        """Make the flight, and `open` it if this one was in `Flights.plain`; take it out of there."""
+        ...
+
+
 class Flights:
     """The flights of one engine that others may join, and what all of them hold; it is their Room.
 
@@ -51,6 +59,11 @@ class Flights:
         """By what they answer."""
         self.find = self._joinable.get
         """The flight that a request with this flight key may join, if there is one."""
+        self.plain: dict[bytes, PlainFlight] = {}
+        """Those under way without a Flight that others may join, by key; to be changed by who begins and ends them.
+
+        Who looks for a flight calls `inflate` first. A purge takes them out, so that nobody joins.
+        """
         self._held_by: dict[Flight, int] = {}
         self._refreshes: set[Flight] = set()
         self._max_object_bytes = store.max_object_bytes
@@ -86,6 +99,20 @@ class Flights:
     def varies(self, key: bytes) -> bool:
         """Whether the answers for `key` depended on more than the URL."""
         return short_key(key) in self._hints
+
+    def inflate(self, key: bytes) -> None:
+        """Where what is under way for `key` is a plain one, make the flight that can be joined of it."""
+        plain = self.plain.get(key)
+        if plain is not None:
+            plain.inflate()
+
+    def is_full(self) -> bool:
+        """Whether no further body could be kept, however short it is."""
+        return self.held > self._most_held
+
+    def under_way(self, key: bytes) -> int:
+        """How many flights for the URL `key` can be joined."""
+        return (key in self.plain) + sum(flight.key == key for flight in self._joinable.values())
 
     def may_refresh(self, flight_key: bytes) -> bool:
         """Whether a stale answer is to be followed by a flight of its own: not where one is on its way already."""
@@ -141,11 +168,13 @@ class Flights:
 
     def close_url(self, key: bytes) -> None:
         """A URL was purged: what is on its way was asked for before, so nobody joins it any more."""
-        for flight in [flight for flight in self if flight.key == key]:
+        self.plain.pop(key, None)
+        for flight in [flight for flight in self._joinable.values() if flight.key == key]:
             self.close(flight)
 
     def close_all(self) -> None:
         """A tag or everything was purged; which tags an answer has is not known before it comes."""
+        self.plain.clear()
         self._joinable.clear()
 
     def over(self, flight: Flight) -> None:
@@ -161,10 +190,12 @@ class Flights:
 
     def __iter__(self) -> Iterator[Flight]:
         """Those that can be joined."""
+        for plain in [*self.plain.values()]:
+            plain.inflate()
         return iter(self._joinable.values())
 
     def __len__(self) -> int:
-        return len(self._joinable)
+        return len(self._joinable) + len(self.plain)
 
     def __repr__(self) -> str:
         return f"<Flights {len(self)} open, {self.refreshing} refreshing, {self.held:,} bytes held>"

@@ -57,7 +57,8 @@ class HitForMiss:
         self._told = BoundedTable[RememberedRefusal](
             store, share_of(store, _TOLD_PART), _MOST_TOLD, lambda _: _REFUSAL_BYTES
         )
-        self._known = self._refusals.entries
+        self.known = self._refusals.entries
+        """What decides, to be read: where it is empty nothing is to be looked up."""
 
     def note(
         self, key: bytes, fields: FieldMap, now: float, verdict: Decision, status: int, *, for_all: bool = True
@@ -73,7 +74,7 @@ class HitForMiss:
 
     def look_up(self, key: bytes, fields: FieldMap, now: float) -> RememberedRefusal | None:
         """The entry, unless its time is over."""
-        return _of_key(self._refusals, of_kind(short_key(key), fields), now) if self._known else None
+        return _of_key(self._refusals, of_kind(short_key(key), fields), now) if self.known else None
 
     def of_all_kinds(self, key: bytes, now: float) -> list[tuple[str, RememberedRefusal]]:
         """What is remembered for `key`, by the fields that the requests had ("" for none of them).
@@ -94,7 +95,7 @@ class HitForMiss:
 
     def forget(self, key: bytes, fields: FieldMap) -> None:
         """An answer for `key` was stored, or could have been."""
-        if self._known or self._told.entries:
+        if self.known or self._told.entries:
             key = of_kind(short_key(key), fields)
             self._refusals.drop(key)
             self._told.drop(key)
@@ -105,7 +106,7 @@ class HitForMiss:
         self._told.clear()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self.known)
 
 
 def _of_key(table: BoundedTable[RememberedRefusal], key: bytes, now: float) -> RememberedRefusal | None:

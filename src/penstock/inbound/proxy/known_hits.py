@@ -21,7 +21,7 @@ from ..cache.bounded_table import BoundedTable, Sights, share_of
 from ..cache.counters import CacheCounters
 
 MAX_BODY = 64 * 1024
-_MAX_REQUEST = 4096
+MAX_REQUEST = 4096
 _MAX_KNOWN = 8192
 _PART = 32
 _HIT_BYTES = 144
@@ -49,13 +49,21 @@ def plain_form(data: bytes) -> tuple[bytes, bytes] | None:
     Whoever gives a request to `learn` has parsed it, so equal forms are the same request, whatever else they say: a
     browser that is new to the cache, or a cookie, does not make a request another one.
     """
-    if len(data) > _MAX_REQUEST:
+    plain = match_plain(data)
+    if plain is None:
+        return None
+    line, host, encoding = plain.groups(b"")
+    return line + host, line + host + encoding
+
+
+def match_plain(data: bytes) -> re.Match[bytes] | None:
+    """The parts of a plain request: its first line, its Host line and, if it has one, its Accept-Encoding line."""
+    if len(data) > MAX_REQUEST:
         return None
     plain = _PLAIN.fullmatch(data)
     if plain is None or data.count(b"\nHost: ") != 1 or data.count(b"\nAccept-Encoding: ") > 1:
         return None
-    line, host, encoding = plain.groups(b"")
-    return line + host, line + host + encoding
+    return plain
 
 
 class KnownHit:
@@ -97,6 +105,8 @@ class KnownHits:
         )
         self._find = self._table.entries.get
         self._sights = Sights(store)
+        self.unknown: re.Match[bytes] | None = None
+        """The parts of the last request that was found to be plain; whose it is tells its `string`."""
         self.on_sample: Callable[[StoredResponse], None] = _nothing
         """Told of the hit that reaches `CacheCounters.sample_at`."""
 
@@ -127,11 +137,13 @@ class KnownHits:
         return wire
 
     def _find_plain(self, data: bytes) -> KnownHit | None:
-        plain = plain_form(data)
-        if plain is None:
+        self.unknown = match = match_plain(data)
+        if match is None or not (self._plain.entries or self._plain_by_encoding.entries):
             return None
+        line, host, encoding = match.groups(b"")
+        form = line + host
         # Tables of their own: a form is no request, and must not be found by bytes that look like it.
-        known = self._plain.entries.get(plain[0]) or self._plain_by_encoding.entries.get(plain[1])
+        known = self._plain.entries.get(form) or self._plain_by_encoding.entries.get(form + encoding)
         if known is not None and known.by_cookie and b"\nCookie:" in data:
             return None
         if known is not None and not self._counters.hits & _EACH:
@@ -147,7 +159,7 @@ class KnownHits:
         `by_cookie`: whether it is depends on the cookies of the request, by the policy or by what is stored.
         A plain form at once, as others have the same; what is known only by its bytes when it comes again.
         """
-        if len(data) > _MAX_REQUEST or len(stored.body) > MAX_BODY:
+        if len(data) > MAX_REQUEST or len(stored.body) > MAX_BODY:
             return
         plain = plain_form(data)
         if plain is not None and resource is stored and not stored.vary:

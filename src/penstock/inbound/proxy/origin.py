@@ -22,6 +22,12 @@ _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"x-forward
 _NO_BODY_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
 
+VIA = b"Via: %b1.1 %b\r\n"
+"""What Via said before, with a comma, and our name."""
+WHOM = b"X-Forwarded-For: %b\r\n"
+"""The address that we ask for."""
+PLACE = b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
+"""What the client asked for: scheme and host."""
 SUSPECT = NEVER_KEYED | CLAIMS
 """Who sends none of these, and of whose Connection field nothing follows, need not be screened."""
 
@@ -110,16 +116,14 @@ class ProxyOrigin:
         return b"".join(lines)
 
     def _forwarding(self, request: InboundRequest, forwarded_for: bytes, via: bytes) -> bytes:
-        text = b"Via: %b1.1 %b\r\n" % (via, self._name)
+        text = VIA % (via, self._name)
         # Who comes over a Unix socket has no address, and adds none.
         addresses = (
             forwarded_for + request.client.encode("latin-1", "replace") if request.client else forwarded_for[:-2]
         )
         if addresses:
-            text += b"X-Forwarded-For: %b\r\n" % addresses
-        if not self._trust:
-            text += b"X-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (request.scheme, request.host)
-        return text
+            text += WHOM % addresses
+        return text if self._trust else text + PLACE % (request.scheme, request.host)
 
 
 def _framing(method: bytes, length: int | None) -> bytes:

@@ -19,6 +19,7 @@ from ...wire.server.answer_bytes import answer_head
 from ...wire.streams import StreamClient
 from ..cache.answers import PRODUCT, age_right_until, fresh_until, hit_fields
 from ..cache.engine import CacheEngine
+from ..cache.plain_verdicts import PlainVerdicts
 from ..cache.policy import Policy
 from ..cache.protocols import InboundRequest
 from ..cache.purging import purge
@@ -28,6 +29,7 @@ from .known_hits import KnownHits
 from .origin import SUSPECT, ProxyOrigin, screen
 from .other_addresses import OtherAddresses
 from .own_address import refuse_itself
+from .plain_path import PlainPath, may_be_plain
 from .request_ids import FIELD, RequestIds
 from .snapshot import Watched
 from .top_urls import TopUrls, reserve_keys
@@ -50,7 +52,7 @@ class ProxySettings:
 
     `hosts`: which Host fields are answered; empty means all. `trust_forwarded`: the clients are proxies of ours, whose
     X-Forwarded fields are passed on instead of replaced. `request_buffer`: of a body, before the origin is asked.
-    `whole_ranges`: see `CacheEngine`.
+    `whole_ranges`: see `CacheEngine`. `plain_path`: whether plain requests may go the short way (see `PlainPath`).
     """
 
     origin: str
@@ -67,6 +69,7 @@ class ProxySettings:
     trust_forwarded: bool = False
     origin_connections: int = 1024
     request_buffer: int = 64 * 1024
+    plain_path: bool = True
     connect_timeout: float = 3.0
     first_byte_timeout: float = 60.0
     between_bytes_timeout: float = 30.0
@@ -102,7 +105,6 @@ class Proxy:
             uncacheable_ttl=settings.uncacheable_ttl,
             whole_ranges=settings.whole_ranges,
         )
-        self.server = Server() if access_log is None else Server(access_log.answered, access_log.known)
         self.handler = ProxyHandler(
             self.engine,
             self.uploads,
@@ -114,7 +116,17 @@ class Proxy:
             ids=ids,
         )
         self._others = OtherAddresses()
+        self.plain = self._plain_path(name, access_log)
+        self.server = _server(access_log, self.plain)
         self._top: TopUrls | None = None
+
+    def _plain_path(self, name: bytes, log: AccessLog | None) -> PlainPath | None:
+        """None where the settings say no, or want something of each request that the short way has not."""
+        settings = self.settings
+        if log is not None or not settings.plain_path or settings.trust_forwarded or not may_be_plain(settings.limits):
+            return None
+        verdicts = PlainVerdicts(self.store, settings.options)
+        return PlainPath(self.engine, self.client, self.handler, verdicts, settings.limits.max_fields, name)
 
     async def start(
         self, host: str, port: int, *, tls: ssl.SSLContext | None = None, sock: socket.socket | None = None
@@ -144,6 +156,8 @@ class Proxy:
             self._top = TopUrls(engine.counters, engine.key_of, engine.clock.now, reserve_keys(self.store))
             self.engine.on_looked_up = self._top.looked_up
             self.handler.known_hits.on_sample = self._top.sample
+            if self.plain is not None:
+                self.plain.on_missed = self._top.missed
         return Watched(self.engine, server=self.server, client=self.client, top=self._top)
 
     def purge(
@@ -235,31 +249,20 @@ class ProxyHandler:
     def begin(self, exchange: ServerExchange) -> None:
         """Answer for the hosts that are ours, through the engine; 421 for others."""
         visit = None if self._log is None else self._log.begin(exchange)
-        head, client = exchange.head, exchange.client
+        head = exchange.head
         scheme = b"https" if exchange.tls else b"http"
-        host = normalise_host(head.host or self._default_host, scheme)
-        if host is None or (self._hosts and host.rpartition(b":")[0] not in self._hosts and host not in self._hosts):
+        host = self.host_of(head.host or self._default_host, scheme)
+        if host is None:
             exchange.respond(421, b"Misdirected Request", _TEXT, b"This server does not answer for that host.\n")
             return
         fields = combine(head.fields)
         if b"via" in fields and self._goes_round(fields[b"via"]):
             exchange.respond(508, b"Loop Detected", _TEXT, _CIRCLE)
             return
-        request = InboundRequest(
-            head.method, scheme, host, head.target, fields, head.fields, has_body=head.has_body, client=client
-        )
-        if not SUSPECT.isdisjoint(fields) or fields.get(b"connection", b"close") not in ONE_HOP:
-            screen(request, trust_forwarded=self._trust)
+        request = self._request(exchange, scheme, host, fields)
         if self.pass_on is not None and self.pass_on(request, exchange):
             return
-        # What goes out is what an answer may vary with.
-        said = fields.get(_FORWARDED_FOR) if self._trust else None
-        if client:
-            address = client.encode("latin-1", "replace")
-            fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
-        elif said is None:
-            fields.pop(_FORWARDED_FOR, None)
-        whose = client if said is None else last_member(said)
+        whose = self._from(request, exchange.client)
         if self._ids is not None:
             self._ids.take(request)
         if visit is not None:
@@ -270,6 +273,46 @@ class ProxyHandler:
         stored = self._engine.handle(request, exchange)
         if stored is not None and exchange.raw is not None:
             self._learn(exchange.raw, request, stored)
+
+    def host_of(self, said: bytes, scheme: bytes) -> bytes | None:
+        """The host of a request in the form of keys; None where it is none, or none of ours."""
+        host = normalise_host(said, scheme)
+        if host is None or (self._hosts and host.rpartition(b":")[0] not in self._hosts and host not in self._hosts):
+            return None
+        return host
+
+    def plain_request(self, exchange: ServerExchange, host: bytes) -> InboundRequest:
+        """The request of `exchange`, which is plain, for `host` as `host_of` gave it."""
+        scheme = b"https" if exchange.tls else b"http"
+        request = self._request(exchange, scheme, host, combine(exchange.head.fields))
+        self._from(request, exchange.client)
+        return request
+
+    def _request(
+        self, exchange: ServerExchange, scheme: bytes, host: bytes, fields: dict[bytes, bytes]
+    ) -> InboundRequest:
+        """What the client asks, as the app is to see it."""
+        head, client = exchange.head, exchange.client
+        request = InboundRequest(
+            head.method, scheme, host, head.target, fields, head.fields, has_body=head.has_body, client=client
+        )
+        if not SUSPECT.isdisjoint(fields) or fields.get(b"connection", b"close") not in ONE_HOP:
+            screen(request, trust_forwarded=self._trust)
+        return request
+
+    def _from(self, request: InboundRequest, client: str) -> str:
+        """Say in X-Forwarded-For from where it comes; returns the address of who asks.
+
+        What goes out is what an answer may vary with.
+        """
+        fields = request.fields
+        said = fields.get(_FORWARDED_FOR) if self._trust else None
+        if client:
+            address = client.encode("latin-1", "replace")
+            fields[_FORWARDED_FOR] = address if said is None else b"%b, %b" % (said, address)
+        elif said is None:
+            fields.pop(_FORWARDED_FOR, None)
+        return client if said is None else last_member(said)
 
     def _handle(self, request: InboundRequest, exchange: ServerExchange, visit: Visit | None) -> None:
         """Of its body enough has come."""
@@ -297,6 +340,10 @@ class ProxyHandler:
         if not apart or not any(_FORWARDED_FOR in names or FIELD in names for names in resource.vary_lists):
             by_cookie = bool(request.policy.bypass_cookies) or stored.freshness.strangers_only
             self.known_hits.learn(raw, resource, stored, fresh_until(stored), by_cookie=by_cookie)
+
+
+def _server(log: AccessLog | None, plain: PlainPath | None) -> Server:
+    return Server(plain=plain) if log is None else Server(log.answered, log.known)
 
 
 def _store(settings: ProxySettings) -> MemoryStore:

@@ -103,9 +103,12 @@ class TopUrls:
         if stored is not None:
             self.bytes_from_store += len(stored.body)
         if not spared:
-            example = short_key(key)
-            self._missed_urls.add((key[:_LONGEST_KEY], what), 1, 0, example)
-            self._missed_paths.add((_path(key), what), 1, 0, example)
+            self._count_miss(key, what)
+
+    def missed(self, key: bytes, why: str) -> None:
+        """The same, for who has no more than the key of a request that went to the app."""
+        self._count(key, 1, 0)
+        self._count_miss(key, why)
 
     def sample(self, stored: StoredResponse) -> None:
         """A hit that stands for all since the last one looked at; to be called when `sample_at` hits are reached."""
@@ -159,6 +162,11 @@ class TopUrls:
             self._turn()
         self._urls.add(key[:_LONGEST_KEY], weight, spared)
         self._paths.add(_path(key), weight, spared)
+
+    def _count_miss(self, key: bytes, why: str) -> None:
+        example = short_key(key)
+        self._missed_urls.add((key[:_LONGEST_KEY], why), 1, 0, example)
+        self._missed_paths.add((_path(key), why), 1, 0, example)
 
     def _turn(self) -> None:
         now = self._now()

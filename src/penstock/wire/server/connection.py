@@ -22,7 +22,7 @@ from .reset import end_writing, reset_on_close
 
 # Plain numbers: since 3.12 members of an IntEnum take a fifth longer to compare.
 _PHASES = ("idle", "head", "busy", "drop", "linger", "closed")
-_IDLE, _HEAD, _BUSY, _DROP, _LINGER, _CLOSED = range(len(_PHASES))
+IDLE, _HEAD, BUSY, _DROP, _LINGER, _CLOSED = range(len(_PHASES))
 _BATCH = 32
 """Pipelined requests of one connection that are begun before others have a turn."""
 _COPIED_BYTES = 64 * 1024
@@ -70,7 +70,7 @@ class ServerConnection(asyncio.Protocol):
         self._known = keeper.handler.known if plain else self._known_with_care
         self._exchange: ServerExchange | None = None
         self._rate: BodyRate | None = None
-        self._phase = _IDLE
+        self._phase = IDLE
         self._idle = False
         self._eof = False
         self._reading = True
@@ -169,12 +169,12 @@ class ServerConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """In the middle of a request or an answer."""
-        return self._phase in {_HEAD, _BUSY, _DROP}
+        return self._phase in {_HEAD, BUSY, _DROP}
 
     @property
     def spare(self) -> tuple[int, float] | None:
         """How well it can be closed for a newcomer: the lowest first; None within a request or an answer."""
-        if self._phase in {_BUSY, _CLOSED} or self._scheduled or self._transport.get_write_buffer_size():
+        if self._phase in {BUSY, _CLOSED} or self._scheduled or self._transport.get_write_buffer_size():
             return None
         if not self.requests:
             return 0, 0.0
@@ -198,7 +198,7 @@ class ServerConnection(asyncio.Protocol):
         """
         self.draining = True
         self._idle = False
-        if self._phase == _IDLE and not self._reader.buffered and (self.requests or last):
+        if self._phase == IDLE and not self._reader.buffered and (self.requests or last):
             self._shut()
 
     def check(self, now: float) -> None:
@@ -206,7 +206,7 @@ class ServerConnection(asyncio.Protocol):
         phase = self._phase
         if self.paused or phase >= _LINGER:
             self._check_sending(now)
-        elif phase == _IDLE:
+        elif phase == IDLE:
             if self._seen != self.requests:
                 self._seen = self.requests
                 self._due = now + self._limits.idle_timeout
@@ -267,7 +267,7 @@ class ServerConnection(asyncio.Protocol):
         if close:
             self._shut(asked=not exchange.head.keep_alive)
             return
-        self._phase = _IDLE
+        self._phase = IDLE
         if self._reader.body is not None:
             self._phase = _DROP
             self._dropped = 0
@@ -340,7 +340,7 @@ class ServerConnection(asyncio.Protocol):
         if raw is None:
             self._wait()
             return False
-        self._phase = _IDLE
+        self._phase = IDLE
         if raw != unknown and not self.draining:
             answer = self._known(raw)
             if answer is not None:
@@ -353,7 +353,7 @@ class ServerConnection(asyncio.Protocol):
         exchange = ServerExchange(self, head, raw if plain else None)
         exchange.continued = reader.buffered > 0
         self._exchange = exchange
-        self._phase = _BUSY
+        self._phase = BUSY
         self._due = math.inf
         self._rate = BodyRate(self._limits, reader, self._loop.time()) if head.has_body else None
         try:
@@ -372,7 +372,7 @@ class ServerConnection(asyncio.Protocol):
                 self._phase = _HEAD
                 self._due = self._loop.time() + self._limits.header_timeout
         else:
-            self._phase = _IDLE
+            self._phase = IDLE
 
     def _drop(self) -> bool:
         """What is left of an answered request's body; True at its end."""
@@ -403,7 +403,7 @@ class ServerConnection(asyncio.Protocol):
         waiting = self._exchange is None
         buffered = self._reader.buffered
         self._idle = (
-            self._phase == _IDLE
+            self._phase == IDLE
             and waiting
             and not buffered
             and not (self.paused or self.draining or self._scheduled or self._eof)

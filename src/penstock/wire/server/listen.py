@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import socket
 import ssl
@@ -16,6 +17,7 @@ from .connection import ServerConnection
 from .exchange import Handler, OnAnswered, OnKnown
 from .keeper import tell
 from .limits import ServerLimits
+from .plain_connection import PlainServerConnection, PlainWay
 
 if TYPE_CHECKING:
     from asyncio.base_events import Server as AsyncioServer
@@ -37,15 +39,24 @@ class Server:
     """One server on one address.
 
     `on_answered` gets each answer that went by way of an exchange, and refusals; `on_known` each that the handler knew.
+    `plain` is the shorter way of plain requests, whose answers are told to neither.
     """
 
-    def __init__(self, on_answered: OnAnswered | None = None, on_known: OnKnown | None = None) -> None:
+    def __init__(
+        self,
+        on_answered: OnAnswered | None = None,
+        on_known: OnKnown | None = None,
+        *,
+        plain: PlainWay | None = None,
+    ) -> None:
         self.on_answered = on_answered
         self.on_known = on_known
         self.on_refused: Callable[[str, bool], None] | None = None
         """Told of each connection over a bound: its address, and whether it is the bound of one address."""
-        self.connection: type[ServerConnection] = ServerConnection
-        """What a connection is made of."""
+        self.connection: Callable[[Server], ServerConnection] = ServerConnection
+        """What a connection is made by."""
+        if plain is not None:
+            self.connection = functools.partial(PlainServerConnection, way=plain)
         self.handler: Handler
         self.limits = ServerLimits()
         self.accepted = 0

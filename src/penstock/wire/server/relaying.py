@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from .connection import _BUSY, _IDLE, ServerConnection
+from .connection import BUSY, IDLE, ServerConnection
 from .exchange import _STARTED, Handler, ServerExchange
 from .request_reader import RequestHead
 
@@ -146,7 +146,7 @@ class RelayingConnection(ServerConnection):
             return False
         self.requests += 1
         self._exchange = relayed
-        self._phase = _BUSY
+        self._phase = BUSY
         self._idle = False
         self._due = math.inf
         self._rate = None
@@ -159,7 +159,7 @@ class RelayingConnection(ServerConnection):
             return
         # What `finished` comes to where nothing else has happened.
         self._exchange = None
-        self._phase = _IDLE
+        self._phase = IDLE
         self._idle = True
 
     def take_back(self, relayed: Relayed) -> None:

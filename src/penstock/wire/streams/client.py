@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Protocol, cast
 
 from ...errors import AttemptTimeout, CallError, ConnectError, Sent, UsageError
 from ..connection import Connection
@@ -16,11 +16,31 @@ from ..dial import client_tls, dial
 from ..pool import OriginPool
 from ..request_bytes import RequestEncoder
 from ..url import split_origin
-from .connection import StreamConnection
+from .connection import PlainOwner, StreamConnection
 from .exchange import StreamExchange
 from .receiver import Receiver
 
 _SWEEP_SECONDS = 0.25
+
+
+class Timed(Protocol):
+    """A request whose time is watched: a StreamExchange, or a plain one."""
+
+    touched: float
+    """When the origin last sent something, or was sent the request; seconds on the loop's clock."""
+
+    @property
+    def paused(self) -> bool:
+        """The reader asked the origin to wait."""
+        ...
+
+    def fail(self, error: CallError) -> None:
+        """End with `error`, as if the connection had failed."""
+        ...
+
+
+class PlainFetch(Timed, PlainOwner, Protocol):
+    """A plain request that is under way, which has no StreamExchange."""
 
 
 class StreamClient:
@@ -58,8 +78,8 @@ class StreamClient:
         self._lenient = lenient
         self._pool: OriginPool | None = None
         # Ordered by their deadline, because all of one table have the same time and the newest are put last.
-        self._silent: dict[StreamExchange, None] = {}
-        self._reading: dict[StreamExchange, None] = {}
+        self._silent: dict[Timed, None] = {}
+        self._reading: dict[Timed, None] = {}
         self._openers: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._now: Callable[[], float] = lambda: 0.0
@@ -83,6 +103,38 @@ class StreamClient:
             self._attach(exchange, cast("StreamConnection", connection))
         else:
             self._open_later(exchange, pool.acquire)
+        return exchange
+
+    def begin_plain(self, data: bytes, plain: PlainFetch) -> StreamConnection | None:
+        """Send the request `data` on a connection that is kept, and tell `plain` of what follows.
+
+        None, and nothing is sent, where none is free.
+        """
+        pool = self._pool
+        connection = None if pool is None else cast("StreamConnection | None", pool.take_idle())
+        if connection is not None:
+            plain.touched = self._now()
+            self._silent[plain] = None
+            connection.begin_plain(data, plain)
+        return connection
+
+    def finish_plain(self, plain: PlainFetch, connection: StreamConnection, keep_alive_seconds: float | None) -> None:
+        """All of the answer to `plain` has come at once; see `StreamConnection.finish_plain`."""
+        self._silent.pop(plain, None)
+        connection.finish_plain(keep_alive_seconds)
+
+    def unfold(
+        self, plain: PlainFetch, connection: StreamConnection, data: bytes, receiver: Receiver
+    ) -> StreamExchange:
+        """The exchange in place of `plain`, as if `fetch` had been called for it from the first."""
+        exchange = StreamExchange(self, data, receiver, head_only=False, repeatable=True)
+        exchange.take_over(connection, plain.touched)
+        # Where others have been asked since, it keeps its place among them: they are looked at in this order.
+        if next(reversed(self._silent), None) is plain:
+            del self._silent[plain]
+            self._silent[exchange] = None
+        else:
+            self._silent = {exchange if each is plain else each: None for each in self._silent}
         return exchange
 
     async def probe(self) -> None:
@@ -122,7 +174,7 @@ class StreamClient:
 
     # What follows is called by exchanges.
 
-    def touch(self, exchange: StreamExchange) -> None:
+    def touch(self, exchange: Timed) -> None:
         """The origin sent something, or the reader goes on: the time between bytes begins anew."""
         exchange.touched = self._now()
         self._silent.pop(exchange, None)
@@ -209,7 +261,7 @@ class StreamClient:
         if self._pool is not None:
             self._pool.close_expired()
 
-    def _expire(self, table: dict[StreamExchange, None], before: float, seconds: float, sent: Sent) -> None:
+    def _expire(self, table: dict[Timed, None], before: float, seconds: float, sent: Sent) -> None:
         late = []
         for exchange in table:
             if exchange.touched > before:

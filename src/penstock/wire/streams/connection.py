@@ -18,18 +18,19 @@ _NO_HEADS.table = None
 class StreamConnection(Connection):
     """One exchange at a time. `owner` is told what arrives; the pool, when the connection is free again."""
 
-    __slots__ = ("_head_only", "_owner", "_stream", "writable")
+    __slots__ = ("_head_only", "_owner", "_plain", "_stream", "writable")
 
     def __init__(self, keeper: ConnectionKeeper, peer: str, *, lenient: bool) -> None:
         super().__init__(keeper, peer, _NO_HEADS, max_bytes=0, decompress=False)
         self._stream = StreamReader(peer, lenient=lenient)
         self._owner: StreamOwner | None = None
+        self._plain: PlainOwner | None = None
         self._head_only = False
         self.writable = True
 
     def __repr__(self) -> str:
         waits = "asked" if self._unanswered else "answering"
-        state = "closed" if self.closed else "idle" if self._owner is None else waits
+        state = "closed" if self.closed else "idle" if self._owner is None and self._plain is None else waits
         return f"<StreamConnection {self.peer} {state}, {self.exchanges} exchanges>"
 
     def begin(self, data: bytes, owner: StreamOwner, *, head_only: bool) -> None:
@@ -41,6 +42,33 @@ class StreamConnection(Connection):
         self.exchanges += 1
         self._head_only = head_only
         transport.write(data)
+
+    def begin_plain(self, data: bytes, plain: PlainOwner) -> None:
+        """As `begin`, for an answer that is most likely plain: nobody owns the exchange until that turns out wrong."""
+        transport = self._transport
+        assert transport is not None
+        self._plain = plain
+        self._unanswered = True
+        self.exchanges += 1
+        self._head_only = False
+        transport.write(data)
+
+    def take_over(self, owner: StreamOwner) -> None:
+        """What was begun as a plain one is `owner`'s from now on."""
+        self._plain = None
+        self._owner = owner
+
+    def finish_plain(self, keep_alive_seconds: float | None) -> None:
+        """All of a plain answer has come, and nothing else. For how long the peer says that it keeps the connection."""
+        self._plain = None
+        self._unanswered = False
+        self.keep_alive_seconds = keep_alive_seconds
+        self._keeper.finished(self)
+
+    @property
+    def all_sent(self) -> bool:
+        """Whether the kernel has all of the request."""
+        return self._transport is not None and not self._transport.get_write_buffer_size()
 
     def send(self, data: bytes) -> None:
         """Write more of the request's body."""
@@ -76,6 +104,8 @@ class StreamConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
+        if self._plain is not None and self._plain.answered(data):
+            return
         owner = self._owner
         if owner is None:
             self._drop_unasked(data)
@@ -95,6 +125,7 @@ class StreamConnection(Connection):
 
     def eof_received(self) -> None:
         """Called by the loop: the peer has closed."""
+        self._inflate()
         owner = self._owner
         if owner is not None and not self._unanswered and self._stream.feed_eof():
             self.abort()
@@ -104,9 +135,14 @@ class StreamConnection(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
+        self._inflate()
         self._stream.receiver = None
         self._stream.forget_parser()
         super().connection_lost(exc)
+
+    def _inflate(self) -> None:
+        if self._plain is not None:
+            self._plain.inflate()
 
     def _hand_on(self, owner: StreamOwner, *, complete: bool) -> None:
         reader = self._stream
@@ -155,6 +191,21 @@ class StreamConnection(Connection):
             self._drop_idle()
         else:
             self._fail_stream(self._loss(exc))
+
+
+class PlainOwner(Protocol):
+    """Whom a StreamConnection tells what becomes of an exchange that was begun as a plain one."""
+
+    def answered(self, data: bytes) -> bool:
+        """The first bytes of the answer. Whether they were all of it, and `finish_plain` was called; else `take_over`.
+
+        In that case the new owner is told of the bytes.
+        """
+        ...
+
+    def inflate(self) -> object:
+        """Something else has happened: call `take_over`."""
+        ...
 
 
 class StreamOwner(Protocol):

@@ -83,6 +83,12 @@ class StreamExchange:
         if pending and self.on_drained is not None:
             self.on_drained()
 
+    def take_over(self, connection: StreamConnection, touched: float) -> None:
+        """What was written to `connection`, at the moment `touched`, was this request."""
+        self.connection = connection
+        self.touched = touched
+        connection.take_over(self)
+
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Send a piece of the request's body, which the caller has framed. `last` with the final one (may be empty)."""
         if self._settled or self.cancelled:
