@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from .cache_servers import cache_versions, caches, origin, origin_count
+from .cache_servers import cache_versions, caches, origin, origin_count, penstock
 from .cache_wrk import Wrk, milliseconds, wrk
 from .processes import CLIENT_CORE, scratch
 from .report import Report
@@ -21,7 +21,14 @@ def main(arguments: list[str]) -> bool:
     report = Report("cache_miss", "python -m benchmarks cache_miss")
     report.facts |= cache_versions()
     runs: dict[str, list[tuple[Wrk, float]]] = {}
-    with scratch() as folder, origin(folder) as source, caches(folder, source.port) as servers:
+    with (
+        scratch() as folder,
+        origin(folder) as source,
+        caches(folder, source.port) as several,
+        penstock(folder, source.port, "--no-plain-path", name="penstock-general") as general,
+    ):
+        # Beside it the same without its short way, so that what that brings is seen in one run.
+        servers = [*several, general]
         asked = 0
         for number in range(-1, options.rounds):
             for server in servers:

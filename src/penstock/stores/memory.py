@@ -159,6 +159,16 @@ class MemoryStore:
         """
         if stored.alive:
             raise UsageError("a response can be stored once only")
+        if self._sequence == stored.sequence and not stored.tags and self.get(stored.key) is None:
+            # As most are: nothing was purged meanwhile, nothing has to go, and nothing is to be weighed.
+            size = self._size(stored, ())
+            if size <= self.max_object_bytes and self.bytes_used + self.table_bytes + size <= self.max_bytes:
+                self._enter(stored, size, self.purges)
+                return True
+        return self._put_with_care(stored)
+
+    def _put_with_care(self, stored: StoredResponse) -> bool:
+        """As `put`, where purges, what is stored of its key, or the room have a say."""
         tags = stored.tags if len(stored.tags) < 2 else tuple(dict.fromkeys(stored.tags))
         hard, soft = self._last_purges(tags, stored.key)
         if hard > stored.sequence:
@@ -184,14 +194,17 @@ class MemoryStore:
             self.rejected += 1
             return False
         stored.tags = self._tags.hold(tags) if tags else ()
+        self._enter(stored, size, SOFT if soft > stored.sequence else self.purges)
+        return True
+
+    def _enter(self, stored: StoredResponse, size: int, valid_at: int) -> None:
         stored.size = size
-        stored.valid_at = SOFT if soft > stored.sequence else self.purges
+        stored.valid_at = valid_at
         stored.alive = True
         self._resources.link(stored)
         self._sieve.add(stored)
         self._object_bytes += size
         self.objects += 1
-        return True
 
     def update(
         self,

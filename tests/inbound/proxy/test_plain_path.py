@@ -273,6 +273,23 @@ def test_what_is_purged_meanwhile_is_not_stored_and_nobody_joins(what: dict[str,
     in_world(test)
 
 
+def test_an_answer_to_a_connection_that_was_just_closed_opens_nothing() -> None:
+    """The loop tells of the loss a turn later."""
+
+    async def test(world: World) -> None:
+        client = world.connect()
+        client.transport.feed(GET)
+        connection = cast("Any", client.connection)
+        connection.abort()
+        answer(world, STORED)
+        assert "closed" in repr(connection)
+        assert not connection._idle
+        await asyncio.sleep(0)
+        assert world.proxy.store.get(b"http://shop.example/a") is not None
+
+    in_world(test)
+
+
 def test_who_is_inflated_keeps_its_place_among_the_silent() -> None:
     """The first of three, and then all of them in their order."""
 

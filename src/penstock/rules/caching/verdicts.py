@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
+from .cache_control import LONGEST_DELTA
 from .decisions import Decision
 from .freshness import Freshness, date_of, freshness_of, initial_age
 from .lookup import is_for_all
@@ -183,11 +185,19 @@ def freshness_at(
 
     Then it is judged by itself, for who waits with it has to be sent away.
     """
-    said = {} if date is None else {b"date": date}
-    age = initial_age(said, date_of(said, received_wall), response_delay, received_wall, clock_behind)
+    # Of what Date says and the delay the longer counts (RFC 9111, 4.2.3), and what Date says is equal for a second.
+    age = max(
+        _age_by_date(date, math.floor(received_wall), clock_behind), min(max(response_delay, 0.0), float(LONGEST_DELTA))
+    )
     # As `_replace`, at a fifth of its cost.
     aged = tuple.__new__(Freshness, (*freshness[:_AGE], age, *freshness[_AGE + 1 :]))
     return aged if may_share(aged) else None
+
+
+@lru_cache(1024)
+def _age_by_date(date: bytes | None, received_wall: int, clock_behind: float | None) -> float:
+    said = {} if date is None else {b"date": date}
+    return initial_age(said, date_of(said, received_wall), 0.0, received_wall, clock_behind)
 
 
 def _lasting(kind: Kind, weighed: Weighed, options: CacheOptions) -> Freshness | str:

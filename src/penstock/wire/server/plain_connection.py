@@ -98,10 +98,11 @@ class PlainServerConnection(ServerConnection):
     def answer_plain(self, answer: bytes) -> None:
         """Send all of the answer; the connection waits for the next request."""
         self._plain = None
-        self._phase = IDLE
         self.send(answer)
-        # Within that call the transport may have asked to be sent no more.
-        self._idle = not self.paused
+        # What was closed meanwhile stays so; and within that call it may have been asked to write no more.
+        if self._phase == BUSY:
+            self._phase = IDLE
+            self._idle = not self.paused
 
     def _inflate(self) -> None:
         if self._plain is not None:
