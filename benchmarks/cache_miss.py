@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> bool:
         scratch() as folder,
         origin(folder) as source,
         caches(folder, source.port) as several,
-        penstock(folder, source.port, "--no-plain-path", name="penstock-general") as general,
+        penstock(folder, source.port, "--plain-path", name="penstock-plain") as general,
     ):
         # Beside it the same without its short way, so that what that brings is seen in one run.
         servers = [*several, general]

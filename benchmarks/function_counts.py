@@ -214,7 +214,7 @@ async def proxy_bench() -> AsyncIterator[ProxyBench]:
     """A ProxyBench on loopback."""
     origin = _Origin()
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
-    proxy = Proxy(ProxySettings(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    proxy = Proxy(ProxySettings(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", plain_path=True))
     await proxy.start("127.0.0.1", 0)
     clients = [Client(*await asyncio.open_connection("127.0.0.1", proxy.port)) for _ in range(1 + _JOINED)]
     try:

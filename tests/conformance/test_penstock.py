@@ -44,7 +44,7 @@ async def penstock(origin_port: int, options: tuple[str, ...]) -> AsyncIterator[
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [*((name, ()) for name in PROFILES), ("proxy_safe", ("--no-plain-path",))], ids=str
+    ("name", "more"), [*((name, ()) for name in PROFILES), ("proxy_safe", ("--plain-path",))], ids=str
 )
 def test_nothing_that_passed_through_the_proxy_fails(name: str, more: tuple[str, ...]) -> None:
     """And what is better is to be recorded: python -m tests.conformance --record."""

@@ -105,9 +105,9 @@ Examples:
 @log_option
 @click.option("--origin-connections", type=click.IntRange(min=1), default=1024, show_default=True, help="To the app.")
 @click.option(
-    "--no-plain-path",
-    is_flag=True,
-    help="Take each request the general way, also where a shorter one leads to the same.",
+    "--plain-path/--no-plain-path",
+    default=False,
+    help="Take plain requests a shorter way that leads to the same, for a third of the CPU of a miss. New: off.",
 )
 @click.option(
     "--request-buffer",

@@ -55,7 +55,7 @@ def read_settings(options: dict[str, Any]) -> ProxySettings:
         trust_forwarded=options["trust_forwarded"],
         origin_connections=options["origin_connections"],
         request_buffer=options["request_buffer"],
-        plain_path=not options["no_plain_path"],
+        plain_path=options["plain_path"],
         connect_timeout=options["connect_timeout"],
         first_byte_timeout=options["first_byte_timeout"],
         between_bytes_timeout=options["between_bytes_timeout"],

@@ -69,7 +69,7 @@ class ProxySettings:
     trust_forwarded: bool = False
     origin_connections: int = 1024
     request_buffer: int = 64 * 1024
-    plain_path: bool = True
+    plain_path: bool = False
     connect_timeout: float = 3.0
     first_byte_timeout: float = 60.0
     between_bytes_timeout: float = 30.0
