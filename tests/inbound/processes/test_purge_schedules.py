@@ -23,7 +23,7 @@ from penstock.testing import run_virtual
 from ..cache.fakes import raw_fields
 from .fake_links import FakeClient, FakeLine, FakeProcess, FakeTransport, Pipe, connected
 
-SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "10000"))
+SCHEDULES = int(os.environ.get("PENSTOCK_SCHEDULES", "2000"))
 BATCHES = 20
 TARGETS = ["/a", "/b", "/c", "/d"]
 SETTINGS = ProxySettings("http://127.0.0.1:1", memory=1 << 20)
