@@ -133,7 +133,8 @@ def test_a_policy_for_the_path_is_seen_to_in_general() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"plain_path": False},
+        # Off by itself.
+        {"plain_path": ProxySettings(ORIGIN).plain_path},
         {"trust_forwarded": True},
         {"limits": ServerLimits(max_line_bytes=1000)},
         {"limits": ServerLimits(max_requests_per_connection=5)},
@@ -141,8 +142,9 @@ def test_a_policy_for_the_path_is_seen_to_in_general() -> None:
 )
 def test_where_there_is_no_short_way(settings: dict[str, Any]) -> None:
     async def main() -> None:
-        assert Proxy(ProxySettings(ORIGIN)).plain is not None
-        assert Proxy(ProxySettings(ORIGIN, **settings)).plain is None
+        on: dict[str, Any] = {"plain_path": True}
+        assert Proxy(ProxySettings(ORIGIN, **on)).plain is not None
+        assert Proxy(ProxySettings(ORIGIN, **on | settings)).plain is None
 
     run_virtual(main())
 
@@ -150,7 +152,7 @@ def test_where_there_is_no_short_way(settings: dict[str, Any]) -> None:
 def test_with_an_access_log_there_is_none(tmp_path: Any) -> None:
     async def main() -> None:
         log = AccessLog(Proxy(ProxySettings(ORIGIN)).engine.clock, tmp_path / "log")
-        assert Proxy(ProxySettings(ORIGIN), access_log=log).plain is None
+        assert Proxy(ProxySettings(ORIGIN, plain_path=True), access_log=log).plain is None
         log.close()
 
     run_virtual(main())

@@ -95,16 +95,8 @@ class Proxy:
         # An id that no log knows finds nothing.
         ids = None if access_log is None else RequestIds(trust_forwarded=trust)
         self.uploads = _uploads(settings, self.store)
-        self.engine = CacheEngine(
-            self.store,
-            ProxyOrigin(self.client, uploads=self.uploads.under_way, ids=ids, name=name, trust_forwarded=trust),
-            options=settings.options,
-            policy=settings.policy,
-            clock=clock or current_clock(),
-            max_refreshes=settings.max_refreshes,
-            uncacheable_ttl=settings.uncacheable_ttl,
-            whole_ranges=settings.whole_ranges,
-        )
+        origin = ProxyOrigin(self.client, uploads=self.uploads.under_way, ids=ids, name=name, trust_forwarded=trust)
+        self.engine = _engine(settings, self.store, origin, clock or current_clock())
         self.handler = ProxyHandler(
             self.engine,
             self.uploads,
@@ -344,6 +336,19 @@ class ProxyHandler:
 
 def _server(log: AccessLog | None, plain: PlainPath | None) -> Server:
     return Server(plain=plain) if log is None else Server(log.answered, log.known)
+
+
+def _engine(settings: ProxySettings, store: MemoryStore, origin: ProxyOrigin, clock: Clock) -> CacheEngine:
+    return CacheEngine(
+        store,
+        origin,
+        options=settings.options,
+        policy=settings.policy,
+        clock=clock,
+        max_refreshes=settings.max_refreshes,
+        uncacheable_ttl=settings.uncacheable_ttl,
+        whole_ranges=settings.whole_ranges,
+    )
 
 
 def _store(settings: ProxySettings) -> MemoryStore:
