@@ -310,6 +310,23 @@ def test_who_is_inflated_keeps_its_place_among_the_silent() -> None:
     in_world(test)
 
 
+def test_who_is_inflated_while_others_time_out_is_answered_once() -> None:
+    """One that times out is asked on, at once, for what another waits for that is late as well."""
+
+    async def test(world: World) -> None:
+        first, second = world.connect("192.0.2.1"), world.connect("192.0.2.2")
+        first.transport.feed(GET)
+        second.transport.feed(OTHER)
+        first.transport.feed(OTHER)
+        await asyncio.sleep(62.0)
+        assert first.take().count(b"HTTP/1.1 504 ") == 2
+        assert second.take().count(b"HTTP/1.1 ") == 1
+        assert world.proxy.engine.counters.errors == 3
+        assert way(world) == (0, 2)
+
+    in_world(test)
+
+
 def test_misses_are_counted_for_top() -> None:
     async def test(world: World) -> None:
         top = world.proxy.watched().top

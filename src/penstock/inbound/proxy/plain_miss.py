@@ -103,7 +103,7 @@ class PlainMiss:
         self._plan = plan
         self._began = began
         self._sequence = way.engine.store.sequence()
-        self._became: StreamExchange
+        self._became: StreamExchange | None = None
         self.asked: StreamConnection
         """Where the request went."""
         self.sent = b""
@@ -133,7 +133,16 @@ class PlainMiss:
     # The general way.
 
     def inflate(self) -> StreamExchange:
-        """Become what the general code would have made of the request by now; returns the exchange with the origin."""
+        """Become what the general code would have made of the request by now; returns the exchange with the origin.
+
+        Once only: who has held on to this one meanwhile means what it has become.
+        """
+        if self._became is None:
+            self._unfold()
+        assert self._became is not None
+        return self._became
+
+    def _unfold(self) -> None:
         way = self._way
         way.inflated += 1
         plain = way.engine.flights.plain
@@ -144,7 +153,6 @@ class PlainMiss:
         request = way.handler.plain_request(exchange, self._host)
         found = Found(self._plan, self._key, self._began, flight_key=self._key)
         way.engine.unfold(found, request, exchange, self._sequence, self, closed=closed)
-        return self._became
 
     def fetch(
         self, request: InboundRequest, fields: RawFields, receiver: Receiver, reply: ClientReply | None
