@@ -327,6 +327,25 @@ def test_who_is_inflated_while_others_time_out_is_answered_once() -> None:
     in_world(test)
 
 
+def test_a_client_that_lets_it_wait_meanwhile_gets_its_answers_in_their_order() -> None:
+    async def test(world: World) -> None:
+        client = world.connect()
+        client.transport.feed(OTHER)
+        answer(world, STORED)
+        client.transport.feed(GET)
+        client.take()
+        client.connection.pause_writing()
+        client.connection.resume_writing()
+        client.transport.feed(OTHER)
+        assert client.take() == b""
+        answer(world, STORED.replace(b"body", b"anew"))
+        first, second = client.take().split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert first.endswith(b"anew")
+        assert second.endswith(b"body")
+
+    in_world(test)
+
+
 def test_misses_are_counted_for_top() -> None:
     async def test(world: World) -> None:
         top = world.proxy.watched().top

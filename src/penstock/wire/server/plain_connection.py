@@ -70,6 +70,12 @@ class PlainServerConnection(ServerConnection):
         self._inflate()
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        """Called by the loop: the client does not take what it is sent."""
+        # Who takes more again is asked for its next request, unless an exchange is under way.
+        self._inflate()
+        super().pause_writing()
+
     # Called by the server.
 
     def drain(self, *, last: bool = False) -> None:
