@@ -346,6 +346,29 @@ def test_a_client_that_lets_it_wait_meanwhile_gets_its_answers_in_their_order() 
     in_world(test)
 
 
+def test_a_stale_answer_is_not_refreshed_while_one_is_on_its_way() -> None:
+    """One that went alone was stored meanwhile, and is stale already."""
+
+    async def test(world: World) -> None:
+        world.connect().transport.feed(GET)
+        answer(world, PRIVATE)
+        world.connect().transport.feed(GET)
+        alone = asked(world)
+        alone.take()
+        await asyncio.sleep(6.0)
+        world.connect().transport.feed(GET)
+        assert world.proxy.engine.flights.plain
+        alone.transport.feed(STORED.replace(b"max-age=60", b"max-age=2, stale-while-revalidate=90"))
+        await asyncio.sleep(3.0)
+        client = world.connect()
+        client.transport.feed(GET)
+        assert b"; detail=stale-while-revalidate" in client.take()
+        assert world.proxy.engine.counters.refreshes == 0
+        assert world.proxy.engine.counters.origin_requests == 3
+
+    in_world(test, uncacheable_ttl=5.0)
+
+
 def test_misses_are_counted_for_top() -> None:
     async def test(world: World) -> None:
         top = world.proxy.watched().top

@@ -116,7 +116,8 @@ class Flights:
 
     def may_refresh(self, flight_key: bytes) -> bool:
         """Whether a stale answer is to be followed by a flight of its own: not where one is on its way already."""
-        return flight_key not in self._joinable and len(self._refreshes) < self._max_refreshes
+        on_its_way = flight_key in self._joinable or flight_key in self.plain
+        return not on_its_way and len(self._refreshes) < self._max_refreshes
 
     def open(self, flight: Flight, *, refresh: bool) -> None:
         """Let others join. `refresh`: nobody has asked for it, it follows a stale answer."""
