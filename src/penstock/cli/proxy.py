@@ -107,7 +107,8 @@ Examples:
 @click.option(
     "--plain-path/--no-plain-path",
     default=False,
-    help="Take plain requests a shorter way that leads to the same, for a third of the CPU of a miss. New: off.",
+    help="Take plain requests a shorter way that leads to the same, for a third of the CPU of a miss. New: off. Does "
+    "nothing with --access-log, --trust-forwarded or several --processes.",
 )
 @click.option(
     "--request-buffer",

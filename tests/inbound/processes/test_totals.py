@@ -107,6 +107,11 @@ def test_what_was_promised_for_all_is_divided_and_never_exceeded() -> None:
     assert unbounded.limits.max_connections_per_address is None
 
 
+def test_the_short_way_is_none_of_several_processes() -> None:
+    """It would ask the origin for URLs that another one answers, which no purge would find here."""
+    assert not divided(ProxySettings("http://127.0.0.1:1", plain_path=True), 2).plain_path
+
+
 @pytest.mark.parametrize("option", ["origin_connections", "max_connections", "max_connections_per_address"])
 def test_less_than_one_for_each_is_refused(option: str) -> None:
     if option == "origin_connections":

@@ -11,12 +11,14 @@ from ..proxy.proxy import ProxySettings
 def divided(settings: ProxySettings, count: int) -> ProxySettings:
     """The settings of one of `count` processes: memory and connections are divided, and rounded down.
 
+    Without the short way of plain requests, which knows nothing of URLs that another process answers.
     Raises UsageError where there is less than one for each.
     """
     limits = settings.limits
     return dataclasses.replace(
         settings,
         memory=settings.memory // count,
+        plain_path=False,
         origin_connections=_share("origin-connections", settings.origin_connections, count),
         max_refreshes=max(1, settings.max_refreshes // count),
         limits=dataclasses.replace(
