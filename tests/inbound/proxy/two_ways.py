@@ -149,6 +149,8 @@ class World:
         opened = [await pool.acquire_new() for _ in range(self._kept)]
         for connection in opened:
             pool.unused(connection)
+        # A connection is kept after an answer only, and whoever first asked for one has begun to sweep.
+        self.proxy.engine._sweep()
 
     async def _open(self, pool: OriginPool) -> Connection:
         # Turns and no time: timers of one moment come in any order.
