@@ -65,7 +65,8 @@ LONG := tests/docs/test_docs_run.py tests/migrate/test_pytest_plugin.py tests/mi
 	tests/migrate/test_back.py tests/cli/test_token_command.py tests/cli/test_dead_credential.py tests/cli/test_demo_move.py \
 	tests/inbound/proxy/test_memory_real.py tests/inbound/proxy/test_variants_real.py tests/inbound/test_memory.py \
 	tests/inbound/proxy/test_two_ways.py tests/inbound/cache/test_schedules.py tests/inbound/processes/test_purge_schedules.py \
-	tests/engine/test_adaptive_flow.py tests/engine/test_stress.py \
+	tests/engine/test_adaptive_flow.py tests/engine/test_stress.py tests/engine/test_outages.py tests/stores/test_variants.py \
+	tests/cli/test_report_commands.py tests/report/test_timeline.py \
 	tests/outbound/test_pull_shapes.py tests/adapters/test_transports.py tests/rules/moving/test_pairs.py
 
 .PHONY: test
