@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
@@ -30,6 +31,7 @@ from .stream import FrameStream
 _LASTS = (LAST, LAST_CLOSE)
 _MOST_NUMBER = 0xFFFFFFFF
 _MOST_FORGOTTEN = 1000
+_log = logging.getLogger(__name__)
 _client_part = lru_cache(4096)(client_part)
 
 
@@ -188,7 +190,10 @@ class Peer:
         self.on_free.clear()
         waiting, self.waiting = self.waiting, {}
         for who in waiting.values():
-            who.owner_lost()
+            try:
+                who.owner_lost()
+            except Exception:  # noqa: BLE001 - whatever happens to one, the others are told
+                _log.exception("a request of a process that has gone could not be taken back")
 
     def on_room(self) -> None:
         """More can be said."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from .connection import BUSY, IDLE, ServerConnection
 from .exchange import _STARTED, Handler, ServerExchange
+from .rejected import RequestRejected
 from .request_reader import RequestHead
 
 _PLAIN = RequestHead(b"GET", b"/", [], http_1_0=False)
@@ -165,7 +166,14 @@ class RelayingConnection(ServerConnection):
     def take_back(self, relayed: Relayed) -> None:
         """Answer here what was passed on."""
         assert relayed.raw is not None
-        exchange = ServerExchange(self, self._reader.parse(relayed.raw), relayed.raw)
+        self._exchange = None
+        try:
+            head = self._reader.parse(relayed.raw)
+        except RequestRejected as error:
+            # It was passed on by what its bytes say, and nobody has parsed it yet.
+            self._refuse(error.status, error.reason)
+            return
+        exchange = ServerExchange(self, head, relayed.raw)
         exchange.continued = self._reader.buffered > 0
         self._exchange = exchange
         handler: RelayHandler = self._keeper.handler  # type: ignore[assignment]
