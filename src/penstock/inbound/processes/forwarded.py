@@ -111,7 +111,12 @@ class Forwarded:
         self._peer.body_end(self._number)
 
     def _go_on(self) -> None:
-        if self._window > 0 and not self._peer.full:
+        if self._window <= 0:
+            return
+        if self._peer.full:
+            # Where all that was sent is taken, no other credit will come.
+            self._peer.on_free[self._go_on] = None
+        else:
             self._exchange.resume_body()
 
     def _settle(self) -> None:
