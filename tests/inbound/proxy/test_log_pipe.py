@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,5 +153,72 @@ def test_a_named_pipe_that_nobody_reads_is_refused(tmp_path: Path) -> None:
     async def main() -> None:
         with pytest.raises(OutputError, match="cannot be opened"):
             AccessLog(current_clock(), tmp_path / "log")
+
+    run_real(main)
+
+
+def test_several_processes_write_whole_lines_to_one_pipe(ends: list[int]) -> None:
+    """Each finds room in turn, and what one writes comes between what the others do."""
+    read, write = ends
+    counts = dict.fromkeys(b"abc", 0)
+    waits = 0
+
+    async def main() -> None:
+        nonlocal waits
+        fds = {each: os.dup(write) for each in counts}
+        pipes = {each: LogPipe(fd, current_clock().now, lambda lines, error: None) for each, fd in fds.items()}
+        for each, pipe in pipes.items():
+            pipe.write(b"".join(bytes((each,)) * (1 + number % 300) + b"\n" for number in range(1000)))
+        found = b""
+        while found.count(b"\n") < 3000:
+            if select.select([read], [], [], 0)[0]:
+                waits += 1
+                found += os.read(read, 4096)
+            await asyncio.sleep(0)
+        for line in found.splitlines():
+            assert len(set(line)) == 1, "a line of two processes"
+            counts[line[0]] += 1
+        for each, pipe in pipes.items():
+            pipe.close(0.0)
+            os.close(fds[each])
+
+    run_real(main)
+    assert set(counts.values()) == {1000}
+    assert waits > 10
+
+
+def test_who_finds_that_another_process_took_the_room_does_not_wait(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the question whether there is room and the write; nobody reads, so it would wait for ever."""
+    read, write = ends
+
+    async def main() -> None:
+        pipe = LogPipe(write, current_clock().now, lambda lines, error: None)
+        other = os.dup(write)
+        asked = pipe._poll.poll
+
+        class Late:
+            def poll(self, timeout: float) -> object:
+                room = asked(timeout)
+                while select.select([], [other], [], 0)[1]:
+                    os.write(other, b"x" * 4096)
+                return room
+
+        monkeypatch.setattr(pipe, "_poll", Late())
+        rescue = threading.Timer(5, lambda: os.read(read, 1 << 20))
+        rescue.start()
+        began = current_clock().now()
+        pipe.write(b"line\n")
+        took = current_clock().now() - began
+        rescue.cancel()
+        assert took < 2
+        monkeypatch.undo()
+        found = read_all(read)
+        while not found.endswith(b"line\n"):
+            await asyncio.sleep(0)
+            found += read_all(read)
+        pipe.close(0.0)
+        os.close(other)
 
     run_real(main)

@@ -24,8 +24,9 @@ def is_read_by_somebody(fd: int) -> bool:
 class LogPipe:
     """Writes to `fd` what its reader takes; the rest waits here, at most `most_waiting` bytes.
 
-    `fd` is not made non-blocking, since others may have it too. Use it within a running loop, of whose seconds
-    `now` tells. `on_lost` is told how many lines were given up that had been taken, and why.
+    `fd` is not made non-blocking, since others may have it too. Other processes may write to the same pipe: what is
+    written at once are whole lines, as far as they have at most `_PIECE` bytes. Use it within a running loop, of whose
+    seconds `now` tells. `on_lost` is told how many lines were given up that had been taken, and why.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class LogPipe:
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self._fd = fd
+        self._own = _opened_again(fd)
         self._now = now
         self._on_lost = on_lost
         self._most = most_waiting
@@ -81,11 +83,16 @@ class LogPipe:
             if not self._waiting or not self._poll.poll(max(0.0, until - now()) * 1000):
                 return
             try:
-                written = os.write(self._fd, self._waiting[:_PIECE])
+                written = os.write(self._fd if self._own is None else self._own, self._piece())
             except BlockingIOError:
-                # Somebody else has made it non-blocking.
+                # Another process took the room in between, or has made it non-blocking.
                 return
             del self._waiting[:written]
+
+    def _piece(self) -> bytearray:
+        """What to write next: all of it arrives together."""
+        end = self._waiting.rfind(b"\n", 0, _PIECE) + 1
+        return self._waiting[: end or _PIECE]
 
     def _give_up(self) -> int:
         lines = self._waiting.count(b"\n")
@@ -106,3 +113,16 @@ class LogPipe:
             self._on_lost(self._give_up(), error)
         if self._waiting:
             self._on_lost(self._give_up(), BlockingIOError(errno.EAGAIN, "who reads it does not keep up"))
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
+
+
+def _opened_again(fd: int) -> int | None:
+    """The pipe `fd`, so that a write never waits: flags are of one opening. None where the system does not let us."""
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return None
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
