@@ -119,6 +119,35 @@ def test_processes_end_with_their_parent(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("killed", ["the parent", "each by SIGTERM"])
+def test_what_is_passed_on_is_answered_when_nobody_orders_the_end(tmp_path: Path, killed: str) -> None:
+    """A process that has no clients of its own, or whose clients were answered first, still answers for the others."""
+    slowly = asyncio.Event()
+
+    async def slow(method: str, target: str, head: bytes) -> bytes:
+        await slowly.wait()
+        return answer(target.encode(), "Cache-Control: no-store")
+
+    async def main() -> None:
+        async with proxy_of(slow, tmp_path, count=4) as running:
+            asking = [
+                asyncio.create_task(running.get(f"/{each}", "Content-Length: 0", method="POST")) for each in range(3)
+            ]
+            await until(lambda: len(running.app.asked) == 3)
+            if killed == "the parent":
+                running.process.kill()
+                await running.process.wait()
+            else:
+                for pid in running.workers:
+                    os.kill(pid, signal.SIGTERM)
+            await asyncio.sleep(1.5)
+            slowly.set()
+            for each, found in enumerate(await asyncio.gather(*asking)):
+                assert found.endswith(f"/{each}".encode()), found
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_all_of_them(tmp_path: Path, number: signal.Signals) -> None:
     async def slow(method: str, target: str, head: bytes) -> bytes:

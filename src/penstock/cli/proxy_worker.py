@@ -110,7 +110,8 @@ class _ProxyWorker:
         except asyncio.CancelledError:
             in_order = False
         if not in_order:
-            await proxy.server.drain(options["drain_timeout"])
+            # There is nobody who lets all of them finish before one ends.
+            await self.member.drain(options["drain_timeout"])
             shutil.rmtree(self._folder, ignore_errors=True) if serving.done() and not serving.cancelled() else None
         await self._close()
         return 0

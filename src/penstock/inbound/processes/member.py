@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...clock import current_clock
 from ...wire.server import ServerExchange
 from ...wire.server.exchange import OnAnswered
 from ...wire.server.relaying import Relayed, RelayingConnection
@@ -21,6 +24,7 @@ from .passing import Passing, is_passed_on
 
 _PATIENCE = 2.0
 """Seconds in which the other processes are waited for at the start."""
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,15 @@ class CacheMember:
     def owns(self, key: bytes) -> bool:
         """Whether the URL with this primary key belongs to this process."""
         return self.ownership.owner(key) == self.place.here
+
+    async def drain(self, timeout: float) -> None:
+        """As `Server.drain`, and then finish what others have passed on, all within `timeout` seconds."""
+        until = current_clock().now() + timeout
+        await self.proxy.server.drain(timeout)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(until - current_clock().now()):
+                while self._owner.busy:
+                    await current_clock().sleep(_LOOK_SECONDS)
 
     async def aclose(self) -> None:
         """Close everything: the clients of the other processes have been answered."""

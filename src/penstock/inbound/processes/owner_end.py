@@ -55,6 +55,11 @@ class Owner:
         self.on_known = on_known
         self.ends: set[OwnerEnd] = set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether another process waits for an answer."""
+        return any(end.channels for end in self.ends)
+
 
 class OwnerEnd(FrameStream):
     """Made for the loop's create_unix_server."""
