@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from ..proxy.snapshot import Watched
 from .member import CacheMember
 from .orders import OrderLine
 from .totals import family_as_json
+
+_log = logging.getLogger(__name__)
 
 
 class Duties:
@@ -89,9 +92,14 @@ class Duties:
         before = self._covered.pop(number, None)
         if before is not None:
             before.close()
-        if covers and self._draining is None:
+        if not covers or self._draining is not None:
+            return
+        try:
             sock = self._listening[number].dup()
             self._covered[number] = await self._member.proxy.server.listen_also(sock)
+        except OSError as error:
+            # Those who connect there wait a little. To end for that would cost the clients that are here.
+            _log.warning("nobody takes the clients of process %d until it is back: %s", number + 1, error.strerror)
 
     def _leave(self) -> None:
         """Nobody is to wait for this process to take them."""

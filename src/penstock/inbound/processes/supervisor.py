@@ -204,7 +204,7 @@ class Supervisor:
 
     def _heard(self, child: Child, said: dict[str, Any]) -> None:
         if said.get("id") == _AGAIN:
-            self._serves_again(child)
+            self._serves_again(child, said["answer"]["failed"])
         elif "id" in said:
             child.answered(said["id"], said["answer"])
         elif "say" in said:
@@ -228,7 +228,12 @@ class Supervisor:
                 self._down[number] = there[0]
                 there[0].line.say({"id": _NOBODY, "do": "cover", "number": number})
 
-    def _serves_again(self, child: Child) -> None:
+    def _serves_again(self, child: Child, failed: str) -> None:
+        if failed:
+            # It does not listen, and nobody would take its clients any more.
+            child.failed = failed
+            child.kill()
+            return
         by = self._down.pop(child.number, None)
         if by is not None:
             by.line.say({"id": _NOBODY, "do": "uncover", "number": child.number})

@@ -1,0 +1,101 @@
+"""The parent of several processes, and what those do that it has started."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from penstock.inbound.processes.duties import Duties
+from penstock.inbound.processes.orders import OrderLine
+from penstock.inbound.processes.supervisor import Supervisor
+from penstock.testing import run_virtual
+
+from ..proxy.real_tools import Asked, run_real
+from .crew import crew
+from .fake_links import FakeLine, FakeProcess
+
+
+class _Scripted:
+    """A process, and its line: it comes up, and starts as `failures` say, one after another."""
+
+    def __init__(self, pid: int, failures: list[str]) -> None:
+        self.process = FakeProcess(pid)
+        self.line = FakeLine()
+        self.line.say = self.told  # type: ignore[method-assign]
+        self.orders: list[Any] = []
+        self._failures = failures
+        self.process.kill = self.killed  # type: ignore[method-assign]
+        self.line.arrive({"up": True})
+
+    def told(self, order: dict[str, Any]) -> None:
+        self.orders.append(order["do"])
+        answer = {"failed": self._failures.pop(0)} if order["do"] == "start" else {}
+        self.line.arrive({"id": order.get("id", -1), "answer": answer})
+
+    def killed(self) -> None:
+        FakeProcess.kill(self.process)
+        self.line.arrive(None)
+
+
+def test_one_that_cannot_serve_again_is_told_of_and_tried_again() -> None:
+    """Its clients would wait for it, for ever: it does not listen, and nobody takes them any more."""
+
+    async def main() -> None:
+        spawned: list[_Scripted] = []
+        died: list[tuple[int, str]] = []
+        failures = ["", "", "cannot listen", ""]
+
+        async def spawn(number: int) -> tuple[Any, OrderLine]:
+            made = _Scripted(len(spawned), failures)
+            spawned.append(made)
+            return made.process, made.line  # type: ignore[return-value]
+
+        parent = Supervisor(2, spawn, lambda *_: None, lambda *told: died.append(told), covers=True)
+        await parent.start()
+        spawned[1].killed()
+        await asyncio.sleep(5)
+        assert [number for number, _ in died] == [1, 1]
+        assert died[1][1] == "cannot listen"
+        assert len(spawned) == 4
+        assert spawned[0].orders.count("uncover") == 1
+        await parent.aclose()
+
+    run_virtual(main())
+
+
+async def fresh(asked: Asked) -> None:
+    await asked.answer("Cache-Control: max-age=60")
+
+
+def test_a_process_that_has_no_descriptor_left_does_not_end_for_another_s_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with crew(fresh) as two:
+            socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+            line = FakeLine()
+            said: list[Any] = []
+            line.say = said.append  # type: ignore[method-assign]
+            duties = Duties(two.members[0], line, _start, lambda _: "", _drain, socks)  # type: ignore[arg-type]
+            monkeypatch.setattr(socket.socket, "dup", _none_left)
+            line.arrive({"id": -1, "do": "cover", "number": 1})
+            line.arrive({"id": 5, "do": "ping"})
+            line.arrive({"do": "end"})
+            assert await duties.serve()
+            assert said[-1] == {"id": 5, "answer": {}}
+
+    run_real(main)
+
+
+def _none_left(self: socket.socket) -> socket.socket:
+    raise OSError(24, "Too many open files")
+
+
+async def _start() -> str:
+    return ""
+
+
+async def _drain(timeout: float) -> None: ...
