@@ -77,6 +77,22 @@ def test_an_answer_is_the_same_from_both(name: str) -> None:
     run_real(main)
 
 
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+def test_a_line_as_long_as_may_be_is_taken_by_both(version: str) -> None:
+    """The head of a request with a body is written anew for its owner: no longer than it came."""
+
+    async def main() -> None:
+        async with crew(fresh) as two:
+            for owner in (0, 1):
+                client = await two.connect(0)
+                lines = ["X:" + "y" * (ServerLimits.max_line_bytes - 2), "Host:shop", "Content-Length:1"]
+                head = [f"POST {two.target_of(owner)} {version}", *lines, "", ""]
+                client.writer.write("\r\n".join(head).encode() + b"b")
+                assert (await client.head())[0] == 200
+
+    run_real(main)
+
+
 def test_requests_sent_at_once_are_answered_in_their_order() -> None:
     async def named(asked: Asked) -> None:
         await asked.answer(FRESH, body=asked.target.encode())

@@ -14,10 +14,10 @@ _LOST = b"The process that carried out the request has ended; whether the app ha
 
 
 def raw_head(head: RequestHead) -> bytes:
-    """A head as bytes, for who is to read the same out of it."""
+    """A head as bytes, for who is to read the same out of it: no line is longer than it came, or it may be too long."""
     version = b"1.0" if head.http_1_0 else b"1.1"
     lines = [b"%b %b HTTP/%b\r\n" % (head.method, head.target, version)]
-    lines += [b"%b: %b\r\n" % field for field in head.fields if field[0] != b"expect"]
+    lines += [b"%b:%b\r\n" % field for field in head.fields if field[0] != b"expect"]
     return b"".join([*lines, b"\r\n"])
 
 
