@@ -170,6 +170,35 @@ def test_a_signal_drains_all_of_them(tmp_path: Path, number: signal.Signals) -> 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_all_may_get_the_signal_at_once(tmp_path: Path, seconds: float) -> None:
+    """As systemd stops a unit: nobody is started again, and what is under way is finished."""
+    slowly = asyncio.Event()
+
+    async def slow(method: str, target: str, head: bytes) -> bytes:
+        await slowly.wait()
+        return answer(target.encode(), "Cache-Control: no-store")
+
+    async def main() -> None:
+        count = 10 if seconds else 0
+        async with proxy_of(slow, tmp_path) as running:
+            asking = [asyncio.create_task(running.get(f"/{each}")) for each in range(count)]
+            await until(lambda: len(running.app.asked) == count)
+            for pid in (*running.workers, running.process.pid):
+                os.kill(pid, signal.SIGTERM)
+            await asyncio.sleep(seconds)
+            slowly.set()
+            for each, found in enumerate(await asyncio.gather(*asking)):
+                assert found.endswith(f"/{each}".encode()), found
+            async with asyncio.timeout(10):
+                assert await running.process.wait() == 0
+            assert f"finishing what is under way ({count} answers)" in running.text
+            assert "started again" not in running.text
+            assert "Traceback" not in running.text
+
+    asyncio.run(main())
+
+
 def test_a_purge_reaches_all_of_them_also_while_one_dies(tmp_path: Path) -> None:
     version = 0
 

@@ -186,9 +186,9 @@ class _Parent:
 
     async def _drain(self, timeout: float) -> None:
         """Finish what is under way; a second signal ends that at once."""
+        busy = await self._all.busy()
         for sock in self._socks:
             sock.close()
-        busy = sum(each or 0 for each in await self._all.ask_all("busy"))
         text = f"finishing what is under way ({busy} answers), for at most {timeout:g} s"
         self._log.say("draining", text, answers=busy, timeout_s=timeout)
         draining = asyncio.ensure_future(self._all.drain(timeout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -12,6 +13,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from ..clock import current_clock
 from ..errors import PenstockError
 from ..inbound.cache.policy import Policy
 from ..inbound.cache.policy_file import policy_in
@@ -25,6 +27,7 @@ from .proxy_processes import WORKER
 from .proxy_serving import look_at_origin, open_access_log, read_settings, reload_all, tell_of_trouble
 
 _USAGE = 2
+_ORDER_SECONDS = 1.0
 
 
 def is_worker() -> bool:
@@ -92,6 +95,7 @@ class _ProxyWorker:
         self.member = CacheMember(settings, place, access_log=self._access_log)
         self.member.proxy.keep_collector_away()
         self._looking: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def serve(self) -> int:
         """Until the parent says that it is the end, or has gone."""
@@ -102,24 +106,40 @@ class _ProxyWorker:
         tell_of_trouble(proxy, self._log)
         line.say({"up": True})
         serving = asyncio.ensure_future(duties.serve())
-        # Not the parent's way, but somebody's: what is under way is finished.
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-        try:
-            in_order = await serving
-        except asyncio.CancelledError:
-            in_order = False
-        if not in_order:
-            # There is nobody who lets all of them finish before one ends.
-            await self.member.drain(options["drain_timeout"])
-            shutil.rmtree(self._folder, ignore_errors=True) if serving.done() and not serving.cancelled() else None
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_end, duties, serving)
+        with contextlib.suppress(asyncio.CancelledError):
+            if not await serving:
+                await self._finish(duties)
+                shutil.rmtree(self._folder, ignore_errors=True)
         await self._close()
         return 0
 
+    def _told_to_end(self, duties: Duties, serving: asyncio.Future[bool]) -> None:
+        """By a signal, not by the parent: what is under way is finished, and orders are still carried out."""
+        if self._leaving is None:
+            self._line.say({"leaving": True})
+            self._leaving = asyncio.create_task(self._leave(duties, serving))
+
+    async def _leave(self, duties: Duties, serving: asyncio.Future[bool]) -> None:
+        await self._finish(duties)
+        # Who stops all processes at once, as systemd does, stops the parent too: it lets all finish before one ends.
+        await current_clock().sleep(_ORDER_SECONDS)
+        if not duties.ends_by_order:
+            serving.cancel()
+
+    async def _finish(self, duties: Duties) -> None:
+        """What is under way here, also for the others: there may be nobody who lets all finish before one ends."""
+        timeout = self._options["drain_timeout"]
+        until = current_clock().now() + timeout
+        await duties.drain(timeout)
+        await self.member.finish_for_others(until - current_clock().now())
+
     async def _close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        tasks = [task for task in (self._looking, self._leaving) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.member.aclose()
         if self._access_log is not None:
             self._access_log.close()

@@ -24,7 +24,7 @@ class _Scripted:
     def __init__(self, pid: int, failures: list[str]) -> None:
         self.process = FakeProcess(pid)
         self.line = FakeLine()
-        self.line.say = self.told  # type: ignore[method-assign]
+        self.line.say = self.told  # type: ignore[method-assign,assignment]
         self.orders: list[Any] = []
         self._failures = failures
         self.process.kill = self.killed  # type: ignore[method-assign]
@@ -66,6 +66,31 @@ def test_one_that_cannot_serve_again_is_told_of_and_tried_again() -> None:
     run_virtual(main())
 
 
+def test_clients_of_one_that_a_signal_ends_are_taken_by_another_from_then_on() -> None:
+    """It may take as long as an answer to end."""
+
+    async def main() -> None:
+        spawned: list[_Scripted] = []
+
+        async def spawn(number: int) -> tuple[Any, OrderLine]:
+            made = _Scripted(len(spawned), [""])
+            spawned.append(made)
+            return made.process, made.line  # type: ignore[return-value]
+
+        parent = Supervisor(2, spawn, lambda *_: None, lambda *_: None, covers=True)
+        await parent.start()
+        spawned[1].line.arrive({"leaving": True})
+        await asyncio.sleep(5)
+        assert spawned[0].orders.count("cover") == 1
+        spawned[1].killed()
+        await asyncio.sleep(5)
+        assert (spawned[0].orders.count("uncover"), spawned[0].orders[-1] != "cover") == (1, True)
+        assert len(spawned) == 3
+        await parent.aclose()
+
+    run_virtual(main())
+
+
 async def fresh(asked: Asked) -> None:
     await asked.answer("Cache-Control: max-age=60")
 
@@ -78,7 +103,7 @@ def test_a_process_that_has_no_descriptor_left_does_not_end_for_another_s_client
             socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
             line = FakeLine()
             said: list[Any] = []
-            line.say = said.append  # type: ignore[method-assign]
+            line.say = said.append  # type: ignore[method-assign,assignment]
             duties = Duties(two.members[0], line, _start, lambda _: "", _drain, socks)  # type: ignore[arg-type]
             monkeypatch.setattr(socket.socket, "dup", _none_left)
             line.arrive({"id": -1, "do": "cover", "number": 1})

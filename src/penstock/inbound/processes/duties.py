@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from ..cache.explain import text_of
@@ -32,7 +32,7 @@ class Duties:
         line: OrderLine,
         start: Callable[[], Awaitable[str]],
         reload: Callable[[str | None], str],
-        drain: Callable[[float], Awaitable[None]],
+        drain: Callable[[float], Coroutine[Any, Any, None]],
         listening: Sequence[socket.socket] = (),
     ) -> None:
         self._member = member
@@ -43,6 +43,7 @@ class Duties:
         self._listening = listening
         self._covered: dict[int, asyncio.AbstractServer] = {}
         self._draining: asyncio.Task[None] | None = None
+        self._ordered: asyncio.Task[None] | None = None
         self._watched: Watched | None = None
 
     def watch(self) -> Watched:
@@ -59,21 +60,32 @@ class Duties:
                     return True
                 if order["do"] == "drain":
                     # A purge, and how far it has come, are still asked meanwhile.
-                    self._draining = asyncio.create_task(self._drain_for(order["id"], order["timeout"]))
+                    self._ordered = asyncio.create_task(self._drain_for(order["id"], order["timeout"]))
                 else:
                     self._line.say({"id": order["id"], "answer": await self._carry_out(order["do"], order)})
         finally:
             self._leave()
         return False
 
+    @property
+    def ends_by_order(self) -> bool:
+        """The parent has said that the end is near, and will say when it is."""
+        return self._ordered is not None
+
+    def drain(self, timeout: float) -> asyncio.Task[None]:
+        """Take nobody any more and finish what is under way, for at most `timeout` seconds from the first call on."""
+        if self._draining is None:
+            self._leave()
+            self._draining = asyncio.create_task(self._drain(timeout))
+        return self._draining
+
     async def _drain_for(self, number: int, timeout: float) -> None:
-        self._leave()
-        await self._drain(timeout)
+        await self.drain(timeout)
         self._line.say({"id": number, "answer": {}})
 
     async def _carry_out(self, do: str, order: dict[str, Any]) -> Any:
         if do == "start":
-            return {"failed": await self._start()}
+            return {"failed": await self._start() if self._draining is None else "it was told to end"}
         if do == "reload":
             return {"failed": self._reload(order["policy"])}
         if do in ("cover", "uncover"):

@@ -75,12 +75,10 @@ class CacheMember:
         """Whether the URL with this primary key belongs to this process."""
         return self.ownership.owner(key) == self.place.here
 
-    async def drain(self, timeout: float) -> None:
-        """As `Server.drain`, and then finish what others have passed on, all within `timeout` seconds."""
-        until = current_clock().now() + timeout
-        await self.proxy.server.drain(timeout)
+    async def finish_for_others(self, timeout: float) -> None:
+        """Finish what the other processes have passed on, for at most `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(until - current_clock().now()):
+            async with asyncio.timeout(timeout):
                 while self._owner.busy:
                     await current_clock().sleep(_LOOK_SECONDS)
 

@@ -1,7 +1,8 @@
 """What the parent and its processes say to each other over a socket of their own: a line of JSON each.
 
 The first line to a process is its setup. Then come orders with a number, `{"id": 7, "do": "ask", ...}`, each answered
-by a line with that number; and a process says of itself `{"up": true}`, `{"failed": why}` and `{"say": [...]}`.
+by a line with that number; and a process says of itself `{"up": true}`, `{"failed": why}`, `{"say": [...]}` and
+`{"leaving": true}` (a signal has told it to end).
 """
 
 from __future__ import annotations

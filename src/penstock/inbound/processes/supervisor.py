@@ -99,7 +99,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._covers = covers
         self._down: dict[int, Child | None] = {}
-        """Who has died and does not serve again yet, and who takes its clients."""
+        """Who has died, or takes no clients any more, and does not serve again yet, and who takes its clients."""
         self._up: set[int] = set()
         self._news = asyncio.Event()
         self._serving = False
@@ -135,6 +135,16 @@ class Supervisor:
     def pids(self) -> list[int]:
         """Of the processes that are there."""
         return [child.process.pid for child in self._children.values()]
+
+    async def busy(self) -> int:
+        """How many answers are under way, as far as it is told at once. From now on nobody is started again."""
+        self._stopping = True
+        asked = [asyncio.ensure_future(child.ask("busy")) for child in self._children.values()]
+        if asked:
+            await asyncio.wait(asked, timeout=_PING_SECONDS)
+        for each in asked:
+            each.cancel()
+        return sum(each.result() or 0 for each in asked if each.done() and not each.cancelled())
 
     async def drain(self, timeout: float) -> None:
         """Have all of them finish what is under way, for at most `timeout` seconds, and end."""
@@ -213,6 +223,9 @@ class Supervisor:
             child.failed = said["failed"]
             if not self._serving:
                 self._fail(UsageError(child.failed))
+        elif "leaving" in said:
+            self._down[child.number] = None
+            self._cover()
         elif "up" in said:
             child.up = True
             if self._serving:
