@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.clock import SystemClock
 from penstock.inbound.processes.duties import Duties
 from penstock.inbound.processes.orders import OrderLine
 from penstock.inbound.processes.supervisor import Supervisor
@@ -26,12 +27,17 @@ class _Scripted:
         self.line = FakeLine()
         self.line.say = self.told  # type: ignore[method-assign,assignment]
         self.orders: list[Any] = []
+        self.last = 0
+        self.answers_pings = True
         self._failures = failures
         self.process.kill = self.killed  # type: ignore[method-assign]
         self.line.arrive({"up": True})
 
     def told(self, order: dict[str, Any]) -> None:
         self.orders.append(order["do"])
+        self.last = order.get("id", -1)
+        if order["do"] == "ping" and not self.answers_pings:
+            return
         answer = {"failed": self._failures.pop(0)} if order["do"] == "start" else {}
         self.line.arrive({"id": order.get("id", -1), "answer": answer})
 
@@ -86,6 +92,54 @@ def test_clients_of_one_that_a_signal_ends_are_taken_by_another_from_then_on() -
         await asyncio.sleep(5)
         assert (spawned[0].orders.count("uncover"), spawned[0].orders[-1] != "cover") == (1, True)
         assert len(spawned) == 3
+        await parent.aclose()
+
+    run_virtual(main())
+
+
+class _Paused(SystemClock):
+    """The clock of a process that did not run for a while: it is later when it goes on."""
+
+    def __init__(self) -> None:
+        self.lost = 0.0
+
+    def now(self) -> float:  # type: ignore[override]
+        return asyncio.get_running_loop().time() + self.lost
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_parent_that_did_not_run_for_a_while_kills_nobody_who_answers(
+    answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is with SIGSTOP, or a machine that is paused: what they have said meanwhile was not read yet."""
+
+    async def main() -> None:
+        clock = _Paused()
+        monkeypatch.setattr("penstock.inbound.processes.supervisor.current_clock", lambda: clock)
+        spawned: list[_Scripted] = []
+        died: list[str] = []
+
+        async def spawn(number: int) -> tuple[Any, OrderLine]:
+            made = _Scripted(len(spawned), [""])
+            made.answers_pings = bool(spawned)
+            spawned.append(made)
+            return made.process, made.line  # type: ignore[return-value]
+
+        parent = Supervisor(1, spawn, lambda *_: None, lambda _, how: died.append(how))
+        await parent.start()
+        await asyncio.sleep(1.5)
+        (child,) = spawned
+        assert child.orders[-1] == "ping"
+        clock.lost = 60.0
+        await asyncio.sleep(1.0)
+        assert not died
+        if answers:
+            child.answers_pings = True
+            child.line.arrive({"id": child.last, "answer": {}})
+        await asyncio.sleep(9.0)
+        assert not died
+        await asyncio.sleep(5.0)
+        assert bool(died) is not answers
         await parent.aclose()
 
     run_virtual(main())

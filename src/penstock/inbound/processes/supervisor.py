@@ -265,12 +265,18 @@ class Supervisor:
         """Kill what does not answer any more: its URLs are waited for."""
         pings: dict[Child, asyncio.Task[Any]] = {}
         since: dict[Child, float] = {}
+        now = current_clock().now()
         while True:
+            before = now
             await current_clock().sleep(_PING_SECONDS)
             now = current_clock().now()
+            if now - before > 2 * _PING_SECONDS:
+                # This process did not run: what they have said meanwhile is not read yet.
+                since = dict.fromkeys(pings, now)
             for child in [*pings]:
                 if pings[child].done() or child not in self._children.values():
                     pings.pop(child).cancel()
+                    del since[child]
                 elif now - since[child] > _LONG and not self._stopping:
                     child.kill()
             for child in self._children.values():
