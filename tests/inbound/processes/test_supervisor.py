@@ -97,6 +97,32 @@ def test_clients_of_one_that_a_signal_ends_are_taken_by_another_from_then_on() -
     run_virtual(main())
 
 
+def test_one_that_cannot_be_started_for_an_hour_is_started_then() -> None:
+    async def main() -> None:
+        tries = 0
+        spawned: list[_Scripted] = []
+        loop = asyncio.get_running_loop()
+
+        async def spawn(number: int) -> tuple[Any, OrderLine]:
+            nonlocal tries
+            tries += 1
+            if spawned and loop.time() < 3600:
+                raise OSError(12, "Cannot allocate memory")
+            made = _Scripted(len(spawned), [""])
+            spawned.append(made)
+            return made.process, made.line  # type: ignore[return-value]
+
+        parent = Supervisor(1, spawn, lambda *_: None, lambda *_: None)
+        await parent.start()
+        spawned[0].killed()
+        await asyncio.sleep(3605)
+        assert tries > 1024
+        assert len(spawned) == 2
+        await parent.aclose()
+
+    run_virtual(main())
+
+
 class _Paused(SystemClock):
     """The clock of a process that did not run for a while: it is later when it goes on."""
 

@@ -20,6 +20,8 @@ _LONG = 10.0
 """Seconds: who lived longer is started again at once, and who does not answer for so long is killed."""
 _MOST_SECONDS = 2.0
 _STEP_SECONDS = 0.1
+_MOST_DOUBLINGS = 10
+"""After a thousand the number would be none any more."""
 _PING_SECONDS = 1.0
 _START_SECONDS = 60.0
 LEAVE_SECONDS = 6.0
@@ -189,7 +191,7 @@ class Supervisor:
             self._cover()
             short = short + 1 if current_clock().now() - began < _LONG else 0
             if short > 1:
-                await current_clock().sleep(min(_MOST_SECONDS, _STEP_SECONDS * 2**short))
+                await current_clock().sleep(min(_MOST_SECONDS, _STEP_SECONDS * 2 ** min(short, _MOST_DOUBLINGS)))
 
     async def _accompany(self, number: int) -> str:
         """Start one and listen to it until it ends; how it did."""
