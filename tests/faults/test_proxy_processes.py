@@ -255,6 +255,28 @@ def test_a_restart_refuses_nobody(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_a_signal_that_is_the_parent_s_ends_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    """`systemctl kill -s HUP`, as log rotation does it, sends it to all of them."""
+
+    async def main() -> None:
+        async with proxy_of(fresh, tmp_path) as running:
+            await running.both_sides()
+            workers = running.workers
+            for pid in workers:
+                os.kill(pid, number)
+            if number == signal.SIGHUP:
+                running.process.send_signal(number)
+                await running.said("penstock: reloaded")
+            await asyncio.sleep(0.2)
+            answers = await running.both_sides()
+            assert all(b"cache-status: penstock; hit" in each for each in answers.values())
+            assert sorted(running.workers) == sorted(workers)
+            assert "has ended" not in running.text
+
+    asyncio.run(main())
+
+
 def test_a_reload_reaches_all_of_them(tmp_path: Path) -> None:
     policy = tmp_path / "cache.toml"
     policy.write_text("")

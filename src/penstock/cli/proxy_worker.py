@@ -28,6 +28,7 @@ from .proxy_serving import look_at_origin, open_access_log, read_settings, reloa
 
 _USAGE = 2
 _ORDER_SECONDS = 1.0
+_PARENTS = (signal.SIGHUP, signal.SIGUSR2)
 
 
 def is_worker() -> bool:
@@ -37,6 +38,9 @@ def is_worker() -> bool:
 
 def serve_as_worker(options: dict[str, Any]) -> int:
     """Serve until the parent says so, or has gone; the exit code."""
+    for number in _PARENTS:
+        # Who sends it to all processes, as `systemctl kill` does, means the parent, which orders what there is to do.
+        signal.signal(number, signal.SIG_IGN)
     line, *listening = map(int, os.environ.pop(WORKER).split(","))
     # One that is shared has one number for all.
     socks = {number: socket.socket(fileno=number) for number in listening}
