@@ -129,7 +129,7 @@ class _Paused(SystemClock):
     def __init__(self) -> None:
         self.lost = 0.0
 
-    def now(self) -> float:  # type: ignore[override]
+    def now(self) -> float:
         return asyncio.get_running_loop().time() + self.lost
 
 
