@@ -7,13 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.errors import CallError
-from penstock.rules.caching.http_fields import end_to_end
+from penstock.rules.caching.http_fields import HOP_BY_HOP, end_to_end
 from penstock.stores.stored_response import pack_fields
 from penstock.wire.plain_heads import LineReader, PlainHead, PlainLine, read_plain_head
 from penstock.wire.streams.stream_reader import StreamReader
 
 READ = LineReader(
-    frozenset({b"cache-control", b"content-type", b"content-length", b"date"}), frozenset({b"etag"}), [b"vary"]
+    frozenset({b"cache-control", b"content-type", b"content-length", b"date"}),
+    frozenset({b"etag"}),
+    [b"vary", *HOP_BY_HOP],
 ).read
 DATE = b"Date: Tue, 01 Dec 2026 12:00:00 GMT\r\n"
 REAL = [

@@ -29,19 +29,8 @@ _NOT_PLAIN = frozenset({204, 206, 304})
 DATE, LENGTH, CONNECTION, KEEP_ALIVE = 1, 2, 4, 8
 """What a line is for besides, or instead of, whoever gets the answer; one bit each, as none may come twice."""
 _PARTS = {b"date": DATE, b"content-length": LENGTH, b"connection": CONNECTION, b"keep-alive": KEEP_ALIVE}
-_ONE_HOP = frozenset(
-    {
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Framing, or between two hops: an answer that has one is not plain."""
+_FRAMING = frozenset({b"transfer-encoding", b"upgrade"})
+"""The body is framed in another way, or what follows is no HTTP: never plain, whoever reads."""
 
 
 PlainLine: TypeAlias = tuple[bytes, bytes, int, bytes]
@@ -88,7 +77,7 @@ class LineReader:
     def __init__(self, by_value: frozenset[bytes], by_presence: frozenset[bytes], general: Iterable[bytes]) -> None:
         self._by_value = by_value
         self._by_presence = by_presence
-        self._general = _ONE_HOP.union(general)
+        self._general = _FRAMING.union(general)
 
     def read(self, line: bytes) -> PlainLine | str:
         """What `line`, without its end, says; or why the answer is not plain: the name of a field, or "syntax"."""

@@ -13,6 +13,7 @@ from penstock.inbound.cache.app_clock import AppClock
 from penstock.inbound.cache.bounded_table import LEAST_SHARE
 from penstock.inbound.cache.plain_verdicts import LONGEST_PLAIN, PlainVerdicts
 from penstock.inbound.proxy.known_hits import plain_form
+from penstock.rules.caching.http_fields import HOP_BY_HOP
 from penstock.rules.caching.options import CacheOptions
 from penstock.rules.caching.verdicts import ABSENT_OF_REQUEST, Kind, KindVerdict, verdict_of
 from penstock.stores.memory import MemoryStore
@@ -40,6 +41,14 @@ def read(table: PlainVerdicts, head: bytes) -> PlainHead:
     found = table.head(head + BODY, len(head))
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("name", sorted(HOP_BY_HOP - {b"connection", b"keep-alive"}))
+def test_what_is_between_two_hops_is_never_plain(name: bytes) -> None:
+    table = verdicts()
+    head = head_of(f"{name.decode()}: 1")
+    assert table.head(head + BODY, len(head)) is None
+    assert table.not_plain == {name.decode(): 1}
 
 
 class SetClock:

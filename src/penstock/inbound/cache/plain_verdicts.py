@@ -7,7 +7,7 @@ the other lines are known all the same.
 from __future__ import annotations
 
 from ...rules.caching.freshness import Freshness
-from ...rules.caching.http_fields import combine
+from ...rules.caching.http_fields import HOP_BY_HOP, combine
 from ...rules.caching.options import CacheOptions
 from ...rules.caching.verdicts import BY_PRESENCE, GENERAL, Kind, KindVerdict, freshness_at, names_by_value, verdict_of
 from ...stores.memory import MemoryStore
@@ -53,7 +53,7 @@ class PlainVerdicts:
         self._find_verdict = self._verdicts.entries.get
         self._find_with_cookie = self._with_cookie.entries.get
         self._sights = Sights(store)
-        self._read_line = LineReader(names_by_value(options), BY_PRESENCE, GENERAL).read
+        self._read_line = LineReader(names_by_value(options), BY_PRESENCE, HOP_BY_HOP.union(GENERAL)).read
         self.not_plain: dict[str, int] = {}
         """Of so many words as there are reasons in `wire/plain_heads` and `rules/caching/verdicts`."""
 
