@@ -41,6 +41,7 @@ NAMES = {
     "cache_slow": "hits while 10,000 slow connections are open (a minute)",
     "cache_django": "Django's tutorial, a shop and Wagtail behind the proxy: forms, users, hits (two minutes)",
     "move_arms": "what an arm costs: the choice, and CPU of a FastAPI route with and without (a minute)",
+    "move_turns": "whether a core's speed changes within seconds: a piece of work against itself (a minute)",
     "move_flips": "twenty flips over four workers under load, the state file damaged in between (two minutes)",
     "move_back": "an arm turns bad under load: how soon it has no share; equal arms, by chance (six minutes)",
     "function_counts": "functions that a request goes through, by what becomes of it (seconds)",
